@@ -1,0 +1,30 @@
+# Two commands do everything on a fresh machine: `make run` and `make test`. Both set up .venv first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: run test lint setup clean
+
+run: setup
+	$(BIN)/squeezebert-edge run default --out out/default --force
+
+test: setup lint
+	$(BIN)/pytest --numprocesses 2 --dist worksteal -m "not slow"
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+setup: $(VENV)/ready
+
+# The stamp is written last, so an interrupted set-up is finished by the next one.
+$(VENV)/ready: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
+		{ echo "squeezebert-edge needs Python 3.11 to 3.13; choose one with: make PYTHON=python3.12 ..." >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[all,dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) out build dist *.egg-info
