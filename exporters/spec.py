@@ -1,0 +1,123 @@
+"""What every exporter is given and gives back: any module whose inputs are (1, length) int32 tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor, nn
+
+    Array = np.ndarray[tuple[int, ...], np.dtype[np.generic]]
+
+ComputedBy = Literal["runtime", "mil-evaluator"]
+
+
+@dataclass(frozen=True)
+class Precision:
+    """What a precision's name means in one format: the types of weights and of activations.
+
+    granularity: over what one quantization scale reaches; null where nothing is quantized.
+    """
+
+    weights: str
+    activations: str
+    granularity: str | None = None
+
+
+@dataclass(frozen=True)
+class ExportRequest:
+    """A module and how it is to be exported.
+
+    module: in eval mode; takes the inputs by position and gives a tuple of float tensors.
+    examples: length -> input name -> (1, length) int32 tensor. Every length becomes an entry of the one
+        artifact; lengths ascend, and all have the same names in the order of the module's arguments.
+    outputs: names of the module's outputs, in order.
+    precision: one of the exporter's PRECISIONS.
+    metadata: strings that the artifact carries, so that it explains itself without its bundle.
+    target: the oldest system the artifact must run on ("iOS17"); only Core ML reads it.
+    """
+
+    module: nn.Module
+    examples: Mapping[int, Mapping[str, Tensor]]
+    outputs: Sequence[str]
+    precision: str
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    target: str | None = None
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """The exported sequence lengths, ascending."""
+        return tuple(self.examples)
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of the module's inputs, in the order of its arguments."""
+        return tuple(next(iter(self.examples.values())))
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """One input or output as the artifact itself declares it; a null dimension is the sequence length."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | None, ...]
+
+
+@dataclass(frozen=True)
+class Delegation:
+    """Which operators the accelerated delegate took; null counts come with the reason."""
+
+    delegated: int | None
+    total: int | None
+    outside: tuple[str, ...] = ()
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """What an exporter wrote.
+
+    entry_points: length -> the name by which the runtime is asked for it (method, signature), or "" where
+        the runtime chooses by shape.
+    versions: package -> version of everything that shaped the file.
+    """
+
+    path: Path
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    entry_points: Mapping[int, str]
+    delegation: Delegation
+    versions: Mapping[str, str]
+
+
+class Runner(Protocol):
+    """A loaded artifact, callable; its inputs, outputs and lengths are read from the artifact itself."""
+
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    lengths: tuple[int, ...]
+    computed_by: ComputedBy
+
+    def __call__(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Compute the outputs for one row: name -> (1, length) int32 in, name -> float32 out."""
+        ...
+
+
+class Exporter(Protocol):
+    """What each module of this package provides."""
+
+    FILE_NAME: str
+    PRECISIONS: Mapping[str, Precision]
+
+    def export(self, request: ExportRequest, path: Path) -> Artifact:
+        """Write the artifact to `path`, which does not exist yet."""
+        ...
+
+    def load(self, path: Path, *, threads: int = 1, runtime: str | None = None) -> Runner:
+        """Open an artifact; `runtime` names one of several runtimes of a format, None the best there is."""
+        ...
