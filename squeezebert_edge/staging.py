@@ -1,0 +1,98 @@
+"""Directories that appear whole or not at all, and replace nothing unasked."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from exporters.errors import InputError
+
+ELSEWHERE = "another --out"
+ROOM = "free space there, or another --out"
+
+# What a user's disk can be the cause of, and what helps; any other OSError is a defect and stays what it is.
+DISK_ERRORS = {
+    errno.ENOSPC: ROOM,
+    errno.EDQUOT: ROOM,
+    errno.EFBIG: "allow larger files (ulimit -f), or another --out",
+    errno.EROFS: ELSEWHERE,
+    errno.EACCES: ELSEWHERE,
+    errno.EPERM: ELSEWHERE,
+    errno.EIO: ELSEWHERE,
+    errno.ENAMETOOLONG: ELSEWHERE,
+}
+
+
+@contextmanager
+def staged(target: Path, *, marker: str, force: bool) -> Iterator[Path]:
+    """A directory to fill, which becomes `target` when the block ends well and vanishes otherwise.
+
+    Args:
+        target: what will exist; its parents are made.
+        marker: the file that shows an existing directory to be one of ours, and so replaceable.
+        force: replace such a directory.
+
+    Raises:
+        InputError: `target` exists and may not be replaced, or nothing can be written there.
+    """
+    refuse_existing(target, marker=marker, force=force)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".partial", dir=target.parent))
+    except OSError as error:
+        raise _cannot_write(target, error) from None
+    try:
+        yield staging
+        staging.chmod(0o755)
+        _publish(staging, target, force=force)
+    except OSError as error:
+        if error.errno in DISK_ERRORS:
+            raise _cannot_write(target, error) from error
+        raise
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def refuse_existing(target: Path, *, marker: str, force: bool) -> None:
+    """Raise InputError if `target` exists, unless `force` is given and it is empty or holds the marker."""
+    if not os.path.lexists(target):
+        return
+    if not force:
+        raise InputError(f"{target} exists", hint="--force to replace it, or another --out")
+    if (
+        not target.is_dir()
+        or target.is_symlink()
+        or (any(target.iterdir()) and not (target / marker).exists())
+    ):
+        raise InputError(
+            f"{target} exists and is not a directory with {marker}, so --force does not replace it",
+            hint="remove it yourself, or another --out",
+        )
+
+
+def _publish(staging: Path, target: Path, *, force: bool) -> None:
+    """Move the finished directory into place; one that it replaces is put back if that fails."""
+    aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".old", dir=target.parent))
+    replaced = aside / "replaced"
+    try:
+        if force and target.exists():
+            os.rename(target, replaced)
+        os.rename(staging, target)
+    except BaseException as error:
+        if replaced.exists() and not target.exists():
+            os.rename(replaced, target)
+        if isinstance(error, OSError) and error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+            raise InputError(f"{target} was written by another process meanwhile") from None
+        raise
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _cannot_write(target: Path, error: OSError) -> InputError:
+    hint = DISK_ERRORS.get(error.errno or 0, ELSEWHERE)
+    return InputError(f"{target}: cannot be written: {error.strerror}", hint=hint)
