@@ -1,0 +1,205 @@
+"""What is on disk: an artifact, its vocabulary and a manifest; checked when opened."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from exporters.errors import InputError
+
+MANIFEST, VOCABULARY = "manifest.json", "vocab.txt"
+SEAL = "manifest.sha256"  # the manifest's own hash: it holds those of all other files
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Source(_Record):
+    """The checkpoint a bundle was made from, as it was named, and the hash of its contents."""
+
+    checkpoint: str
+    sha256: str
+
+
+class Precision(_Record):
+    """`name` as it was asked for, and what it means for weights and activations."""
+
+    name: Literal["fp32", "fp16"]
+    weights: str
+    activations: str
+    granularity: str | None = None
+
+
+class Tensor(_Record):
+    """An input or output as the artifact declares it; a null dimension is the sequence length."""
+
+    name: str
+    dtype: str
+    shape: list[int | None]
+
+
+class TokenizerRecord(_Record):
+    """BERT's WordPiece as the checkpoint configured it."""
+
+    lower_case: bool
+    strip_accents: bool
+    cjk: bool
+    max_word: int
+    special_tokens: dict[str, str]
+
+
+class Delegation(_Record):
+    """Operators taken by the accelerated delegate, those left outside, and why it is unknown if it is."""
+
+    delegated: int | None
+    total: int | None
+    outside: list[str]
+    reason: str | None = None
+
+
+class Verification(_Record):
+    """How the artifact compared with the float reference.
+
+    status: whether every gate held; "not verified" if it could not be computed here, `failures` says why.
+    by: what computed the artifact's outputs.
+    max_abs_error: the largest difference of any output, and max_abs_reference the largest reference output.
+    sqnr_db: variance of the reference over the mean squared error, in dB, of the worst output.
+    agreement: share of equal top-1 decisions; null where the outputs decide nothing.
+    inputs: rows compared, over all lengths.
+    padding_error: the largest change of an answer by more padding, or by what stands in the padding.
+    """
+
+    status: Literal["verified", "failed", "not verified"]
+    by: Literal["runtime", "mil-evaluator"] | None
+    max_abs_error: float | None = None
+    max_abs_reference: float | None = None
+    sqnr_db: float | None = None
+    agreement: float | None = None
+    inputs: int = 0
+    padding_error: float | None = None
+    gates: dict[str, float] = Field(default_factory=dict)
+    failures: list[str] = Field(default_factory=list)
+
+
+class Manifest(_Record):
+    """manifest.json. `files` are the hashes of every other file, by path in the bundle."""
+
+    schema_version: Literal[1]
+    source: Source
+    format: Literal["executorch", "coreml", "tflite"]
+    artifact: Literal["model.pte", "model.mlpackage", "model.tflite"]
+    task: Literal[
+        "text-classification",
+        "multiple-choice",
+        "token-classification",
+        "question-answering",
+        "fill-mask",
+        "feature-extraction",
+    ]
+    problem_type: str | None
+    labels: list[str]
+    precision: Precision
+    form: str
+    lengths: list[int]
+    entry_points: dict[int, str]
+    inputs: list[Tensor]
+    outputs: list[Tensor]
+    tokenizer: TokenizerRecord
+    target: str | None
+    versions: dict[str, str]
+    delegation: Delegation
+    verification: Verification
+    files: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """An opened bundle, its files found to be those that were written."""
+
+    directory: Path
+    manifest: Manifest
+
+    @property
+    def artifact(self) -> Path:
+        """The artifact's file, or its directory for Core ML."""
+        return self.directory / self.manifest.artifact
+
+    @property
+    def size(self) -> int:
+        """Bytes of the artifact."""
+        files = [self.artifact] if self.artifact.is_file() else self.artifact.rglob("*")
+        return sum(file.stat().st_size for file in files if file.is_file())
+
+
+def open_bundle(directory: Path) -> Bundle:
+    """Open a bundle and check every file against the manifest.
+
+    Raises:
+        InputError: not a bundle, a schema this version does not know, or a file that is missing, foreign or
+            altered.
+    """
+    path = directory / MANIFEST
+    try:
+        content, sealed = path.read_bytes(), (directory / SEAL).read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise InputError(
+            f"{directory}: not a bundle, {MANIFEST} or {SEAL} cannot be read: {reason}",
+            allowed="a directory that `squeezebert-edge export` wrote",
+        ) from None
+    bundle = Bundle(directory, _parse(path, content))
+    if hashlib.sha256(content).hexdigest() != sealed:
+        raise InputError(f"{path}: not as it was written", hint="export it again")
+    found, expected = hashes(directory), bundle.manifest.files
+    changes = {
+        "missing": sorted(expected.keys() - found.keys()),
+        "not in the manifest": sorted(found.keys() - expected.keys()),
+        "altered": sorted(name for name in expected.keys() & found.keys() if expected[name] != found[name]),
+    }
+    if any(changes.values()):
+        listed = "; ".join(f"{what}: {', '.join(names)}" for what, names in changes.items() if names)
+        raise InputError(f"{directory}: not as it was written: {listed}", hint="export it again")
+    return bundle
+
+
+def _parse(path: Path, content: bytes) -> Manifest:
+    try:
+        return Manifest.model_validate_json(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the whole"
+        if where == "schema_version":
+            raise InputError(
+                f"{path}: schema_version {first['input']!r}",
+                allowed="1",
+                hint="open it with the version of squeezebert-edge that wrote it, or export again",
+            ) from None
+        raise InputError(f"{path}: not a manifest: {where}: {first['msg']}") from None
+
+
+def hashes(directory: Path) -> dict[str, str]:
+    """The sha256 of every file but the manifest and its seal, by path in the bundle; links are refused."""
+    found = {}
+    for path in sorted(directory.rglob("*")):
+        name = path.relative_to(directory).as_posix()
+        if path.is_symlink():
+            raise InputError(f"{path}: a link, where a bundle has files only")
+        if path.is_file() and name not in (MANIFEST, SEAL):
+            with path.open("rb") as file:
+                found[name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return found
+
+
+def write_manifest(directory: Path, fields: Mapping[str, object]) -> Manifest:
+    """Complete a bundle with its manifest; `fields` are the manifest's without the hashes."""
+    manifest = Manifest.model_validate({"schema_version": 1, **fields, "files": hashes(directory)})
+    content = (manifest.model_dump_json(indent=2) + "\n").encode()
+    (directory / MANIFEST).write_bytes(content)
+    (directory / SEAL).write_text(hashlib.sha256(content).hexdigest() + "\n", encoding="ascii")
+    return manifest

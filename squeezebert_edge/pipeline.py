@@ -1,0 +1,283 @@
+"""From a checkpoint and a plan to verified bundles: form, exporter, proof, manifest."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+
+import exporters
+from exporters.errors import InputError
+from exporters.spec import Artifact, ExportRequest, Runner
+from squeezebert_edge import __version__, tasks
+from squeezebert_edge import checkpoint as checkpoints
+from squeezebert_edge.bundle import MANIFEST, VOCABULARY, Bundle, Verification, open_bundle, write_manifest
+from squeezebert_edge.checkpoint import Checkpoint
+from squeezebert_edge.config import SqueezeBertConfig
+from squeezebert_edge.forms import lay_out
+from squeezebert_edge.parity import Gates, gates_of, verify
+from squeezebert_edge.progress import Progress, of, silent
+from squeezebert_edge.staging import refuse_existing, staged
+from squeezebert_edge.tasks import Task
+from squeezebert_edge.text import Tokenizer
+from squeezebert_edge.vocabulary import TokenizerFlags, read_vocab
+
+INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+DEFAULT_LENGTHS = (32, 64, 128)
+SHORTEST_LENGTH = 4  # a pair's three special tokens and one of text
+DEFAULT_FORM = "plain"
+OWN_GATES = Gates()  # wishes for nothing, so that each precision keeps its own
+TARGETS = {17: "iOS17", 18: "iOS18"}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to make of a checkpoint: each pair of format and precision becomes a bundle.
+
+    lengths: ascending sequence lengths, all in each artifact.
+    ios: the oldest iOS a Core ML bundle must run on.
+    gates: limits in place of a precision's own; a null in them keeps its own.
+    """
+
+    pairs: Sequence[tuple[str, str]]
+    lengths: Sequence[int]
+    ios: int = 17
+    form: str = DEFAULT_FORM
+    gates: Gates = OWN_GATES
+
+
+def possible_pairs(formats: Sequence[str], precisions: Sequence[str]) -> list[tuple[str, str]]:
+    """Every (format, precision) asked for; all precisions of each format if none is named.
+
+    Raises:
+        InputError: an unknown format, or a precision that a format does not have.
+    """
+    pairs = []
+    for name in dict.fromkeys(formats):
+        exporter = exporters.get(name, to_export=True)
+        for precision in dict.fromkeys(precisions or exporter.PRECISIONS):
+            if precision not in exporter.PRECISIONS:
+                raise InputError(
+                    f"{name} has no precision '{precision}'", allowed=", ".join(exporter.PRECISIONS)
+                )
+            pairs.append((name, precision))
+    return pairs
+
+
+def checked_lengths(lengths: Sequence[int] | None, config: SqueezeBertConfig) -> tuple[int, ...]:
+    """The lengths to export; without a wish, those of 32, 64 and 128 that the checkpoint has positions for.
+
+    Raises:
+        InputError: a length the model has no positions for, or too short for a text, doubled or unsorted.
+    """
+    most = config.max_position_embeddings
+    if lengths is None:
+        return tuple(length for length in DEFAULT_LENGTHS if length <= most) or (most,)
+    allowed = f"ascending lengths from {SHORTEST_LENGTH} to {most} (the checkpoint's max_position_embeddings)"
+    for length in lengths:
+        if not SHORTEST_LENGTH <= length <= most:
+            raise InputError(f"length {length}", allowed=allowed)
+    if not lengths or list(lengths) != sorted(set(lengths)):
+        raise InputError(f"lengths {', '.join(map(str, lengths))}: unsorted or doubled", allowed=allowed)
+    return tuple(lengths)
+
+
+def refuse_outputs(plan: Plan, out: Path, *, force: bool) -> None:
+    """Raise InputError if any bundle of the plan exists already and may not be replaced."""
+    for name, precision in plan.pairs:
+        refuse_existing(out / f"{name}-{precision}", marker=MANIFEST, force=force)
+
+
+def export(
+    checkpoint: Checkpoint,
+    plan: Plan,
+    out: Path,
+    *,
+    force: bool = False,
+    progress: Progress = silent,
+) -> Iterator[Bundle]:
+    """Make the plan's bundles in `out/<format>-<precision>`, each whole and verified before it appears.
+
+    A bundle whose proof failed is written too, its manifest saying so.
+
+    Raises:
+        InputError: before anything is made, if any of the bundles exists and `force` is false.
+    """
+    refuse_outputs(plan, out, force=force)
+    for name, precision in plan.pairs:
+        target = out / f"{name}-{precision}"
+        with staged(target, marker=MANIFEST, force=force) as staging:
+            _make(checkpoint, plan, name, precision, staging, of(f"{name} {precision}", progress))
+        yield open_bundle(target)
+
+
+def _make(
+    checkpoint: Checkpoint, plan: Plan, name: str, precision: str, directory: Path, progress: Progress
+) -> None:
+    """Fill a directory with one bundle."""
+    exporter = exporters.get(name, to_export=True)
+    task = task_of(checkpoint)
+    target = TARGETS[plan.ios] if name == "coreml" else None
+    path = directory / exporter.FILE_NAME
+    progress("exporting", 0, 0)
+    request = ExportRequest(
+        module=lay_out(checkpoint.model, type(task), plan.form),
+        examples={
+            length: {name: torch.ones(1, length, dtype=torch.int32) for name in INPUTS}
+            for length in plan.lengths
+        },
+        outputs=task.outputs,
+        precision=precision,
+        metadata=_metadata(checkpoint, task, plan, precision),
+        target=target,
+    )
+    artifact = exporter.export(request, path)
+    verification = verify(
+        checkpoint,
+        task,
+        exporter.load(path),
+        gates_of(precision, plan.gates),
+        progress=progress,
+    )
+    vocabulary = "".join(f"{token}\n" for token in checkpoint.tokenizer.vocab)
+    (directory / VOCABULARY).write_text(vocabulary, encoding="utf-8", newline="\n")
+    write_manifest(
+        directory,
+        {
+            "source": {"checkpoint": checkpoint.source, "sha256": checkpoint.sha256},
+            "format": name,
+            "artifact": exporter.FILE_NAME,
+            "task": task.name,
+            "problem_type": task.problem_type,
+            "labels": list(task.labels),
+            "precision": {"name": precision, **asdict(exporter.PRECISIONS[precision])},
+            "form": plan.form,
+            "lengths": list(plan.lengths),
+            "tokenizer": checkpoint.tokenizer.flags.to_manifest(),
+            "target": target,
+            "verification": verification,
+            **_described(artifact),
+        },
+    )
+
+
+def _described(artifact: Artifact) -> dict[str, object]:
+    """What the manifest says of the file itself."""
+    return {
+        "entry_points": dict(artifact.entry_points),
+        "inputs": [{**asdict(tensor), "shape": list(tensor.shape)} for tensor in artifact.inputs],
+        "outputs": [{**asdict(tensor), "shape": list(tensor.shape)} for tensor in artifact.outputs],
+        "delegation": {**asdict(artifact.delegation), "outside": list(artifact.delegation.outside)},
+        "versions": {"squeezebert-edge": __version__, **artifact.versions},
+    }
+
+
+def _metadata(checkpoint: Checkpoint, task: Task, plan: Plan, precision: str) -> dict[str, str]:
+    """What the artifact says of itself when it is met without its bundle."""
+    return {
+        "generator": f"squeezebert-edge {__version__}",
+        "source_sha256": checkpoint.sha256,
+        "task": task.name,
+        "labels": json.dumps(task.labels),
+        "precision": precision,
+        "form": plan.form,
+        "lengths": json.dumps(list(plan.lengths)),
+        "tokenizer": json.dumps(checkpoint.tokenizer.flags.to_manifest()),
+    }
+
+
+def architecture_of(task: str | None) -> str | None:
+    """The class of the head that a user asks for by its task; None leaves it to the checkpoint.
+
+    Raises:
+        InputError: no such task.
+    """
+    if task is None:
+        return None
+    if task not in tasks.TASKS:
+        raise InputError(f"unknown task '{task}'", allowed=", ".join(tasks.TASKS))
+    return tasks.TASKS[task].architecture
+
+
+def task_of(checkpoint: Checkpoint) -> Task:
+    """The task of a checkpoint's head, with its labels where the head has classes."""
+    task = tasks.of_architecture(type(checkpoint.model).__name__)
+    config = checkpoint.config
+    has_classes = task in (tasks.TextClassification, tasks.TokenClassification)
+    labels = [config.id2label[index] for index in range(config.num_labels)] if has_classes else []
+    return task(labels, config.problem_type if task is tasks.TextClassification else None)
+
+
+def task_of_bundle(bundle: Bundle) -> Task:
+    """The task that a bundle's manifest names."""
+    manifest = bundle.manifest
+    if manifest.task not in tasks.TASKS:
+        raise InputError(
+            f"{bundle.directory}: unknown task '{manifest.task}'", allowed=", ".join(tasks.TASKS)
+        )
+    return tasks.TASKS[manifest.task](manifest.labels, manifest.problem_type)
+
+
+def tokenizer_of_bundle(bundle: Bundle) -> Tokenizer:
+    """The tokenizer that a bundle's vocabulary and manifest make."""
+    vocabulary = read_vocab(bundle.directory / VOCABULARY)
+    return Tokenizer(vocabulary, TokenizerFlags.from_manifest(bundle.manifest.tokenizer.model_dump()))
+
+
+def load_runner(bundle: Bundle, *, threads: int = 1, runtime: str | None = None) -> Runner:
+    """The bundle's artifact, ready to run; checked to have the lengths its manifest promises."""
+    runner = exporters.get(bundle.manifest.format).load(bundle.artifact, threads=threads, runtime=runtime)
+    if list(runner.lengths) != bundle.manifest.lengths:
+        raise InputError(
+            f"{bundle.directory}: the artifact has lengths {list(runner.lengths)}, "
+            f"its manifest says {bundle.manifest.lengths}",
+            hint="export it again",
+        )
+    return runner
+
+
+def verify_bundle(
+    bundle: Bundle,
+    *,
+    source: str | None = None,
+    gates: Gates = OWN_GATES,
+    runtime: str | None = None,
+    progress: Progress = silent,
+) -> Verification:
+    """Prove an existing bundle against its checkpoint again.
+
+    Args:
+        source: where the checkpoint is now; by default where the manifest says it was.
+        gates: limits to use in place of the precision's own; a null in them keeps its own.
+
+    Raises:
+        InputError: the checkpoint is not there, or is not the one the bundle was made from.
+    """
+    manifest = bundle.manifest
+    task = task_of_bundle(bundle)
+    progress("loading the checkpoint", 0, 0)
+    try:
+        checkpoint = checkpoints.load(source or manifest.source.checkpoint, architecture=task.architecture)
+    except InputError as error:
+        if source is not None:
+            raise
+        raise InputError(
+            f"the checkpoint this bundle was made from cannot be loaded: {error.problem}",
+            hint="squeezebert-edge verify BUNDLE --checkpoint CHECKPOINT",
+        ) from error
+    if checkpoint.sha256 != manifest.source.sha256:
+        raise InputError(
+            f"{checkpoint.source} is not the checkpoint that {bundle.directory} was made from: "
+            f"sha256 {checkpoint.sha256[:12]}..., not {manifest.source.sha256[:12]}...",
+            hint="squeezebert-edge verify BUNDLE --checkpoint CHECKPOINT",
+        )
+    return verify(
+        checkpoint,
+        task,
+        load_runner(bundle, runtime=runtime),
+        gates_of(manifest.precision.name, gates),
+        progress=progress,
+    )
