@@ -1,0 +1,97 @@
+"""What a training is asked for: settings with their defaults, readable without loading torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from exporters.errors import InputError
+from squeezebert_edge.config import SqueezeBertConfig
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+SCRATCH_LEARNING_RATE = 5e-4
+FINE_TUNING_LEARNING_RATE = 5e-5
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How to train; AdamW (arXiv 1711.05101) with a linear warmup and a linear decay to zero.
+
+    learning_rate: the highest; 5e-5 suits fine-tuning, 5e-4 training from scratch.
+    batch_size: examples a step, over all processes together.
+    warmup: the share of all steps in which the learning rate rises.
+    weight_decay: of matrices and embeddings; biases and LayerNorms have none.
+    clip_norm: the largest norm of all gradients together.
+    dropout: null for the probabilities of the model's own configuration.
+    max_length: tokens; longer texts are cut.
+    hold_out: the share of the training data, of each class alike, kept for validation where none is given.
+    device: one of DEVICES; auto is a CUDA GPU where there is one, else the CPU.
+    """
+
+    learning_rate: float
+    epochs: int = 3
+    batch_size: int = 32
+    warmup: float = 0.1
+    weight_decay: float = 0.01
+    clip_norm: float = 1.0
+    dropout: float | None = None
+    max_length: int = 128
+    hold_out: float = 0.1
+    seed: int = 0
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        checks = {
+            "learning_rate": (self.learning_rate > 0, "more than 0"),
+            "epochs": (self.epochs >= 1, "1 or more"),
+            "batch_size": (self.batch_size >= 1, "1 or more"),
+            "warmup": (0 <= self.warmup < 1, "a share from 0 to below 1"),
+            "weight_decay": (self.weight_decay >= 0, "0 or more"),
+            "clip_norm": (self.clip_norm > 0, "more than 0"),
+            "dropout": (self.dropout is None or 0 <= self.dropout < 1, "a probability from 0 to below 1"),
+            "max_length": (self.max_length >= 4, "4 or more: a pair's three special tokens and one of text"),
+            "hold_out": (0 < self.hold_out < 1, "a share between 0 and 1"),
+            "seed": (self.seed >= 0, "0 or more"),
+            "device": (self.device in DEVICES, ", ".join(DEVICES)),
+        }
+        for name, (holds, allowed) in checks.items():
+            if not holds:
+                raise InputError(f"{name} is {getattr(self, name)}", allowed=allowed)
+
+
+@dataclass(frozen=True)
+class NetworkSize:
+    """A network to train from scratch, of SqueezeBERT's structure: post_attention dense, the rest in groups.
+
+    intermediate_size: null for four times the width, as in BERT.
+    """
+
+    hidden_size: int = 256
+    layers: int = 4
+    heads: int = 4
+    intermediate_size: int | None = None
+    groups: int = 4
+
+    def to_config(self, vocab_size: int, max_length: int, labels: list[str]) -> SqueezeBertConfig:
+        """The configuration of a classifier of this size.
+
+        Raises:
+            InputError: sizes that do not divide each other, or fewer than two labels.
+        """
+        config = SqueezeBertConfig(
+            vocab_size=vocab_size,
+            hidden_size=self.hidden_size,
+            embedding_size=self.hidden_size,
+            num_hidden_layers=self.layers,
+            num_attention_heads=self.heads,
+            intermediate_size=self.intermediate_size or 4 * self.hidden_size,
+            max_position_embeddings=max_length,
+            q_groups=self.groups,
+            k_groups=self.groups,
+            v_groups=self.groups,
+            intermediate_groups=self.groups,
+            output_groups=self.groups,
+            id2label=dict(enumerate(labels)),
+            problem_type="single_label_classification",
+        )
+        config.validate()
+        return config

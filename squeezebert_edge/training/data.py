@@ -1,0 +1,160 @@
+"""Labelled examples to batches, in an order that depends on the seed and the epoch and on nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from exporters.errors import InputError, UnavailableError
+from squeezebert_edge.data import Example
+from squeezebert_edge.tasks import TextClassification
+from squeezebert_edge.text import Tokenizer
+
+BUCKET = 64  # batches: examples are sorted by length among so many, which leaves the order random enough
+_NUMBER = re.compile(r"[+-]?(\d+\.\d*|\.\d+)([eE][+-]?\d+)?")
+
+
+@dataclass(frozen=True)
+class EncodedExample:
+    """An example's tokens, their types, and the number of its class."""
+
+    ids: list[int]
+    token_types: list[int]
+    label: int
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Examples padded to one length: three (B, S) integer tensors, and labels (B,)."""
+
+    input_ids: Tensor
+    attention_mask: Tensor
+    token_type_ids: Tensor
+    labels: Tensor
+
+
+def labels_in(examples: Sequence[Example]) -> list[str]:
+    """The classes that examples name, numbers in their order, names in the alphabet's.
+
+    Raises:
+        InputError: no labels, one class only, or numbers to predict instead of classes.
+    """
+    labels = {str(example.label) for example in examples if example.label is not None}
+    if not labels:
+        raise InputError("the training data has no labels", allowed="a column named label")
+    numbers = next((label for label in sorted(labels) if _NUMBER.fullmatch(label)), None)
+    if numbers is not None:
+        raise InputError(
+            f"the training data has labels such as {numbers}: regression is not trained here, classes only",
+            allowed="names of classes or whole numbers in the column label",
+        )
+    if len(labels) == 1:
+        raise InputError(
+            f"the training data has one class only, {labels.pop()!r}", allowed="two classes or more"
+        )
+    return sorted(
+        labels, key=lambda label: (not label.isdecimal(), int(label) if label.isdecimal() else 0, label)
+    )
+
+
+def hold_out(examples: Sequence[Example], share: float, seed: int) -> tuple[list[Example], list[Example]]:
+    """Split off a share of the examples, of each class alike.
+
+    Raises:
+        InputError: a class with a single example, or too few examples to have all classes on both sides.
+        UnavailableError: scikit-learn is not installed.
+    """
+    try:
+        from sklearn.model_selection import train_test_split
+    except ImportError:
+        raise UnavailableError(
+            "holding out validation data needs scikit-learn, which is not installed",
+            hint="pip install 'squeezebert-edge[train]', or name validation data with --dev",
+        ) from None
+    classes = [str(example.label) for example in examples]
+    rarest, count = Counter(classes).most_common()[-1]
+    if count < 2:
+        raise InputError(
+            f"class {rarest!r} has one example, so none can be held out for validation",
+            hint="name validation data with --dev",
+        )
+    try:
+        kept, held = train_test_split(list(examples), test_size=share, random_state=seed, stratify=classes)
+    except ValueError as error:
+        raise InputError(
+            f"{len(examples)} examples cannot be split for validation: {error}",
+            hint="name validation data with --dev",
+        ) from None
+    return kept, held
+
+
+def encode(
+    examples: Sequence[Example], tokenizer: Tokenizer, labels: Sequence[str], max_length: int, what: str
+) -> list[EncodedExample]:
+    """Tokens and class numbers of every example; `what` names the data in errors.
+
+    Raises:
+        InputError: an example without a label, or with one that is not among `labels`.
+    """
+    if not examples:
+        raise InputError(f"the {what} is empty")
+    task = TextClassification(labels)
+    encoded = []
+    for number, example in enumerate(examples, start=1):
+        if example.label is None:
+            raise InputError(f"the {what} has no labels", allowed="a column named label")
+        try:
+            label = task.label_index(example.label)
+        except InputError as error:
+            raise InputError(
+                f"example {number} of the {what}: {error.problem}", allowed=error.allowed,
+                hint="--labels names the classes; other classes than the checkpoint's begin a new head",
+            ) from None  # fmt: skip
+        encoding = tokenizer.encode(example.text, example.pair, max_length=max_length)
+        encoded.append(EncodedExample(encoding.ids, encoding.token_types, label))
+    return encoded
+
+
+def epoch_order(sizes: Sequence[int], batch_size: int, seed: int, epoch: int) -> list[list[int]]:
+    """The batches of an epoch, as numbers of examples: shuffled, those of a batch alike in length.
+
+    Args:
+        sizes: tokens of each example.
+    """
+    random = np.random.default_rng([seed, epoch])
+    shuffled = random.permutation(len(sizes)).tolist()
+    span = batch_size * BUCKET
+    buckets = [sorted(shuffled[at : at + span], key=sizes.__getitem__) for at in range(0, len(sizes), span)]
+    batches = [bucket[at : at + batch_size] for bucket in buckets for at in range(0, len(bucket), batch_size)]
+    return [batches[index] for index in random.permutation(len(batches)).tolist()]
+
+
+def collate(examples: Sequence[EncodedExample], length: int, pad_id: int, device: torch.device) -> Batch:
+    """Pad examples to `length` tokens."""
+    rows = {
+        "input_ids": torch.full((len(examples), length), pad_id),
+        "attention_mask": torch.zeros(len(examples), length, dtype=torch.long),
+        "token_type_ids": torch.zeros(len(examples), length, dtype=torch.long),
+        "labels": torch.tensor([example.label for example in examples]),
+    }
+    for row, example in enumerate(examples):
+        size = len(example.ids)
+        rows["input_ids"][row, :size] = torch.tensor(example.ids)
+        rows["attention_mask"][row, :size] = 1
+        rows["token_type_ids"][row, :size] = torch.tensor(example.token_types)
+    return Batch(**{name: tensor.to(device) for name, tensor in rows.items()})
+
+
+def fingerprint(examples: Sequence[EncodedExample]) -> str:
+    """A hash of encoded examples in their order."""
+    digest = hashlib.sha256()
+    for example in examples:
+        digest.update(repr((example.ids, example.token_types, example.label)).encode())
+    return digest.hexdigest()

@@ -1,0 +1,104 @@
+"""The state of an unfinished training on disk, so that it can be resumed; and stopping between two steps."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+
+from exporters.errors import InputError
+
+
+def state_path(out: Path) -> Path:
+    """The file beside the output that holds the state until the output is there."""
+    return out.with_name(f"{out.name}.training.pt")
+
+
+def check_start(out: Path, *, resume: bool, force: bool) -> None:
+    """Raise InputError where there is nothing to resume, or something that would be lost."""
+    path = state_path(out)
+    if resume and not path.is_file():
+        raise InputError(f"{path} does not exist: there is no training to resume", hint="leave out --resume")
+    if path.exists() and not (resume or force):
+        raise InputError(
+            f"{path} is the state of an unfinished training",
+            hint="--resume to continue it, --force to begin anew, or another --out",
+        )
+
+
+def write_state(path: Path, settings: Mapping[str, Any], state: Mapping[str, Any]) -> None:
+    """Write the state, whole or not at all, in place of an earlier one.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    buffer = io.BytesIO()
+    torch.save({"settings": dict(settings), "state": dict(state)}, buffer)
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_bytes(buffer.getbuffer())
+        os.replace(partial, path)
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be written: {error.strerror}", hint="free space there, or another --out"
+        ) from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def read_state(path: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The state in a file; tensors on the CPU.
+
+    Raises:
+        InputError: it is damaged, or of a training with other settings, which are listed.
+    """
+    try:
+        stored = torch.load(path, map_location="cpu", weights_only=True)
+        before, state = stored["settings"], stored["state"]
+    except Exception as error:  # the unpickler meets damaged bytes with whatever they lead it to
+        raise InputError(
+            f"{path} is no state of a training, or damaged", hint="--force to begin anew"
+        ) from error
+    other = [name for name in {**before, **settings} if before.get(name) != settings.get(name)]
+    if other:
+        listed = "\n  ".join(f"{name}: {settings.get(name)}, was {before.get(name)}" for name in other)
+        raise InputError(
+            f"{path} is of a training with other settings:\n  {listed}",
+            allowed="the settings it was begun with",
+            hint="repeat them to resume, or --force instead of --resume to begin anew",
+        )
+    return dict(state)
+
+
+@contextmanager
+def stoppable() -> Iterator[Callable[[], bool]]:
+    """Whether SIGINT or SIGTERM has come, for a loop that stops where it can; a second one acts as usual.
+
+    Outside the main thread, which alone may handle signals, it is never true.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    stop = threading.Event()
+    usual = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def note(number: int, frame: FrameType | None) -> None:
+        stop.set()
+        signal.signal(number, usual[signal.Signals(number)])
+
+    for number in usual:
+        signal.signal(number, note)
+    try:
+        yield stop.is_set
+    finally:
+        for number, handler in usual.items():
+            signal.signal(number, handler)

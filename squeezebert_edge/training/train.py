@@ -1,0 +1,192 @@
+"""Training a classifier: fine-tuning a checkpoint, or from random weights; on one process or under torchrun.
+
+Every random choice follows from the seed and the step alone: neither an interruption nor the number of
+processes changes what is learned, but for the order in which floats are added up.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from exporters.errors import InputError
+from squeezebert_edge import checkpoint as checkpoints
+from squeezebert_edge.config import SqueezeBertConfig
+from squeezebert_edge.data import Example
+from squeezebert_edge.hub import CONFIG_FILE
+from squeezebert_edge.model import SqueezeBertForSequenceClassification
+from squeezebert_edge.pretrained import SqueezeBertPreTrainedModel
+from squeezebert_edge.progress import Progress, silent
+from squeezebert_edge.staging import refuse_existing
+from squeezebert_edge.text import Tokenizer
+from squeezebert_edge.training import data as training_data
+from squeezebert_edge.training.config import NetworkSize, TrainingConfig
+from squeezebert_edge.training.processes import rank, together
+from squeezebert_edge.training.run import Data, EpochResult, Run, validate
+from squeezebert_edge.training.state import check_start, state_path
+
+ARCHITECTURE = SqueezeBertForSequenceClassification.__name__
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What was written, and how good it is.
+
+    accuracy: on the validation data, of the weights as they were stored.
+    best: the epoch whose weights they are: of the highest accuracy, then of the lowest loss.
+    seconds: spent in steps and validation since the start or the resumption.
+    """
+
+    directory: Path
+    accuracy: float
+    best: EpochResult
+    epochs: tuple[EpochResult, ...]
+    training_examples: int
+    validation_examples: int
+    seconds: float
+
+
+def from_scratch(
+    size: NetworkSize, tokenizer: Tokenizer, labels: Sequence[str], config: TrainingConfig
+) -> SqueezeBertPreTrainedModel:
+    """A classifier of random weights, with as many positions as the training's longest text may have.
+
+    Raises:
+        InputError: sizes that do not fit each other, or fewer than two labels.
+    """
+    network = size.to_config(len(tokenizer.vocab), config.max_length, list(labels))
+    network.pad_token_id = tokenizer.special_ids["pad"]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        return SqueezeBertForSequenceClassification(network)
+
+
+def from_checkpoint(
+    source: str | Path, examples: Sequence[Example], labels: Sequence[str] | None, seed: int
+) -> checkpoints.Checkpoint:
+    """A checkpoint to fine-tune as a classifier.
+
+    Args:
+        labels: the classes. If they are not the checkpoint's own, the head is a new one; by default they are
+            its own, or those in the examples if it has no classifier.
+
+    Raises:
+        InputError: the checkpoint is unsound (checkpoint.load).
+    """
+    if labels is None:
+        try:
+            return checkpoints.load(source, architecture=ARCHITECTURE)
+        except InputError:  # no classifier; whatever else is wrong with it is found again below
+            labels = training_data.labels_in(examples)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return checkpoints.load(source, architecture=ARCHITECTURE, for_training=True, labels=labels)
+
+
+def train(
+    config: TrainingConfig,
+    model: SqueezeBertPreTrainedModel,
+    tokenizer: Tokenizer,
+    training: Sequence[Example],
+    validation: Sequence[Example] | None,
+    out: Path,
+    *,
+    dtype: torch.dtype = torch.float32,
+    resume: bool = False,
+    force: bool = False,
+    progress: Progress = silent,
+    log: Callable[[str], None] = lambda line: None,
+) -> TrainingResult:
+    """Train a classifier and write the best epoch's weights as a checkpoint.
+
+    Until the checkpoint is there, its state lies in `state_path(out)`; an interruption (SIGINT, SIGTERM)
+    finishes the step, writes the state and raises KeyboardInterrupt. Under torchrun every process makes this
+    same call; the first one writes and reports.
+
+    Args:
+        model: what to begin with (from_scratch, from_checkpoint); left as it is.
+        validation: None holds out `config.hold_out` of `training`.
+        out: the directory to write.
+        dtype: of the stored weights, torch.float32 or torch.float16.
+        resume: continue from the state of an interrupted training with the same settings.
+        force: replace a checkpoint that is at `out`, and forget an unfinished training.
+        log: told loss, learning rate and speed from time to time, and each epoch's accuracy.
+
+    Raises:
+        InputError: data, settings or outputs that cannot be.
+        GateError: the loss or the gradients are not finite; the last state that was written is kept.
+        UnavailableError: there is no such device, or scikit-learn is needed and not installed.
+    """
+    if rank() == 0:  # the others may be on machines that do not have its files
+        refuse_existing(out, marker=CONFIG_FILE, force=force)
+        check_start(out, resume=resume, force=force)
+    else:
+        progress, log = silent, lambda line: None
+    network_config = _classifier_config(model, config)
+    labels = [network_config.id2label[index] for index in range(network_config.num_labels)]
+    if validation is None:
+        training, validation = training_data.hold_out(training, config.hold_out, config.seed)
+    progress("encoding", 0, 0)
+    data = Data(
+        training_data.encode(training, tokenizer, labels, config.max_length, "training data"),
+        training_data.encode(validation, tokenizer, labels, config.max_length, "validation data"),
+        tokenizer.special_ids["pad"],
+    )
+    if len({example.label for example in data.training}) < 2:
+        raise InputError("the training data has one class only", allowed="two classes or more")
+    with together(config.device) as processes:
+        run = Run(config, model, data, processes, state_path(out))
+        if resume:
+            run.resume(log)
+        seconds = run.to_end(progress, log)
+        trained = _stored(model, run.best_weights, network_config, dtype).to(processes.device)
+        _, accuracy = validate(trained, data, config, processes)
+        if processes.leads:
+            checkpoints.save(
+                out, config=network_config, model=trained, tokenizer=tokenizer, dtype=dtype, force=force
+            )
+            state_path(out).unlink(missing_ok=True)
+        processes.wait()
+    return TrainingResult(
+        out, accuracy, run.best, tuple(run.epochs), len(data.training), len(data.validation), seconds
+    )
+
+
+def _classifier_config(model: SqueezeBertPreTrainedModel, config: TrainingConfig) -> SqueezeBertConfig:
+    """What the trained checkpoint's config.json will say."""
+    own = model.config
+    if not isinstance(model, SqueezeBertForSequenceClassification):
+        raise InputError(f"{type(model).__name__} is not trained here", allowed=ARCHITECTURE)
+    if own.problem_type not in (None, "single_label_classification") or own.num_labels < 2:
+        raise InputError(
+            f"a model of problem_type {own.problem_type} with {own.num_labels} labels is not trained here",
+            allowed="one class of several for each text; regression and several labels at once are not",
+            hint="--labels A,B,... begins a new head of classes",
+        )
+    if config.max_length > own.max_position_embeddings:
+        raise InputError(
+            f"a max_length of {config.max_length}",
+            allowed=f"at most {own.max_position_embeddings}, the checkpoint's max_position_embeddings",
+        )
+    trained = replace(own, problem_type="single_label_classification")
+    if config.dropout is not None:
+        trained.hidden_dropout_prob = trained.attention_probs_dropout_prob = config.dropout
+    return trained
+
+
+def _stored(
+    model: SqueezeBertPreTrainedModel,
+    weights: dict[str, Tensor],
+    config: SqueezeBertConfig,
+    dtype: torch.dtype,
+) -> SqueezeBertPreTrainedModel:
+    """The reference model with trained weights, rounded as they are stored."""
+    trained = copy.deepcopy(model)
+    trained.load_state_dict(weights)
+    trained.config = config
+    return trained.to(dtype).float().eval()
