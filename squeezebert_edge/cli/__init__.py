@@ -1,0 +1,65 @@
+"""The command line: one file per verb, each a few lines over functions that a library user can call."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+from exporters.errors import EdgeError
+from squeezebert_edge import __version__
+from squeezebert_edge.cli import show
+from squeezebert_edge.cli.export import export
+from squeezebert_edge.cli.inspect import inspect
+from squeezebert_edge.cli.predict import predict
+from squeezebert_edge.cli.run import run
+from squeezebert_edge.cli.train import train
+from squeezebert_edge.cli.verify import verify
+
+INTERRUPTED = 130  # 128 + SIGINT: what typer makes of a KeyboardInterrupt
+
+app = typer.Typer(
+    name="squeezebert-edge",
+    help="SqueezeBERT checkpoints on phones: export, proof and measurement.",
+    epilog="Exit codes: 0 done; 1 a gate failed; 2 the input or the call is wrong; 3 it cannot be done here.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+for verb in (run, export, verify, predict, inspect, train):
+    app.command()(verb)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """SqueezeBERT checkpoints on phones: export, proof and measurement."""
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def main() -> None:
+    """Run the command line; every known error is printed without a traceback and sets the exit code."""
+    signal.signal(signal.SIGTERM, _interrupt)  # so that a stopped job cleans up as an interrupted one does
+    try:
+        app()
+    except EdgeError as error:
+        show.error(error)
+        sys.exit(error.exit_code)
+    except SystemExit as leaving:
+        if leaving.code == INTERRUPTED:
+            show.note("interrupted; no half-written output was left")
+        raise

@@ -1,0 +1,87 @@
+"""The arguments and options that several verbs share, each described once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from exporters.errors import InputError
+
+CheckpointArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="CHECKPOINT",
+        help="A directory in Hugging Face's layout, a hub id (owner/name), or `default`, the embedded model.",
+    ),
+]
+BundleArgument = Annotated[
+    Path, typer.Argument(metavar="BUNDLE", help="A directory that `squeezebert-edge export` wrote.")
+]
+FormatsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--to", metavar="FORMAT", help="executorch, coreml or tflite; repeat for several.", show_default="all"
+    ),
+]
+PrecisionsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--precision", metavar="PRECISION", help="fp32 or fp16 (Core ML, LiteRT); repeat for several."
+    ),
+]
+LengthsOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="N,N,...",
+        help="Sequence lengths in each artifact, ascending.",
+        show_default="32,64,128 as far as they fit",
+    ),
+]
+TaskOption = Annotated[
+    str | None,
+    typer.Option("--task", help="The head, if not the one that the checkpoint's config names."),
+]
+IosOption = Annotated[
+    int, typer.Option("--ios", min=17, max=18, help="The oldest iOS a Core ML bundle runs on.")
+]
+OutOption = Annotated[
+    Path | None,
+    typer.Option("--out", help="Where bundles go, as OUT/FORMAT-PRECISION.", show_default="out/CHECKPOINT"),
+]
+ForceOption = Annotated[bool, typer.Option("--force", help="Replace bundles that exist.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+RequireRuntimeOption = Annotated[
+    bool,
+    typer.Option("--require-runtime", help="Exit with 3 unless the format's own runtime computed the proof."),
+]
+MaxErrorOption = Annotated[
+    float | None,
+    typer.Option("--max-error", min=0, help="Largest error, relative to max(1, largest reference output)."),
+]
+MinSqnrOption = Annotated[float | None, typer.Option("--min-sqnr", help="Least SQNR in dB.")]
+RuntimeOption = Annotated[
+    str | None,
+    typer.Option(
+        "--runtime",
+        help="Which runtime runs a .tflite: ai-edge-litert or tflite-runtime.",
+        show_default="best",
+    ),
+]
+
+
+def parse_lengths(text: str | None) -> list[int] | None:
+    """The numbers of `--lengths`.
+
+    Raises:
+        InputError: something in it is not a number.
+    """
+    if text is None:
+        return None
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise InputError(
+            f"--lengths {text}", allowed="numbers separated by commas, such as 32,64,128"
+        ) from None

@@ -1,0 +1,114 @@
+"""What people see: tables on stdout, progress and errors on stderr, JSON for machines."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Literal
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from exporters.errors import EdgeError
+
+if TYPE_CHECKING:
+    from squeezebert_edge.bundle import Verification
+
+WIDTH_IN_FILES = 140  # where there is no terminal to fit a table to
+
+out = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH_IN_FILES)
+err = Console(stderr=True, highlight=False)
+
+STATUS_STYLE = {"verified": "green", "failed": "bold red", "not verified": "yellow"}
+
+
+def error(problem: EdgeError) -> None:
+    """Print what was wrong, what is allowed and what to do next."""
+    err.print("error: ", style="bold red", end="")
+    err.print(str(problem), markup=False, soft_wrap=True)
+
+
+def note(text: str) -> None:
+    """Print a remark that is no part of the result."""
+    err.print(text, style="dim", markup=False, soft_wrap=True)
+
+
+def as_json(value: Any) -> None:
+    """Print one JSON value on one line."""
+    print(json.dumps(value, ensure_ascii=False, allow_nan=False))
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str | Text]]) -> None:
+    """Print a table; columns headed with a leading '>' are numbers and stand to the right."""
+    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_header=any(columns))
+    for column in columns:
+        justify: Literal["left", "right"] = "right" if column.startswith(">") else "left"
+        shown.add_column(column.removeprefix(">"), justify=justify, overflow="fold")
+    for row in rows:
+        shown.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in row))
+    if title:
+        out.print(title, style="bold", markup=False)
+    out.print(shown)
+
+
+def pairs(title: str, values: Mapping[str, str | Text]) -> None:
+    """Print names and values."""
+    table(title, ("", ""), list(values.items()))
+
+
+def status(verification: Verification) -> Text:
+    """A verification's status in its colour, with what computed it when that was not the runtime."""
+    by = " (MIL)" if verification.by == "mil-evaluator" else ""
+    return Text(verification.status + by, style=STATUS_STYLE[verification.status])
+
+
+def number(value: float | None, form: str) -> str:
+    """A number as the format says, or a dash where there is none."""
+    return "-" if value is None else format(value, form)
+
+
+@contextmanager
+def progress() -> Iterator[Callable[[str, int, int], None]]:
+    """Something to tell stages and counts to: a live line on a terminal, a line a stage elsewhere."""
+    if not err.is_terminal:
+        yield _line_per_stage()
+        return
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        SpinnerColumn,
+        TextColumn,
+        TimeElapsedColumn,
+    )
+
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+    )
+    with Progress(*columns, TimeElapsedColumn(), console=err, transient=True) as live:
+        line = live.add_task("", total=None)
+
+        def tell(stage: str, done: int, total: int) -> None:
+            if live.tasks[line].description != stage:
+                live.reset(line, description=stage, total=total or None)
+            live.update(line, completed=done, total=total or None)
+
+        yield tell
+
+
+def _line_per_stage() -> Callable[[str, int, int], None]:
+    told: set[str] = set()
+
+    def tell(stage: str, done: int, total: int) -> None:
+        if stage not in told:
+            told.add(stage)
+            note(stage)
+
+    return tell

@@ -1,0 +1,58 @@
+"""`squeezebert-edge verify`: prove a bundle against its checkpoint again."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from squeezebert_edge.cli import options, show
+from squeezebert_edge.cli.export import exit_code
+
+
+def verify(
+    bundle: options.BundleArgument,
+    checkpoint: Annotated[
+        str | None,
+        typer.Option(
+            "--checkpoint", help="Where the checkpoint is now.", show_default="where the bundle found it"
+        ),
+    ] = None,
+    max_error: options.MaxErrorOption = None,
+    min_sqnr: options.MinSqnrOption = None,
+    runtime: options.RuntimeOption = None,
+    require_runtime: options.RequireRuntimeOption = False,
+    json: options.JsonOption = False,
+) -> None:
+    """Check a bundle's files and prove it equal to the float reference again."""
+    from squeezebert_edge import pipeline
+    from squeezebert_edge.bundle import open_bundle
+    from squeezebert_edge.parity import Gates
+
+    with show.progress() as progress:
+        found = pipeline.verify_bundle(
+            open_bundle(bundle),
+            source=checkpoint,
+            gates=Gates(max_error=max_error, min_sqnr_db=min_sqnr),
+            runtime=runtime,
+            progress=progress,
+        )
+    if json:
+        show.as_json(found.model_dump())
+    else:
+        show.pairs(
+            str(bundle),
+            {
+                "proof": show.status(found),
+                "largest error": show.number(found.max_abs_error, ".3g"),
+                "largest reference output": show.number(found.max_abs_reference, ".3g"),
+                "SQNR": show.number(found.sqnr_db, ".1f") + " dB",
+                "agreement": show.number(found.agreement, ".2%"),
+                "largest change by padding": show.number(found.padding_error, ".3g"),
+                "inputs": str(found.inputs),
+                "gates": ", ".join(f"{name} {limit:g}" for name, limit in found.gates.items()),
+            },
+        )
+        for failure in found.failures:
+            show.note(failure)
+    raise typer.Exit(exit_code([found], require_runtime=require_runtime))
