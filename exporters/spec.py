@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,6 +28,13 @@ class Precision:
     granularity: str | None = None
 
 
+class Ranges(NamedTuple):
+    """Least and greatest value of what goes into a product, and of what comes out; null is not known."""
+
+    input: tuple[float, float] | None = None
+    output: tuple[float, float] | None = None
+
+
 @dataclass(frozen=True)
 class ExportRequest:
     """A module and how it is to be exported.
@@ -39,6 +46,11 @@ class ExportRequest:
     precision: one of the exporter's PRECISIONS.
     metadata: strings that the artifact carries, so that it explains itself without its bundle.
     target: the oldest system the artifact must run on ("iOS17"); only Core ML reads it.
+    calibration: real rows, input name -> (1, length) int32 array, whose activations set the scales of
+        precisions that quantize activations beforehand.
+    ranges: submodule -> ranges that take the place of calibration there.
+    keep_float: submodules whose products stay in float32 whatever the precision, by dotted name, all that is
+        below them included.
     """
 
     module: nn.Module
@@ -47,6 +59,9 @@ class ExportRequest:
     precision: str
     metadata: Mapping[str, str] = field(default_factory=dict)
     target: str | None = None
+    calibration: Sequence[Mapping[str, Array]] = ()
+    ranges: Mapping[str, Ranges] = field(default_factory=dict)
+    keep_float: Sequence[str] = ()
 
     @property
     def lengths(self) -> tuple[int, ...]:
@@ -57,6 +72,10 @@ class ExportRequest:
     def inputs(self) -> tuple[str, ...]:
         """Names of the module's inputs, in the order of its arguments."""
         return tuple(next(iter(self.examples.values())))
+
+    def stays_float(self, submodule: str) -> bool:
+        """Whether the products of a submodule, by dotted name, are left unquantized."""
+        return any(submodule == kept or submodule.startswith(f"{kept}.") for kept in self.keep_float)
 
 
 @dataclass(frozen=True)
@@ -85,6 +104,7 @@ class Artifact:
     entry_points: length -> the name by which the runtime is asked for it (method, signature), or "" where
         the runtime chooses by shape.
     versions: package -> version of everything that shaped the file.
+    calibrated: submodules whose ranges calibration found, `ranges` having none for them.
     """
 
     path: Path
@@ -93,6 +113,7 @@ class Artifact:
     entry_points: Mapping[int, str]
     delegation: Delegation
     versions: Mapping[str, str]
+    calibrated: tuple[str, ...] = ()
 
 
 class Runner(Protocol):

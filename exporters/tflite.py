@@ -99,7 +99,7 @@ def _require_half_range(module: nn.Module) -> None:
 
 def _convert(request: ExportRequest, entry_points: Mapping[int, str]) -> bytes:
     """The flatbuffer with float32 weights."""
-    with _no_progress_shown():
+    with _no_progress_shown(), quiet_runtime():  # its C++ library greets on stderr
         from litert_torch import signature
 
     module = NamedModule(request.module, tuple(request.outputs)).eval()
