@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +22,7 @@ PRECISIONS = {
     "int4": Precision("int4", "int8 at run time", "weights per 32 of a channel, activations per row"),
 }
 INT4_GROUP = 32  # values that share a scale: XNNPACK's smallest
-ACTIVATION_EPSILON = 2**-12  # the least scale XNNPACK takes
+LEAST_SCALE = 2**-12  # that XNNPACK takes of an activation
 
 
 @dataclass(frozen=True)
@@ -100,51 +100,47 @@ def _with_static_products(
     """A captured module whose linear layers compute in int8 between the given ranges.
 
     Everything else stays float: the mask's addition and the softmax above all, whose scale it would set.
+    (XNNPACKQuantizer itself would spread a product's scale over the slices after it, which XNNPACK then
+    leaves to slower kernels.)
     """
-    from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
-        XNNPACKQuantizer,
-        get_symmetric_quantization_config,
-    )
+    from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import get_symmetric_quantization_config
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+    from torchao.quantization.pt2e.quantizer import QuantizationAnnotation, Quantizer
+    from torchao.quantization.pt2e.quantizer.quantizer import Q_ANNOTATION_KEY
 
-    linear = torch.ops.aten.linear.default
-    quantizer = XNNPACKQuantizer()
-    quantizer.set_operator_type(linear, get_symmetric_quantization_config(is_per_channel=True))
-    quantizer.set_filter_function(lambda node: _submodule(node) in ranges)
-    prepared = prepare_pt2e(program.module(), quantizer)
-    for node in prepared.graph.nodes:
-        if node.target is linear and _submodule(node) in ranges:
-            known = ranges[_submodule(node)]
-            (after,) = node.users
-            for observer, range_ in ((node.args[0], known.input), (after, known.output)):
-                assert range_ is not None
-                _observe(prepared, observer.target, range_)
-            weight_observer = prepared.get_submodule(node.args[1].target)
-            weight_observer(_constant(prepared, node.args[1].args[0].target))
+    weights = get_symmetric_quantization_config(is_per_channel=True).weight
+
+    class ProductQuantizer(Quantizer):  # type: ignore[misc]
+        def annotate(self, model: torch.fx.GraphModule) -> torch.fx.GraphModule:
+            for node in model.graph.nodes:
+                if node.target is torch.ops.aten.linear.default and _submodule(node) in ranges:
+                    known = ranges[_submodule(node)]
+                    node.meta[Q_ANNOTATION_KEY] = QuantizationAnnotation(
+                        input_qspec_map={node.args[0]: _between(known.input), node.args[1]: weights},
+                        output_qspec=_between(known.output),
+                        _annotated=True,
+                    )
+            return model
+
+        def validate(self, model: torch.fx.GraphModule) -> None:
+            """Nothing that was annotated here can be unsound."""
+
+    prepared = prepare_pt2e(program.module(), ProductQuantizer())
+    with torch.inference_mode():
+        prepared(*example)  # lets the weights be seen; activations have their ranges
     return torch.export.export(convert_pt2e(prepared), example)
 
 
-def _observe(prepared: torch.fx.GraphModule, name: str, range_: tuple[float, float]) -> None:
-    """Put an observer that has seen the range in the place of one that has seen nothing.
+def _between(range_: tuple[float, float] | None) -> Any:
+    """What PT2E needs to know to quantize between two values, and 0, to int8."""
+    from torchao.quantization.pt2e.quantizer import FixedQParamsQuantizationSpec
 
-    Where one tensor feeds several products, it has seen the widest of their ranges.
-    """
-    from torchao.quantization.pt2e import MinMaxObserver
-
-    observer = prepared.get_submodule(name)
-    if not isinstance(observer, MinMaxObserver):
-        observer = MinMaxObserver(
-            torch.int8, torch.per_tensor_affine, quant_min=-128, quant_max=127, eps=ACTIVATION_EPSILON
-        )
-        prepared.add_submodule(name, observer)
-    observer(torch.tensor(range_))
-
-
-def _constant(module: torch.fx.GraphModule, name: str) -> Tensor:
-    constant = module
-    for part in name.split("."):
-        constant = getattr(constant, part)
-    return cast("Tensor", constant)
+    assert range_ is not None
+    low, high = min(range_[0], 0.0), max(range_[1], 0.0)
+    scale = max((high - low) / 255, LEAST_SCALE)
+    return FixedQParamsQuantizationSpec(
+        torch.int8, scale, round(-128 - low / scale), -128, 127, torch.per_tensor_affine
+    )
 
 
 def _submodule(node: torch.fx.Node) -> str:

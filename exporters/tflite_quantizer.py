@@ -82,8 +82,8 @@ def _products(
     An operator is known by its weights, for the names of tensors hold only some of the modules' names.
 
     Raises:
-        InputError: a linear layer whose weights are found in no operator. (A table may be missing: look-ups of
-            positions are constants.)
+        InputError: a linear layer whose weights are found in no operator. (A table may be missing: looking up
+            positions gives a constant.)
     """
     from ai_edge_litert import schema_py_generated as schema
 
