@@ -19,7 +19,7 @@ def written(tmp_path: Path, content: str | bytes) -> Path:
 
 def test_glue_sentences_keep_their_quotes(tmp_path: Path) -> None:
     path = written(tmp_path, 'sentence\tlabel\nso-called "art\t0\r\n" fun\t1\n')
-    assert data.read_tsv(path) == [Example('so-called "art', label="0"), Example('" fun', label="1")]
+    assert data.read_texts(path) == [Example('so-called "art', label="0"), Example('" fun', label="1")]
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def test_columns_are_found_by_their_usual_names(tmp_path: Path, header: str, tex
     short = {"question": "q", "sentence": "s", "sentence1": "s1", "sentence2": "s2"}
     short |= {"premise": "p", "hypothesis": "h", "text": "t", "label": "l", "index": "0"}
     row = "\t".join(short[name] for name in header.split("\t"))
-    assert data.read_tsv(written(tmp_path, f"{header}\n{row}\n")) == [Example(*texts, label="l")]
+    assert data.read_texts(written(tmp_path, f"{header}\n{row}\n")) == [Example(*texts, label="l")]
 
 
 @pytest.mark.parametrize(
@@ -51,12 +51,12 @@ def test_columns_are_found_by_their_usual_names(tmp_path: Path, header: str, tex
 )
 def test_a_bad_table_says_where(tmp_path: Path, content: str | bytes, says: str) -> None:
     with pytest.raises(InputError, match=says):
-        data.read_tsv(written(tmp_path, content))
+        data.read_texts(written(tmp_path, content))
 
 
 def test_a_missing_file_is_an_input_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be read"):
-        data.read_tsv(tmp_path / "absent")
+        data.read_texts(tmp_path / "absent")
 
 
 def test_tagged_sentences(tmp_path: Path) -> None:
