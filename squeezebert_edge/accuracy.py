@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from squeezebert_edge.text import Encoding, Tokenizer, pad, shortest_length
 
 Array = np.ndarray[tuple[int, ...], np.dtype[Any]]
 Compute = Callable[[Mapping[str, Array]], Mapping[str, Array]]
+T = TypeVar("T")
 
 BATCH_ROWS = 16  # of the reference; larger ones are no faster on a CPU
 
@@ -101,14 +102,17 @@ def targets_of(task: Task, tokenizer: Tokenizer, examples: Sequence[Example]) ->
     """
     if not examples:
         raise InputError("no examples to measure accuracy on", allowed="at least one")
-    targets = []
+    return list(_each(examples, lambda example: task.target(example, tokenizer)))
+
+
+def _each(examples: Sequence[Example], function: Callable[[Example], T]) -> Iterator[T]:
+    """What the function gives for every example; what is wrong with one says where it stands."""
     for number, example in enumerate(examples, start=1):
         try:
-            targets.append(task.target(example, tokenizer))
+            yield function(example)
         except InputError as error:
             place = example.where or f"example {number}"
             raise InputError(f"{place}: {error.problem}", allowed=error.allowed, hint=error.hint) from None
-    return targets
 
 
 @dataclass(frozen=True)
@@ -149,8 +153,7 @@ class ReferenceAnswers:
         self._reference = reference
         shapes = []
         self.truncated = 0
-        for example in examples:
-            encodings = self._encoded(example)
+        for encodings in _each(examples, self._encoded):
             shapes.append((max(map(len, encodings)), len(encodings)))
             self.truncated += not task.windows and any(encoding.truncated for encoding in encodings)
         self.batches = list(_batches(shapes))
@@ -205,7 +208,8 @@ def compare(
     for batch in reference.batches:
         progress("accuracy", len(pairs), len(examples))
         pending = [index for index in batch if index not in pairs]
-        reference.answer(pending)
+        if pending:
+            reference.answer(batch)  # all of it, so that the rounding is that of an uninterrupted run
         for index in pending:
             said, example = reference.said[index], examples[index]
             rows = answer_rows(task, tokenizer, compute, example, lengths)

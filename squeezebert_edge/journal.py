@@ -6,7 +6,7 @@ import fcntl
 import json
 import os
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -31,9 +31,6 @@ class Journal:
     def forget(self) -> None:
         """Remove the file: the measurement is finished."""
         Path(self._file.name).unlink(missing_ok=True)
-
-
-Opened = AbstractContextManager[Journal]
 
 
 @contextmanager

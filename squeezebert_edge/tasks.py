@@ -337,6 +337,14 @@ class FillMask(Task):
     samples = ("masked.jsonl",)
     read = staticmethod(data.read_masked)
 
+    def encode(
+        self, example: Example, tokenizer: Tokenizer, max_length: int, doc_stride: int
+    ) -> list[Encoding]:
+        """One row; an InputError if no [MASK] is left in it."""
+        rows = self.cut(example, tokenizer, max_length)
+        self._masked(rows[0], tokenizer)
+        return rows
+
     def decide(self, rows: Sequence[Row]) -> Array:
         """A word for every token."""
         return np.asarray(rows[0].outputs["logits"].argmax(-1))
