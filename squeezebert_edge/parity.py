@@ -109,6 +109,15 @@ class Comparison:
         self.max_error = max(self.max_error, float(error.max(initial=0.0)))
         self.max_reference = max(self.max_reference, float(np.abs(reference).max(initial=0.0)))
 
+    def merge(self, other: Comparison) -> None:
+        """Take in the sums of other rows."""
+        self.count += other.count
+        self.total += other.total
+        self.total_square += other.total_square
+        self.total_error_square += other.total_error_square
+        self.max_error = max(self.max_error, other.max_error)
+        self.max_reference = max(self.max_reference, other.max_reference)
+
     @property
     def sqnr_db(self) -> float:
         """Variance of the reference over the mean squared error, in dB, at most EXACT_DB."""

@@ -294,6 +294,36 @@ def load_runner(bundle: Bundle, *, threads: int = 1, runtime: str | None = None)
     return runner
 
 
+def checkpoint_of_bundle(bundle: Bundle, source: str | None = None) -> Checkpoint:
+    """The checkpoint that a bundle was made from.
+
+    Args:
+        source: where it is now; by default where the manifest says it was.
+
+    Raises:
+        InputError: it is not there, or is another one.
+    """
+    manifest = bundle.manifest
+    hint = "--checkpoint CHECKPOINT names where it is now"
+    try:
+        checkpoint = checkpoints.load(
+            source or manifest.source.checkpoint, architecture=task_of_bundle(bundle).architecture
+        )
+    except InputError as error:
+        if source is not None:
+            raise
+        raise InputError(
+            f"the checkpoint this bundle was made from cannot be loaded: {error.problem}", hint=hint
+        ) from error
+    if checkpoint.sha256 != manifest.source.sha256:
+        raise InputError(
+            f"{checkpoint.source} is not the checkpoint that {bundle.directory} was made from: "
+            f"sha256 {checkpoint.sha256[:12]}..., not {manifest.source.sha256[:12]}...",
+            hint=hint,
+        )
+    return checkpoint
+
+
 def verify_bundle(
     bundle: Bundle,
     *,
@@ -311,28 +341,12 @@ def verify_bundle(
     Raises:
         InputError: the checkpoint is not there, or is not the one the bundle was made from.
     """
-    manifest = bundle.manifest
-    task = task_of_bundle(bundle)
     progress("loading the checkpoint", 0, 0)
-    try:
-        checkpoint = checkpoints.load(source or manifest.source.checkpoint, architecture=task.architecture)
-    except InputError as error:
-        if source is not None:
-            raise
-        raise InputError(
-            f"the checkpoint this bundle was made from cannot be loaded: {error.problem}",
-            hint="squeezebert-edge verify BUNDLE --checkpoint CHECKPOINT",
-        ) from error
-    if checkpoint.sha256 != manifest.source.sha256:
-        raise InputError(
-            f"{checkpoint.source} is not the checkpoint that {bundle.directory} was made from: "
-            f"sha256 {checkpoint.sha256[:12]}..., not {manifest.source.sha256[:12]}...",
-            hint="squeezebert-edge verify BUNDLE --checkpoint CHECKPOINT",
-        )
+    checkpoint = checkpoint_of_bundle(bundle, source)
     return verify(
         checkpoint,
-        task,
+        task_of_bundle(bundle),
         load_runner(bundle, runtime=runtime),
-        gates_of(manifest.precision.exact, gates),
+        gates_of(bundle.manifest.precision.exact, gates),
         progress=progress,
     )
