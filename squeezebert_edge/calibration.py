@@ -17,7 +17,6 @@ from squeezebert_edge.text import Tokenizer, pad
 
 Array = np.ndarray[tuple[int, ...], np.dtype[Any]]
 
-DEFAULT_SAMPLES = 200
 FEW_SAMPLES = 100  # under which a range is likely to miss what the data holds
 BUILT_IN = "the built-in samples"
 

@@ -13,6 +13,7 @@ from exporters.errors import InputError
 from squeezebert_edge import __version__, journal, pipeline
 from squeezebert_edge.accuracy import ReferenceAnswers, compare, fingerprint
 from squeezebert_edge.bundle import MANIFEST, Bundle
+from squeezebert_edge.checkpoint import Checkpoint
 from squeezebert_edge.data import Example
 from squeezebert_edge.metrics import scored_as
 from squeezebert_edge.paired import AccuracyComparison
@@ -76,6 +77,26 @@ def evaluate_bundles(
         for answers in filter(None, kept):
             answers.forget()
     return found
+
+
+def reference_answers(
+    checkpoint: Checkpoint,
+    data: Path,
+    *,
+    scored: str | None = None,
+    labels: Sequence[str] | None = None,
+    limit: int | None = None,
+    max_length: int,
+) -> ReferenceAnswers:
+    """The float reference of a checkpoint on a labelled file; for the arguments see `evaluate_bundles`.
+
+    Raises:
+        InputError: data that is wrong, or a head that is not scored as asked.
+    """
+    task, metrics = scored_as(pipeline.task_of(checkpoint), scored, labels)
+    examples = type(task).read(data)[:limit]
+    reference = Reference(checkpoint.model, type(task))
+    return ReferenceAnswers(task, metrics, checkpoint.tokenizer, reference, examples, max_length)
 
 
 def answers_path(bundle: Bundle) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -13,7 +13,7 @@ import torch
 import exporters
 from exporters.errors import InputError
 from exporters.spec import Artifact, ExportRequest, Runner
-from squeezebert_edge import __version__, choices, tasks
+from squeezebert_edge import __version__, calibration, choices, tasks
 from squeezebert_edge import checkpoint as checkpoints
 from squeezebert_edge.balancing import balance
 from squeezebert_edge.bundle import MANIFEST, VOCABULARY, Bundle, Verification, open_bundle, write_manifest
@@ -99,6 +99,25 @@ def checked_lengths(lengths: Sequence[int] | None, config: SqueezeBertConfig) ->
     if not lengths or list(lengths) != sorted(set(lengths)):
         raise InputError(f"lengths {', '.join(map(str, lengths))}: unsorted or doubled", allowed=allowed)
     return tuple(lengths)
+
+
+def calibrated(plan: Plan, checkpoint: Checkpoint, path: Path | None, samples: int) -> Plan:
+    """The plan with calibration data from a file, or built-in ones, if any of its pairs needs them.
+
+    Raises:
+        InputError: a file that cannot be used, or one that no pair needs.
+    """
+    if not plan.needs_calibration:
+        if path is not None:
+            raise InputError(
+                f"calibration data without a precision that takes any: {path}",
+                allowed=f"{CALIBRATED} among them",
+            )
+        return plan
+    data = calibration.read(
+        path, task_of(checkpoint), checkpoint.tokenizer, samples=samples, max_length=plan.lengths[-1]
+    )
+    return replace(plan, calibration=data)
 
 
 def refuse_outputs(plan: Plan, out: Path, *, force: bool) -> None:

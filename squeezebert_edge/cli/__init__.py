@@ -17,6 +17,7 @@ from squeezebert_edge.cli.export import export
 from squeezebert_edge.cli.inspect import inspect
 from squeezebert_edge.cli.predict import predict
 from squeezebert_edge.cli.run import run
+from squeezebert_edge.cli.sensitivity import sensitivity
 from squeezebert_edge.cli.train import train
 from squeezebert_edge.cli.verify import verify
 
@@ -29,7 +30,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for verb in (run, export, verify, evaluate, predict, inspect, train):
+for verb in (run, export, verify, evaluate, sensitivity, predict, inspect, train):
     app.command()(verb)
 
 

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 import exporters
+from exporters.errors import InputError
 from squeezebert_edge.cli import options, show
+from squeezebert_edge.cli.evaluate import cells, columns, print_warnings
+from squeezebert_edge.cli.evaluate import described as accuracy_described
 
 if TYPE_CHECKING:
     from rich.text import Text
 
     from squeezebert_edge.bundle import Bundle, Verification
+    from squeezebert_edge.paired import AccuracyComparison
 
 
 def export(
@@ -23,6 +28,13 @@ def export(
     lengths: options.LengthsOption = None,
     task: options.TaskOption = None,
     ios: options.IosOption = 17,
+    form: options.FormOption = None,
+    calibration: options.CalibrationOption = None,
+    calibration_samples: options.CalibrationSamplesOption = options.CALIBRATION_SAMPLES,
+    data: options.GateDataOption = None,
+    scored: options.ScoredOption = None,
+    labels: options.LabelsOption = None,
+    max_drop: options.MaxDropOption = None,
     out: options.OutOption = None,
     force: options.ForceOption = False,
     max_error: options.MaxErrorOption = None,
@@ -32,12 +44,18 @@ def export(
 ) -> None:
     """Export a checkpoint to phone formats, each proven equal to the float reference.
 
-    Without --precision, float32.
+    Without --precision, float32. With --data and --max-drop, quantized precisions keep the fewest parts of
+    the network in float that meet the gate.
     """
     from squeezebert_edge import checkpoint as checkpoints
-    from squeezebert_edge import pipeline
+    from squeezebert_edge import evaluation, mixed, pipeline
     from squeezebert_edge.parity import Gates
 
+    if (data is None) != (max_drop is None):
+        raise InputError(
+            "--max-drop without --data" if data is None else "--data without --max-drop",
+            allowed="both: labelled examples, and the percentage points that may be lost on them",
+        )
     with show.progress() as progress:
         pairs = pipeline.possible_pairs(to or tuple(exporters.FORMATS), precision or ["fp32"])
         progress(f"loading {checkpoint}", 0, 0)
@@ -46,16 +64,47 @@ def export(
             pairs,
             pipeline.checked_lengths(options.parse_lengths(lengths), loaded.config),
             ios=ios,
+            form=form,
             gates=Gates(max_error=max_error, min_sqnr_db=min_sqnr),
         )
+        plan = pipeline.calibrated(plan, loaded, calibration, calibration_samples)
         directory = out or default_out(checkpoint)
-        bundles = list(pipeline.export(loaded, plan, directory, force=force, progress=progress))
+        made: list[tuple[Bundle, AccuracyComparison | None]] = []
+        if data is None or max_drop is None:
+            bundles = pipeline.export(loaded, plan, directory, force=force, progress=progress)
+            made.extend((bundle, None) for bundle in bundles)
+        else:
+            reference = evaluation.reference_answers(
+                loaded,
+                data,
+                scored=scored,
+                labels=options.parse_labels(labels),
+                max_length=plan.lengths[-1],
+            )
+            made.extend(
+                mixed.export_within(
+                    loaded, plan, directory, reference, max_drop, force=force, progress=progress
+                )
+            )
+    lost = [
+        (bundle, comparison)
+        for bundle, comparison in made
+        if comparison and max_drop is not None and not comparison.passes(max_drop)
+    ]
     if json:
-        show.as_json({"bundles": [described(bundle) for bundle in bundles]})
+        show.as_json(
+            {"bundles": [described(bundle) | accuracy_of(comparison) for bundle, comparison in made]}
+        )
     else:
-        print_bundles(f"{checkpoint}: bundles in {directory}", bundles)
-    proofs = [bundle.manifest.verification for bundle in bundles]
-    raise typer.Exit(exit_code(proofs, require_runtime=require_runtime))
+        print_bundles(f"{checkpoint}: bundles in {directory}", made)
+        for warning in plan.calibration.warnings if plan.calibration else ():
+            show.note(f"warning: {warning}")
+    for bundle, comparison in lost:
+        show.note(
+            f"{bundle.directory}: loses {comparison.metrics[0].drop:.2f} points, more than {max_drop:g}"
+        )
+    code = exit_code([bundle.manifest.verification for bundle, _ in made], require_runtime=require_runtime)
+    raise typer.Exit(1 if lost else code)
 
 
 def default_out(checkpoint: str) -> Path:
@@ -72,6 +121,9 @@ def described(bundle: Bundle) -> dict[str, Any]:
         "bundle": str(bundle.directory),
         "format": bundle.manifest.format,
         "precision": bundle.manifest.precision.name,
+        "exact_precision": bundle.manifest.precision.exact,
+        "kept_float": bundle.manifest.precision.kept_float,
+        "form": bundle.manifest.form,
         "bytes": bundle.size,
         "verification": bundle.manifest.verification.model_dump(),
     }
@@ -95,10 +147,23 @@ def row(bundle: Bundle) -> tuple[str | Text, ...]:
     )
 
 
-def print_bundles(title: str, bundles: list[Bundle]) -> None:
-    """A table with a row a bundle, and why any of them failed."""
-    show.table(title, COLUMNS, [row(bundle) for bundle in bundles])
+def accuracy_of(comparison: AccuracyComparison | None) -> dict[str, Any]:
+    """An accuracy for machines, where there is one."""
+    return {"accuracy": accuracy_described(comparison)} if comparison else {}
+
+
+def print_bundles(title: str, made: Sequence[tuple[Bundle, AccuracyComparison | None]]) -> None:
+    """A table with a row a bundle, what was kept in float, and why any of them failed."""
+    measured = [comparison for _, comparison in made if comparison]
+    rows = [[*row(bundle), *(cells(comparison) if comparison else [])] for bundle, comparison in made]
+    show.table(title, [*COLUMNS, *(columns(measured[0]) if measured else [])], rows)
+    bundles = [bundle for bundle, _ in made]
     print_failures(bundles)
+    print_warnings(measured)
+    for bundle in bundles:
+        if bundle.manifest.precision.kept_float:
+            kept = ", ".join(bundle.manifest.precision.kept_float)
+            show.note(f"{bundle.directory}: in float stay {kept}")
 
 
 def print_failures(bundles: list[Bundle]) -> None:

@@ -28,7 +28,10 @@ FormatsOption = Annotated[
 PrecisionsOption = Annotated[
     list[str] | None,
     typer.Option(
-        "--precision", metavar="PRECISION", help="fp32 or fp16 (Core ML, LiteRT); repeat for several."
+        "--precision",
+        metavar="PRECISION",
+        help="fp32, fp16 (Core ML, LiteRT), int8 (the best of a format), int8-dynamic, int8-static, int4 "
+        "(ExecuTorch, LiteRT), int8-weights, int4-weights (Core ML); repeat for several.",
     ),
 ]
 LengthsOption = Annotated[
@@ -88,6 +91,47 @@ LabelsOption = Annotated[
         show_default="the checkpoint's",
     ),
 ]
+ScoredOption = Annotated[
+    str | None,
+    typer.Option(
+        "--scored",
+        help="A data set by name, for its metrics and labels, as `evaluate --task` takes it.",
+        show_default="the head's metrics",
+    ),
+]
+LimitOption = Annotated[int | None, typer.Option("--limit", min=1, help="Take the first N examples.")]
+FormOption = Annotated[
+    str | None,
+    typer.Option(
+        "--form",
+        help="How the network is laid out: plain or group-resident.",
+        show_default="the one that suits the format and precision",
+    ),
+]
+CalibrationOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--calibration",
+        help="Real texts that set the scales of int8-static: a file of the task's form, or .txt, one a line.",
+        show_default="the built-in samples",
+    ),
+]
+CALIBRATION_SAMPLES = 200
+CalibrationSamplesOption = Annotated[
+    int, typer.Option("--calibration-samples", min=1, help="How many of them.")
+]
+GateDataOption = Annotated[
+    Path | None, typer.Option("--data", help="Labelled examples that --max-drop is measured on.")
+]
+MaxDropOption = Annotated[
+    float | None,
+    typer.Option("--max-drop", help="Percentage points of the first metric that may be lost; else exit 1."),
+]
+
+
+def parse_labels(text: str | None) -> list[str] | None:
+    """The names of `--labels`."""
+    return None if text is None else text.split(",")
 
 
 def parse_lengths(text: str | None) -> list[int] | None:

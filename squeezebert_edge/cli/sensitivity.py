@@ -1,0 +1,69 @@
+"""`squeezebert-edge sensitivity`: which parts of the network quantization harms."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from squeezebert_edge.cli import options, show
+
+
+def sensitivity(
+    checkpoint: options.CheckpointArgument,
+    data: Annotated[Path, typer.Option("--data", help="Labelled examples, as `evaluate` takes them.")],
+    to: Annotated[
+        str, typer.Option("--to", metavar="FORMAT", help="executorch, coreml or tflite.")
+    ] = "tflite",
+    precision: Annotated[
+        str, typer.Option("--precision", help="A quantized precision of the format.")
+    ] = "int8",
+    length: Annotated[
+        int, typer.Option("--length", min=4, help="Tokens that longer texts are cut to.")
+    ] = 128,
+    scored: options.ScoredOption = None,
+    labels: options.LabelsOption = None,
+    limit: options.LimitOption = None,
+    calibration: options.CalibrationOption = None,
+    calibration_samples: options.CalibrationSamplesOption = options.CALIBRATION_SAMPLES,
+    json: options.JsonOption = False,
+) -> None:
+    """Rank the parts of a network by what their quantization alone costs, in SQNR and in the first metric.
+
+    Computed in torch, without an export. `export --max-drop` keeps the costliest parts in float.
+    """
+    from squeezebert_edge import checkpoint as checkpoints
+    from squeezebert_edge import choices, evaluation, pipeline
+    from squeezebert_edge.sensitivity import Sensitivity
+
+    with show.progress() as progress:
+        progress(f"loading {checkpoint}", 0, 0)
+        loaded = checkpoints.load(checkpoint)
+        ((name, wished),) = pipeline.possible_pairs([to], [precision])
+        (length,) = pipeline.checked_lengths([length], loaded.config)
+        plan = pipeline.calibrated(
+            pipeline.Plan([(name, wished)], [length]), loaded, calibration, calibration_samples
+        )
+        reference = evaluation.reference_answers(
+            loaded, data, scored=scored, labels=options.parse_labels(labels), limit=limit, max_length=length
+        )
+        exact = choices.exact_precision(name, wished).name
+        costs = Sensitivity(loaded, reference, name, exact, plan.calibration).rank(progress)
+    if json:
+        show.as_json(
+            {
+                "checkpoint": checkpoint,
+                "format": name,
+                "precision": exact,
+                "metric": reference.metrics[0].name,
+                "examples": len(reference.examples),
+                "parts": [{"part": c.part, "sqnr_db": c.sqnr_db, "drop": c.drop} for c in costs],
+            }
+        )
+        return
+    show.table(
+        f"{checkpoint}: each part alone in {exact} for {name}, on {len(reference.examples)} examples",
+        ("part", ">SQNR dB", f">{reference.metrics[0].name} lost"),
+        [(cost.part, f"{cost.sqnr_db:.1f}", f"{cost.drop:+.2f}") for cost in costs],
+    )

@@ -1,0 +1,67 @@
+"""Mixed precision by measurement: as much of a network quantized as an accuracy allows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from squeezebert_edge import accuracy, choices, pipeline
+from squeezebert_edge.accuracy import ReferenceAnswers
+from squeezebert_edge.bundle import Bundle
+from squeezebert_edge.checkpoint import Checkpoint
+from squeezebert_edge.paired import AccuracyComparison
+from squeezebert_edge.pipeline import Plan
+from squeezebert_edge.progress import Progress, of, silent
+from squeezebert_edge.sensitivity import FORM, SCHEMES, Sensitivity, fewest_in_float
+
+
+def export_within(
+    checkpoint: Checkpoint,
+    plan: Plan,
+    out: Path,
+    reference: ReferenceAnswers,
+    max_drop: float,
+    *,
+    force: bool = False,
+    progress: Progress = silent,
+) -> Iterator[tuple[Bundle, AccuracyComparison]]:
+    """Make the plan's bundles, each with the fewest parts in float that lose at most `max_drop` points.
+
+    A bundle that loses more whatever is kept, or in a precision that has no parts to keep, is made all the
+    same: `AccuracyComparison.passes` tells.
+
+    Raises:
+        InputError: as pipeline.export.
+    """
+    pipeline.refuse_outputs(plan, out, force=force)
+    for format_, precision in plan.pairs:
+        mine = replace(plan, pairs=[(format_, precision)])
+        named = of(f"{format_} {precision}", progress)
+        replacing = force
+        for kept in _candidates(checkpoint, mine, reference, max_drop, named):
+            form = FORM if kept else plan.form
+            chosen = replace(mine, keep_float=kept, form=form)
+            (bundle,) = pipeline.export(checkpoint, chosen, out, force=replacing, progress=progress)
+            replacing = True  # what stands there now is of this call
+            runner, tokenizer = pipeline.load_runner(bundle), pipeline.tokenizer_of_bundle(bundle)
+            comparison = accuracy.compare(reference, tokenizer, runner, runner.lengths, progress=named)
+            if comparison.passes(max_drop):
+                break
+        yield bundle, comparison
+
+
+def _candidates(
+    checkpoint: Checkpoint, plan: Plan, reference: ReferenceAnswers, max_drop: float, progress: Progress
+) -> Iterator[tuple[str, ...]]:
+    """Sets of parts to keep in float, the first the most promising; never none at all."""
+    ((format_, precision),) = plan.pairs
+    exact = choices.exact_precision(format_, precision).name
+    found = False
+    if (format_, exact) in SCHEMES:
+        sensitivity = Sensitivity(checkpoint, reference, format_, exact, plan.calibration)
+        for kept in fewest_in_float(sensitivity, max_drop, progress):
+            found = True
+            yield kept
+    if not found:
+        yield ()
