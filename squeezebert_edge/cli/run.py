@@ -40,8 +40,9 @@ def run(
     """
     from squeezebert_edge import accuracy, pipeline
     from squeezebert_edge import checkpoint as checkpoints
-    from squeezebert_edge.metrics import installed, scored_as
+    from squeezebert_edge.extras import can_measure_accuracy
     from squeezebert_edge.parity import Reference
+    from squeezebert_edge.presets import scored_as
     from squeezebert_edge.progress import of
 
     with show.progress() as progress:
@@ -55,7 +56,7 @@ def run(
         directory = out or default_out(checkpoint)
         pipeline.refuse_outputs(plan, directory, force=force)
         reference = None
-        if data is not None or (checkpoint == "default" and model_task.metrics and installed()):
+        if data is not None or (checkpoint == "default" and model_task.metrics and can_measure_accuracy()):
             scored, metrics = scored_as(model_task, None, None if labels is None else labels.split(","))
             examples = type(scored).read(data) if data else scored.built_in(scored.samples[0])
             reference = accuracy.ReferenceAnswers(
