@@ -42,6 +42,14 @@ PRESETS: Mapping[str, Preset] = {
 }
 
 
+OF_CLASSES = ("accuracy", "f1", "matthews")
+
+
+def head_of(name: str | None) -> str | None:
+    """The head that a data set's name, or a head's own, asks for."""
+    return PRESETS[name].task if name and name in PRESETS else name
+
+
 def scored_as(task: Task, name: str | None, labels: Sequence[str] | None = None) -> tuple[Task, list[Metric]]:
     """The task with the file's labels, and its metrics, the one that gates first.
 
@@ -54,8 +62,8 @@ def scored_as(task: Task, name: str | None, labels: Sequence[str] | None = None)
     Raises:
         InputError: no such name, another head's, one that has no metric, or the wrong number of labels.
     """
-    preset = PRESETS.get(name or task.name, Preset(name or task.name, task.metrics))
-    if preset.task != task.name:
+    preset = PRESETS.get(name or task.name)
+    if head_of(name or task.name) != task.name:
         mine = [key for key, value in PRESETS.items() if value.task == task.name]
         raise InputError(f"task {name} with a head for {task.name}", allowed=", ".join([*mine, task.name]))
     if not task.metrics:
@@ -64,22 +72,18 @@ def scored_as(task: Task, name: str | None, labels: Sequence[str] | None = None)
             f"{task.name} ({kind}) has no accuracy",
             allowed="a head with one right answer, or a regression to one number",
         )
-    number_wanted = preset.metrics[0] in ("pearson", "spearman")
-    if number_wanted != (task.problem_type == "regression") or not _fits(preset, task):
-        raise InputError(
-            f"task {name} ({', '.join(preset.metrics)}) with this head",
-            allowed=f"{task.name}: {', '.join(task.metrics)}",
-        )
-    if labels is None and preset.labels and not {*preset.labels} & {*task.labels}:
+    if labels is None and preset and preset.labels and not {*preset.labels} & {*task.labels}:
         labels = preset.labels
     if labels is not None:
         task = _relabelled(task, labels)
-    return task, [_metric(metric, task) for metric in preset.metrics]
-
-
-def _fits(preset: Preset, task: Task) -> bool:
-    """Whether entities are asked of a head whose tags are entities'."""
-    return "entity_f1" not in preset.metrics or "entity_f1" in task.metrics
+    wanted = preset.metrics if preset else task.metrics
+    possible = {*task.metrics, *(OF_CLASSES if "accuracy" in task.metrics else ())}
+    if not possible >= {*wanted}:
+        raise InputError(
+            f"task {name} ({', '.join(wanted)}) with this head",
+            allowed=f"{task.name}: {', '.join(task.metrics)}",
+        )
+    return task, [_metric(metric, task) for metric in wanted]
 
 
 def _relabelled(task: Task, labels: Sequence[str]) -> Task:

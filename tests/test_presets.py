@@ -29,6 +29,10 @@ def test_a_file_s_labels_name_the_outputs_in_their_order() -> None:
     assert presets.scored_as(unnamed, "qnli")[0].labels == ("entailment", "not_entailment")
     known = tasks.TextClassification(["not_entailment", "entailment"])
     assert presets.scored_as(known, "rte")[0].labels == known.labels
+    tagger = tasks.TokenClassification(["LABEL_0", "LABEL_1"])
+    assert [metric.name for metric in presets.scored_as(tagger, None)[1]] == ["tag_accuracy"]
+    named, (first, _) = presets.scored_as(tagger, "conll", ["O", "B-PER"])
+    assert (named.labels, first.name) == (("O", "B-PER"), "entity_f1")
     swapped, (_, f1) = presets.scored_as(known, "mrpc", ["1", "0"])
     assert swapped.label_index("1") == 0
     assert isinstance(f1, metrics.BinaryF1)
