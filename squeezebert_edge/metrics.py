@@ -44,6 +44,17 @@ class Answers:
         predicted = [np.nan if found.value is None else found.value for found in self.predictions]
         return np.array(self.targets, np.float64), np.array(predicted)
 
+    @cached_property
+    def squad(self) -> Array:
+        """(questions, 2): exact match and F1, 0 to 1, of each question by torchmetrics' squad."""
+        squad = imported("torchmetrics.functional.text").squad
+        scores = []
+        for accepted, found in zip(self.targets, self.predictions, strict=True):
+            prediction = {"id": "", "prediction_text": found.decided[0]}
+            score = squad([prediction], [{"id": "", "answers": {"text": accepted, "answer_start": []}}])
+            scores.append([score["exact_match"].item() / 100, score["f1"].item() / 100])
+        return np.array(scores)
+
 
 class Metric(ABC):
     """One number for how good the answers are.
@@ -245,31 +256,32 @@ class EntityF1(Metric):
         return [list(tags) for tags in _tags(answers)], given
 
 
+class ExactMatch(Metric):
+    """SQuAD 1.1's exact match with an accepted answer (torchmetrics); case, articles, punctuation aside."""
+
+    name, binary = "exact_match", True
+
+    def value(self, answers: Answers) -> float:
+        """The share of questions."""
+        return float(answers.squad[:, 0].mean())
+
+    def summands(self, answers: Answers) -> Array:
+        """1 where the answer matches."""
+        return answers.squad[:, :1]
+
+
 class AnswerF1(Metric):
-    """SQuAD 1.1's F1 of words, against the best of the accepted answers (torchmetrics' squad)."""
+    """SQuAD 1.1's F1 of words, against the best of the accepted answers (torchmetrics)."""
 
     name = "answer_f1"
-    key: ClassVar[str] = "f1"
 
     def value(self, answers: Answers) -> float:
         """The mean over questions."""
-        return float(self.summands(answers).mean())
+        return float(answers.squad[:, 1].mean())
 
     def summands(self, answers: Answers) -> Array:
         """Each question's score."""
-        squad = imported("torchmetrics.functional.text").squad
-        scores = []
-        for accepted, found in zip(answers.targets, answers.predictions, strict=True):
-            prediction = {"id": "", "prediction_text": found.decided[0]}
-            target = {"id": "", "answers": {"text": accepted, "answer_start": []}}
-            scores.append(squad([prediction], [target])[self.key].item() / 100)
-        return np.array(scores)[:, None]
-
-
-class ExactMatch(AnswerF1):
-    """SQuAD 1.1's exact match with any accepted answer, case, articles and punctuation aside."""
-
-    name, key, binary = "exact_match", "exact_match", True
+        return answers.squad[:, 1:]
 
 
 class Loss(Metric):

@@ -242,6 +242,12 @@ def test_examples_that_cannot_be_scored_say_where(examples: list[Example], says:
         reference_of(small_checkpoint(id2label={0: "no", 1: "yes"}), examples)
 
 
+def test_a_mask_that_is_cut_off_says_where() -> None:
+    examples = [Example("good " * 60 + "[MASK]", label="film", where="masked.jsonl:1")]
+    with pytest.raises(InputError, match=r"masked.jsonl:1: no \[MASK\] within the longest length"):
+        reference_of(of_head(tasks.FillMask), examples)
+
+
 class Interrupted:
     """A runner that stops after so many rows, as a user would stop it."""
 
