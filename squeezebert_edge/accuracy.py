@@ -10,12 +10,12 @@ from typing import Any, TypeVar
 import numpy as np
 
 from exporters.errors import InputError
-from squeezebert_edge import metrics as scoring
 from squeezebert_edge.data import Example
 from squeezebert_edge.journal import Journal
 from squeezebert_edge.metrics import Answers, Metric
 from squeezebert_edge.paired import AccuracyComparison, Pair, compared
 from squeezebert_edge.parity import Comparison, Reference
+from squeezebert_edge.presets import scored_as
 from squeezebert_edge.progress import Progress, silent
 from squeezebert_edge.tasks import DEFAULT_DOC_STRIDE, Prediction, Row, Target, Task
 from squeezebert_edge.text import Encoding, Tokenizer, pad, shortest_length
@@ -75,7 +75,7 @@ def evaluate(
     Raises:
         InputError: the task has no accuracy, or a label that the model does not know.
     """
-    task, chosen = scoring.scored_as(task, None)
+    task, chosen = scored_as(task, None)
     targets = targets_of(task, tokenizer, examples)
     if isinstance(compute, Reference):
         reference = ReferenceAnswers(task, chosen, tokenizer, compute, examples, lengths[-1])

@@ -9,9 +9,9 @@ import typer
 
 import exporters
 from squeezebert_edge.cli import options, show
-from squeezebert_edge.cli.evaluate import cells, columns, print_warnings
 from squeezebert_edge.cli.evaluate import described as accuracy_described
-from squeezebert_edge.cli.export import COLUMNS, default_out, described, exit_code, print_failures, row
+from squeezebert_edge.cli.evaluate import print_accuracy
+from squeezebert_edge.cli.export import default_out, described, exit_code, print_bundles
 
 if TYPE_CHECKING:
     from squeezebert_edge.paired import AccuracyComparison
@@ -27,7 +27,7 @@ def run(
     precision: options.PrecisionsOption = None,
     lengths: options.LengthsOption = None,
     labels: options.LabelsOption = None,
-    task: options.TaskOption = None,
+    task: options.ScoredAsOption = None,
     ios: options.IosOption = 17,
     out: options.OutOption = None,
     force: options.ForceOption = False,
@@ -40,14 +40,15 @@ def run(
     """
     from squeezebert_edge import accuracy, pipeline
     from squeezebert_edge import checkpoint as checkpoints
-    from squeezebert_edge.metrics import installed, scored_as
+    from squeezebert_edge.extras import can_measure_accuracy
     from squeezebert_edge.parity import Reference
+    from squeezebert_edge.presets import head_of, scored_as
     from squeezebert_edge.progress import of
 
     with show.progress() as progress:
         pairs = pipeline.possible_pairs(to or tuple(exporters.FORMATS), precision or [])
         progress(f"loading {checkpoint}", 0, 0)
-        loaded = checkpoints.load(checkpoint, architecture=pipeline.architecture_of(task))
+        loaded = checkpoints.load(checkpoint, architecture=pipeline.architecture_of(head_of(task)))
         model_task = pipeline.task_of(loaded)
         plan = pipeline.Plan(
             pairs, pipeline.checked_lengths(options.parse_lengths(lengths), loaded.config), ios=ios
@@ -55,8 +56,8 @@ def run(
         directory = out or default_out(checkpoint)
         pipeline.refuse_outputs(plan, directory, force=force)
         reference = None
-        if data is not None or (checkpoint == "default" and model_task.metrics and installed()):
-            scored, metrics = scored_as(model_task, None, None if labels is None else labels.split(","))
+        if data is not None or (checkpoint == "default" and model_task.metrics and can_measure_accuracy()):
+            scored, metrics = scored_as(model_task, task, None if labels is None else labels.split(","))
             examples = type(scored).read(data) if data else scored.built_in(scored.samples[0])
             reference = accuracy.ReferenceAnswers(
                 scored,
@@ -75,25 +76,20 @@ def run(
                 runner, tokenizer = pipeline.load_runner(bundle), pipeline.tokenizer_of_bundle(bundle)
                 found.append(accuracy.compare(reference, tokenizer, runner, plan.lengths, progress=named))
     if json:
-        accuracies = [{"accuracy": accuracy_described(comparison)} for comparison in found]
+        accuracies: list[dict[str, object] | None] = [accuracy_described(each) for each in found]
         show.as_json(
             {
                 "checkpoint": checkpoint,
                 "bundles": [
-                    described(bundle) | accuracy
-                    for bundle, accuracy in zip(bundles, accuracies or [{}] * len(bundles), strict=True)
+                    described(bundle) | {"accuracy": measured}
+                    for bundle, measured in zip(bundles, accuracies or [None] * len(bundles), strict=True)
                 ],
             }
         )
     else:
-        shown = [cells(comparison) for comparison in found] or [[]] * len(bundles)
-        show.table(
-            f"{checkpoint}: bundles in {directory}"
-            + (f"; accuracy on {found[0].examples} examples" if found else ""),
-            [*COLUMNS, *(columns(found[0]) if found else [])],
-            [[*row(bundle), *accuracies] for bundle, accuracies in zip(bundles, shown, strict=True)],
-        )
-        print_failures(bundles)
-        print_warnings(found)
+        print_bundles(f"{checkpoint}: bundles in {directory}", bundles)
+        if found:
+            names = [bundle.directory.name for bundle in bundles]
+            print_accuracy(str(data or "the built-in sample"), names, found)
     proofs = [bundle.manifest.verification for bundle in bundles]
     raise typer.Exit(exit_code(proofs, require_runtime=require_runtime))
