@@ -36,7 +36,7 @@ def test_planted_outliers_change_nothing_in_float() -> None:
 def spread(model: Any) -> float:
     """How far the largest value channel stands out."""
     sizes = model.base_model.encoder.layers[0].attention.value.weight[..., 0].norm(dim=1)
-    return float(sizes.max() / sizes.median())
+    return (sizes.max() / sizes.median()).item()
 
 
 def test_outliers_are_taken_back() -> None:
