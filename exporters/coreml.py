@@ -78,7 +78,7 @@ def export(request: ExportRequest, path: Path) -> Artifact:
 
     Raises:
         InputError: an unknown precision or target, no ranges for int8-static, or a module that coremltools
-            cannot convert.
+            cannot convert or compress.
     """
     target = request.target or TARGETS[0]
     if request.precision not in PRECISIONS:
@@ -92,13 +92,15 @@ def export(request: ExportRequest, path: Path) -> Artifact:
     ranges, calibrated = quantization.input_ranges(request) if static else ({}, ())
     quantized = quantization.quantized_inputs(request, ranges) if static else nullcontext()
     with quiet_tools(), _no_progress_bars(), quantized:
-        model = _convert(ct, request, target, path)
+        model, stay_float = _convert(ct, request, target, path)
     file = mil.model_file(path)
     _describe(model, request)
     file.write_bytes(model.SerializeToString())
     for part in path.rglob("*"):  # coremltools makes some of them readable by their owner only
         part.chmod(0o755 if part.is_dir() else 0o644)
-    mil.Program(mil.read_model(file), file.parent)  # weights cut short by a full disk would go unseen
+    program = mil.Program(mil.read_model(file), file.parent)  # sees weights cut short by a full disk
+    if request.precision in quantization.PRECISIONS:
+        quantization.require_compressed(program, stay_float)
     _, outputs = describe(request)
     return Artifact(
         path=path,
@@ -111,16 +113,17 @@ def export(request: ExportRequest, path: Path) -> Artifact:
     )
 
 
-def _convert(ct: ModuleType, request: ExportRequest, target: str, path: Path) -> Any:
-    """The converted model, a `Model` message, whose package lies at `path`."""
+def _convert(ct: ModuleType, request: ExportRequest, target: str, path: Path) -> tuple[Any, frozenset[str]]:
+    """The converted model, a `Model` message, whose package lies at `path`, and what stays float."""
     rows = len(request.inputs)
     shapes = [(1, rows, length) for length in request.lengths]
     pipeline = ct.PassPipeline.DEFAULT
+    stay_float: frozenset[str] = frozenset()
     try:
         program = _capture(request)
         if request.precision in quantization.PRECISIONS:
-            quantization.compress_weights(pipeline, request, program, target)
-        return ct.convert(
+            stay_float = quantization.compress_weights(pipeline, request, program, target)
+        model = ct.convert(
             program,
             convert_to="mlprogram",
             inputs=[
@@ -132,7 +135,8 @@ def _convert(ct: ModuleType, request: ExportRequest, target: str, path: Path) ->
             pass_pipeline=pipeline,
             skip_model_load=True,
             package_dir=str(path),
-        ).get_spec()
+        )
+        return model.get_spec(), stay_float
     except BaseException as error:
         # coremltools' temporary weights go with the last reference to them, which the traceback holds.
         traceback.clear_frames(error.__traceback__)

@@ -150,6 +150,10 @@ class Program:
                     del values[name]
         return {spec.name: values[spec.name] for spec in self.outputs}  # type: ignore[misc]
 
+    def constant(self, name: str) -> Value:
+        """A constant of the program, as it is stored or decompressed."""
+        return self._constants[name]
+
     def _decompress(self) -> None:
         """Compute the compressed constants, once; what only they were made of is given up."""
         with torch.inference_mode():
@@ -242,11 +246,12 @@ class _Reader:
                 )
                 for parameter, argument in operation.inputs.items()
             }
-            if operation.type.startswith("constexpr_"):  # until iOS 17 these have attributes for inputs
+            if operation.type.startswith("constexpr_"):  # before iOS 18 these have attributes for inputs
                 for parameter, value in operation.attributes.items():
                     if parameter != "name":
-                        arguments[parameter] = (f"{results[0].name}.{parameter}",)
-                        self._keep(*arguments[parameter], value)
+                        place = f"{results[0].name}.{parameter}"
+                        self._keep(place, value)
+                        arguments[parameter] = (place,)
             steps.append(Operation(operation.type, arguments, results))
         return tuple(steps)
 

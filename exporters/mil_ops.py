@@ -2,7 +2,8 @@
 
 Each function has its operation's inputs as parameters, named and defaulted as in the reference of MIL
 (https://apple.github.io/coremltools/source/coremltools.converters.mil.mil.ops.defs.html). Tensors are
-float32, int32 or bool, constants included, int8 or uint8 where quantized; the caller rounds results to what the program declares.
+float32, int32 or bool, and int8 or uint8 where they are quantized, constants included; the caller rounds
+results to what the program declares.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What the quantizing operations of a Core ML program compute, and how values of few bits are packed.
 
-As in the reference of MIL (https://apple.github.io/coremltools/source/coremltools.converters.mil.mil.ops.defs.html,
-Quantization and Constexpr Ops of iOS 16 to iOS 18), whose parameter names these are. Integers of up to 8 bits are
-held in int8 or uint8.
+Parameters are named as in the reference of MIL, where these are the "quantization" and "constexpr" operations
+(https://apple.github.io/coremltools/source/coremltools.converters.mil.mil.ops.defs.html). Integers of up to
+8 bits are held in int8 or uint8.
 """
 # ruff: noqa: A002 - `input` is MIL's own name
 
@@ -69,7 +69,7 @@ def constexpr_lut_to_dense(
 ) -> Tensor:
     """Values looked up in palettes.
 
-    Until iOS 17 the indices are packed in bytes, with their shape beside them, and `lut` is the one palette.
+    Before iOS 18 the indices are packed in bytes, with their shape beside them, and `lut` is the one palette.
     From iOS 18 on `lut` is (*groups, palette, vector), each palette for a block of indices.
     """
     if shape is not None:
