@@ -495,6 +495,33 @@ def test_intermediate_values_are_freed(ct: Any, tmp_path: Path, monkeypatch: pyt
     assert most <= 3
 
 
+def test_compressed_weights_are_decompressed_once(
+    ct: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = np.arange(-60, 60, dtype=np.int8).reshape(30, 4)
+    stored = weakref.WeakSet[Tensor]()
+    calls = 0
+    inner = mil_ops.OPERATIONS["constexpr_affine_dequantize"]
+
+    def decompress(quantized_data: Tensor, **arguments: Tensor) -> Any:
+        nonlocal calls
+        calls += 1
+        stored.add(quantized_data)
+        return inner(quantized_data, **arguments)
+
+    def build(mb: Any, x: Any) -> Any:
+        weight = mb.constexpr_affine_dequantize(quantized_data=data, **_affine(np.int8), axis=0)
+        return mb.linear(x=x, weight=weight)
+
+    program = load(save(ct, tmp_path / "p.mlpackage", build, {"x": FLOATS}))
+    monkeypatch.setitem(mil_ops.OPERATIONS, "constexpr_affine_dequantize", decompress)
+    expected = FLOATS @ torch.from_numpy((data - 1.0) * 0.5).float().T
+    for _ in range(3):
+        torch.testing.assert_close(run(program, x=FLOATS)[0], expected)
+    assert calls == 1
+    assert not stored  # the compressed values are given up
+
+
 # What it refuses
 
 
@@ -517,6 +544,21 @@ def test_what_it_does_not_know_is_not_verified(
     program = load(save(ct, tmp_path / "p.mlpackage", build, {"x": FLOATS}))
     with pytest.raises(UnavailableError, match=f"not verified.*{named}"):
         run(program, x=FLOATS)
+
+
+def test_a_palette_of_vectors_is_not_verified(ct: Any, tmp_path: Path) -> None:
+    from coremltools.converters.mil.mil import types
+
+    indices = np.zeros((3, 4), types.nptype_from_builtin(types.uint1))
+    lut = np.ones((1, 1, 2, 2), np.float32)
+
+    def build(mb: Any, x: Any) -> Any:
+        return mb.add(x=x, y=mb.constexpr_lut_to_dense(indices=indices, lut=lut, vector_axis=0))
+
+    inputs = {"x": torch.zeros(6, 4)}
+    program = load(save(ct, tmp_path / "p.mlpackage", build, inputs, target="iOS18"))
+    with pytest.raises(UnavailableError, match="not verified.*constexpr_lut_to_dense.*a palette of vectors"):
+        run(program, **inputs)
 
 
 def test_an_index_outside_a_table_is_an_error(ct: Any, tmp_path: Path) -> None:
