@@ -32,8 +32,8 @@ from squeezebert_edge.training.teacher import Teacher
 SECONDS_BETWEEN_LOGS = 10
 SECONDS_BETWEEN_STATES = 600
 CALIBRATION_BATCHES = 16  # whose mean ranges quantization-aware training begins with
-RANGES_RATE = 0.01  # of their moving averages, as torch's observers have it
 RANGES_LEARNED = 0.75  # the share of the steps after which they are frozen
+RANGES_SPAN = 0.1  # the share of those steps that their moving average spans, or 100 steps if that is less
 
 
 @dataclass(frozen=True)
@@ -193,7 +193,8 @@ class Run:
         rows, weight = self.processes.share(len(examples))
         self.noise.begin(self.config.seed, self.step, len(examples), rows)
         inputs = self.data.batch(examples, rows, self.processes.device)
-        learned = self.ranges if self.step < RANGES_LEARNED * self.steps else None
+        learning_steps = RANGES_LEARNED * self.steps
+        learned = self.ranges if self.step < learning_steps else None
         if learned is not None:
             learned.observe(inputs.attention_mask)
         loss = weight * objective(inputs).sum()
@@ -208,7 +209,7 @@ class Run:
             self._give_up(f"the loss is {mean:g}, the gradients' norm {norm:g}")
         self.optimizer.step()
         if learned is not None:
-            learned.learn(self.processes, RANGES_RATE)
+            learned.learn(self.processes, 1 / min(max(RANGES_SPAN * learning_steps, 1), 100))
         return mean, stops > 0
 
     def _give_up(self, reason: str) -> NoReturn:
