@@ -19,7 +19,9 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import Tensor
 
-from exporters.errors import InputError
+from exporters import executorch_quantizer
+from exporters.errors import EdgeError, InputError
+from exporters.executorch_quantizer import Quantized
 from exporters.quiet import quiet_runtime, quiet_tools
 from exporters.spec import Artifact, ComputedBy, Delegation, ExportRequest, Precision
 from exporters.tensors import describe, length_of
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from exporters.spec import Array
 
 FILE_NAME = "model.pte"
-PRECISIONS = {"fp32": Precision("float32", "float32")}
+PRECISIONS = {"fp32": Precision("float32", "float32"), **executorch_quantizer.PRECISIONS}
 RUNTIMES = ("executorch",)
 
 
@@ -44,16 +46,21 @@ def export(request: ExportRequest, path: Path) -> Artifact:
     inputs, outputs = describe(request)
     try:
         with quiet_tools(), _shared_provenance():
-            lowered = _lower(request, entry_points)
-            delegation = _delegation(lowered.exported_program(entry_points[request.lengths[-1]]))
-            program = lowered.to_executorch()
-    except (OSError, MemoryError):
+            from executorch.exir import ExecutorchBackendConfig
+
+            quantized = executorch_quantizer.quantize(request)
+            lowered = _lower(request, quantized, entry_points)
+            # Fusion turns what is left of quantized embeddings into one operator each.
+            program = lowered.to_executorch(ExecutorchBackendConfig(do_quant_fusion_and_const_prop=True))
+            delegation = _delegation(program.exported_program(entry_points[request.lengths[-1]]))
+    except (EdgeError, OSError, MemoryError):
         raise
     except Exception as error:
         raise InputError(
             f"ExecuTorch {version('executorch')} cannot lower this model: {error}",
             hint="export it to another format",
         ) from error
+    packages = ["torch", "executorch", *(["torchao"] if request.precision != "fp32" else [])]
     with path.open("wb") as file:
         program.write_to_file(file)
     return Artifact(
@@ -62,11 +69,12 @@ def export(request: ExportRequest, path: Path) -> Artifact:
         outputs=outputs,
         entry_points=entry_points,
         delegation=delegation,
-        versions={package: version(package) for package in ("torch", "executorch")},
+        versions={package: version(package) for package in packages},
+        calibrated=quantized.calibrated,
     )
 
 
-def _lower(request: ExportRequest, entry_points: Mapping[int, str]) -> Any:
+def _lower(request: ExportRequest, quantized: Quantized, entry_points: Mapping[int, str]) -> Any:
     """The EdgeProgramManager of all lengths, what XNNPACK takes handed to it."""
     from executorch.backends.xnnpack.partition.xnnpack_partitioner import (
         XnnpackPartitioner,
@@ -75,9 +83,9 @@ def _lower(request: ExportRequest, entry_points: Mapping[int, str]) -> Any:
 
     with torch.no_grad():
         programs = {
-            entry_points[length]: torch.export.export(
-                request.module, tuple(example.values())
-            ).run_decompositions(DECOMPOSITIONS)
+            entry_points[length]: quantized.capture(tuple(example.values())).run_decompositions(
+                DECOMPOSITIONS
+            )
             for length, example in request.examples.items()
         }
     return to_edge_transform_and_lower(
@@ -272,5 +280,6 @@ def load(path: Path, *, threads: int = 1, runtime: str | None = None) -> ExecuTo
     if not path.is_file():
         raise InputError(f"{path}: no such file", hint="export a model first")
     with quiet_tools(), quiet_runtime():
+        import executorch.kernels.quantized
         import executorch.runtime  # noqa: F401
     return ExecuTorchRunner(path, threads)

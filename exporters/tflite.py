@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from exporters import tflite_quantizer
 from exporters.errors import InputError
 from exporters.quiet import quiet_runtime, quiet_tools
 from exporters.spec import Artifact, ComputedBy, Delegation, ExportRequest, Precision
@@ -32,7 +33,11 @@ if TYPE_CHECKING:
     from exporters.spec import Array
 
 FILE_NAME = "model.tflite"
-PRECISIONS = {"fp32": Precision("float32", "float32"), "fp16": Precision("float16", "float32")}
+PRECISIONS = {
+    "fp32": Precision("float32", "float32"),
+    "fp16": Precision("float16", "float32"),
+    **tflite_quantizer.PRECISIONS,
+}
 RUNTIMES = {"ai-edge-litert": "ai_edge_litert", "tflite-runtime": "tflite_runtime"}  # the preferred one first
 EXTRAS = {"ai-edge-litert": "tflite", "tflite-runtime": "tflite-runtime"}
 
@@ -72,8 +77,12 @@ def export(request: ExportRequest, path: Path) -> Artifact:
     packages = ["torch", "litert-torch", "litert-converter", "jax", "ai-edge-litert"]
     with quiet_tools():
         content = _convert(request, entry_points)
+        calibrated: list[str] = []
         if request.precision == "fp16":
-            content = _with_half_weights(content)
+            content = tflite_quantizer.with_half_weights(content)
+        elif request.precision != "fp32":
+            content, calibrated = tflite_quantizer.quantized(content, request)
+        if request.precision != "fp32":
             packages.append("ai-edge-quantizer")
         path.write_bytes(_finished(content, request.metadata))
     return Artifact(
@@ -83,6 +92,7 @@ def export(request: ExportRequest, path: Path) -> Artifact:
         entry_points=entry_points,
         delegation=_delegation(path),
         versions={package: version(package) for package in packages},
+        calibrated=tuple(calibrated),
     )
 
 
@@ -134,30 +144,6 @@ def _no_progress_shown() -> Iterator[None]:
         del os.environ[name]
         if shown is not None:
             os.environ[name] = shown
-
-
-def _with_half_weights(content: bytes) -> bytes:
-    """The same model, its weights in float16."""
-    from ai_edge_litert.tools import flatbuffer_utils
-    from ai_edge_quantizer import model_modifier, params_generator, qtyping, recipe_manager
-
-    recipe = recipe_manager.RecipeManager()
-    recipe.add_quantization_config(
-        regex=".*",
-        operation_name=qtyping.TFLOperationName.ALL_SUPPORTED,
-        op_config=qtyping.OpQuantizationConfig(
-            weight_tensor_config=qtyping.TensorQuantizationConfig(16, dtype=qtyping.TensorDataType.FLOAT),
-            compute_precision=qtyping.ComputePrecision.FLOAT,
-            explicit_dequantize=True,
-        ),
-        algorithm_key="float_casting",
-    )
-    model = flatbuffer_utils.read_model_from_bytearray(content)
-    # The quantizer's own steps, since its front door draws progress bars.
-    generator = params_generator.ParamsGenerator(model)
-    changes = generator.generate_quantization_parameters(recipe, enable_progress_bar=False)
-    modifier = model_modifier.ModelModifier(model)
-    return bytes(modifier.modify_model(changes, enable_progress_bar=False))
 
 
 def _finished(content: bytes, metadata: Mapping[str, str]) -> bytes:

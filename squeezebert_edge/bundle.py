@@ -28,12 +28,36 @@ class Source(_Record):
 
 
 class Precision(_Record):
-    """`name` as it was asked for, and what it means for weights and activations."""
+    """What was asked for, and what it means for weights and activations.
 
-    name: Literal["fp32", "fp16"]
+    name: as it was asked for; exact: what it stands for in this format, and decided_by the machine that
+        measured it to be the best.
+    granularity: over what one quantization scale reaches; null where nothing is quantized.
+    kept_float: parts of the network whose products stay in float, so that an accuracy is kept.
+    """
+
+    name: Literal[
+        "fp32", "fp16", "int8", "int8-dynamic", "int8-static", "int8-weights", "int4", "int4-weights"
+    ]
+    exact: str
+    decided_by: str
     weights: str
     activations: str
     granularity: str | None = None
+    kept_float: list[str] = Field(default_factory=list)
+
+
+class Calibration(_Record):
+    """The text that set the scales of activations.
+
+    source: a file's name; sha256: of its contents; rows: how many were run.
+    products: those whose ranges were found so; the others' ranges came with the checkpoint.
+    """
+
+    source: str
+    sha256: str
+    rows: int
+    products: list[str]
 
 
 class Tensor(_Record):
@@ -72,7 +96,8 @@ class Verification(_Record):
     sqnr_db: variance of the reference over the mean squared error, in dB, of the worst output.
     agreement: share of equal top-1 decisions; null where the outputs decide nothing.
     inputs: rows compared, over all lengths.
-    padding_error: the largest change of an answer by more padding, or by what stands in the padding.
+    padding_error: the largest change of an answer by more padding, or by what stands in the padding, and
+        padding_sqnr_db the answers' variance over the mean square of such changes, in dB.
     """
 
     status: Literal["verified", "failed", "not verified"]
@@ -83,6 +108,7 @@ class Verification(_Record):
     agreement: float | None = None
     inputs: int = 0
     padding_error: float | None = None
+    padding_sqnr_db: float | None = None
     gates: dict[str, float] = Field(default_factory=dict)
     failures: list[str] = Field(default_factory=list)
 
@@ -105,6 +131,7 @@ class Manifest(_Record):
     problem_type: str | None
     labels: list[str]
     precision: Precision
+    calibration: Calibration | None = None
     form: str
     lengths: list[int]
     entry_points: dict[int, str]

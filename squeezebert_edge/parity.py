@@ -40,11 +40,13 @@ class Gates:
     max_error: largest difference, relative to max(1, largest reference output).
     min_sqnr_db: signal to quantization noise over all inputs together, in dB.
     max_padding_error: largest change by padding, relative to max(1, largest reference output).
+    min_padding_sqnr_db: signal to the noise that padding makes, in dB; no decision may change either.
     """
 
     max_error: float | None = None
     min_sqnr_db: float | None = None
     max_padding_error: float | None = None
+    min_padding_sqnr_db: float | None = None
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
@@ -56,6 +58,11 @@ class Gates:
 GATES: Mapping[str, Gates] = {
     "fp32": Gates(max_error=1e-4, max_padding_error=1e-5),
     "fp16": Gates(min_sqnr_db=60.0, max_padding_error=1e-3),
+    "int8-dynamic": Gates(min_sqnr_db=45.0, min_padding_sqnr_db=60.0),
+    "int8-weights": Gates(min_sqnr_db=45.0, min_padding_sqnr_db=60.0),
+    "int8-static": Gates(min_sqnr_db=30.0, min_padding_sqnr_db=60.0),
+    "int4": Gates(min_sqnr_db=25.0, min_padding_sqnr_db=60.0),
+    "int4-weights": Gates(min_sqnr_db=25.0, min_padding_sqnr_db=60.0),
 }
 
 
@@ -101,6 +108,15 @@ class Comparison:
         self.total_error_square += float((error**2).sum())
         self.max_error = max(self.max_error, float(error.max(initial=0.0)))
         self.max_reference = max(self.max_reference, float(np.abs(reference).max(initial=0.0)))
+
+    def merge(self, other: Comparison) -> None:
+        """Take in the sums of other rows."""
+        self.count += other.count
+        self.total += other.total
+        self.total_square += other.total_square
+        self.total_error_square += other.total_error_square
+        self.max_error = max(self.max_error, other.max_error)
+        self.max_reference = max(self.max_reference, other.max_reference)
 
     @property
     def sqnr_db(self) -> float:
@@ -173,7 +189,8 @@ class _Proof:
     rows: int = 0
     decisions: int = 0
     agreed: int = 0
-    padding_errors: dict[str, float] = field(default_factory=dict)
+    padding: dict[str, Comparison] = field(default_factory=dict)
+    padding_decides: bool = False
 
     def compare(self, proof: ProofInput) -> None:
         """The reference on the tokens alone, the artifact on the padded row."""
@@ -201,9 +218,9 @@ class _Proof:
         others = [self._run(encoding, other) for other in longer]
         others.append(self.task.row(encoding, self.runner(rubbish)))
         for other in others:
+            self.padding_decides |= bool((self.task.decide([base]) != self.task.decide([other])).any())
             for name in self.task.outputs:
-                change = float(_difference(base.outputs[name], other.outputs[name]).max(initial=0.0))
-                self.padding_errors[name] = max(self.padding_errors.get(name, 0.0), change)
+                self.padding.setdefault(name, Comparison()).add(base.outputs[name], other.outputs[name])
 
     def finite_without_tokens(self, length: int) -> bool:
         """Whether a row that is all padding gives numbers."""
@@ -272,11 +289,19 @@ def _judge(proof: _Proof, gates: Gates, failures: list[str]) -> Verification:
             )
         if gates.min_sqnr_db is not None and output.sqnr_db < gates.min_sqnr_db:
             failures.append(f"{name}: SQNR {output.sqnr_db:.1f} dB below {gates.min_sqnr_db:.1f}")
-        change = proof.padding_errors[name]
-        if gates.max_padding_error is not None and change > gates.max_padding_error * scale:
+        change = proof.padding[name]
+        if gates.max_padding_error is not None and change.max_error > gates.max_padding_error * scale:
             failures.append(
-                f"{name}: padding changes it by {change:.3g}, above {gates.max_padding_error * scale:.3g}"
+                f"{name}: padding changes it by {change.max_error:.3g}, "
+                f"above {gates.max_padding_error * scale:.3g}"
             )
+        if gates.min_padding_sqnr_db is not None and change.sqnr_db < gates.min_padding_sqnr_db:
+            failures.append(
+                f"{name}: padding leaves an SQNR of {change.sqnr_db:.1f} dB, "
+                f"below {gates.min_padding_sqnr_db:.1f}"
+            )
+    if gates.min_padding_sqnr_db is not None and proof.padding_decides:
+        failures.append("padding changes a decision")
     return Verification(
         status="failed" if failures else "verified",
         by=proof.runner.computed_by,
@@ -285,7 +310,8 @@ def _judge(proof: _Proof, gates: Gates, failures: list[str]) -> Verification:
         sqnr_db=min(output.sqnr_db for output in proof.outputs.values()),
         agreement=proof.agreed / proof.decisions if proof.decisions else None,
         inputs=proof.rows,
-        padding_error=_finite(max(proof.padding_errors.values())),
+        padding_error=_finite(max(change.max_error for change in proof.padding.values())),
+        padding_sqnr_db=min(change.sqnr_db for change in proof.padding.values()),
         gates={name: value for name, value in asdict(gates).items() if value is not None},
         failures=failures,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -12,9 +13,11 @@ import torch
 import exporters
 from exporters.errors import InputError
 from exporters.spec import Artifact, ExportRequest, Runner
-from squeezebert_edge import __version__, tasks
+from squeezebert_edge import __version__, choices, tasks
 from squeezebert_edge import checkpoint as checkpoints
+from squeezebert_edge.balancing import balance
 from squeezebert_edge.bundle import MANIFEST, VOCABULARY, Bundle, Verification, open_bundle, write_manifest
+from squeezebert_edge.calibration import Calibration
 from squeezebert_edge.checkpoint import Checkpoint
 from squeezebert_edge.config import SqueezeBertConfig
 from squeezebert_edge.forms import lay_out
@@ -28,7 +31,9 @@ from squeezebert_edge.vocabulary import TokenizerFlags, read_vocab
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 DEFAULT_LENGTHS = (32, 64, 128)
 SHORTEST_LENGTH = 4  # a pair's three special tokens and one of text
-DEFAULT_FORM = "plain"
+CALIBRATED = "int8-static"
+# Scales of a calibration would clip the logits, and the last product of these heads is too small to matter.
+LAST_PRODUCTS = ("head.classifier", "head.qa_outputs")
 OWN_GATES = Gates()  # wishes for nothing, so that each precision keeps its own
 TARGETS = {17: "iOS17", 18: "iOS18"}
 
@@ -39,18 +44,28 @@ class Plan:
 
     lengths: ascending sequence lengths, all in each artifact.
     ios: the oldest iOS a Core ML bundle must run on.
+    form: by default the one that suits a format and precision best.
     gates: limits in place of a precision's own; a null in them keeps its own.
+    calibration: for precisions that quantize activations beforehand.
+    keep_float: parts that are not quantized, by their names in the form.
     """
 
     pairs: Sequence[tuple[str, str]]
     lengths: Sequence[int]
     ios: int = 17
-    form: str = DEFAULT_FORM
+    form: str | None = None
     gates: Gates = OWN_GATES
+    calibration: Calibration | None = None
+    keep_float: Sequence[str] = ()
+
+    @property
+    def needs_calibration(self) -> bool:
+        """Whether any of the pairs quantizes activations beforehand."""
+        return any(choices.exact_precision(*pair).name == CALIBRATED for pair in self.pairs)
 
 
 def possible_pairs(formats: Sequence[str], precisions: Sequence[str]) -> list[tuple[str, str]]:
-    """Every (format, precision) asked for; all precisions of each format if none is named.
+    """Every (format, precision) asked for; all exact precisions of each format if none is named.
 
     Raises:
         InputError: an unknown format, or a precision that a format does not have.
@@ -59,9 +74,10 @@ def possible_pairs(formats: Sequence[str], precisions: Sequence[str]) -> list[tu
     for name in dict.fromkeys(formats):
         exporter = exporters.get(name, to_export=True)
         for precision in dict.fromkeys(precisions or exporter.PRECISIONS):
-            if precision not in exporter.PRECISIONS:
+            if precision != "int8" and precision not in exporter.PRECISIONS:
                 raise InputError(
-                    f"{name} has no precision '{precision}'", allowed=", ".join(exporter.PRECISIONS)
+                    f"{name} has no precision '{precision}'",
+                    allowed=f"{', '.join(exporter.PRECISIONS)}; int8 is {choices.INT8[name].name}",
                 )
             pairs.append((name, precision))
     return pairs
@@ -120,26 +136,17 @@ def _make(
     """Fill a directory with one bundle."""
     exporter = exporters.get(name, to_export=True)
     task = task_of(checkpoint)
-    target = TARGETS[plan.ios] if name == "coreml" else None
     path = directory / exporter.FILE_NAME
     progress("exporting", 0, 0)
-    request = ExportRequest(
-        module=lay_out(checkpoint.model, type(task), plan.form),
-        examples={
-            length: {name: torch.ones(1, length, dtype=torch.int32) for name in INPUTS}
-            for length in plan.lengths
-        },
-        outputs=task.outputs,
-        precision=precision,
-        metadata=_metadata(checkpoint, task, plan, precision),
-        target=target,
-    )
+    exact = choices.exact_precision(name, precision)
+    form = plan.form or choices.form_of(name, exact.name).name
+    request = _request(checkpoint, task, plan, name, exact.name, form)
     artifact = exporter.export(request, path)
     verification = verify(
         checkpoint,
         task,
         exporter.load(path),
-        gates_of(precision, plan.gates),
+        gates_of(exact.name, plan.gates),
         progress=progress,
     )
     vocabulary = "".join(f"{token}\n" for token in checkpoint.tokenizer.vocab)
@@ -153,15 +160,61 @@ def _make(
             "task": task.name,
             "problem_type": task.problem_type,
             "labels": list(task.labels),
-            "precision": {"name": precision, **asdict(exporter.PRECISIONS[precision])},
-            "form": plan.form,
+            "precision": {
+                "name": precision,
+                "exact": exact.name,
+                "decided_by": exact.decided_by,
+                "kept_float": list(request.keep_float),
+                **asdict(exporter.PRECISIONS[exact.name]),
+            },
+            "calibration": _calibration(plan, artifact),
+            "form": form,
             "lengths": list(plan.lengths),
             "tokenizer": checkpoint.tokenizer.flags.to_manifest(),
-            "target": target,
+            "target": request.target,
             "verification": verification,
             **_described(artifact),
         },
     )
+
+
+def _request(
+    checkpoint: Checkpoint, task: Task, plan: Plan, name: str, exact: str, form: str
+) -> ExportRequest:
+    """What the exporter is given; quantized precisions get a balanced copy of the network."""
+    model = checkpoint.model
+    keep_float = tuple(plan.keep_float)
+    if exact not in ("fp32", "fp16"):
+        model = copy.deepcopy(model)
+        balance(model)
+    module = lay_out(model, type(task), form)
+    if exact == CALIBRATED:
+        keep_float += tuple(part for part, _ in module.named_modules() if part in LAST_PRODUCTS)
+    return ExportRequest(
+        module=module,
+        examples={
+            length: {name: torch.ones(1, length, dtype=torch.int32) for name in INPUTS}
+            for length in plan.lengths
+        },
+        outputs=task.outputs,
+        precision=exact,
+        metadata=_metadata(checkpoint, task, plan.lengths, exact, form),
+        target=TARGETS[plan.ios] if name == "coreml" else None,
+        calibration=plan.calibration.rows if plan.calibration and exact == CALIBRATED else (),
+        keep_float=keep_float,
+    )
+
+
+def _calibration(plan: Plan, artifact: Artifact) -> dict[str, object] | None:
+    """What the manifest says of the text that set the artifact's ranges."""
+    if not artifact.calibrated or plan.calibration is None:
+        return None
+    return {
+        "source": plan.calibration.source,
+        "sha256": plan.calibration.sha256,
+        "rows": len(plan.calibration.rows),
+        "products": list(artifact.calibrated),
+    }
 
 
 def _described(artifact: Artifact) -> dict[str, object]:
@@ -175,7 +228,9 @@ def _described(artifact: Artifact) -> dict[str, object]:
     }
 
 
-def _metadata(checkpoint: Checkpoint, task: Task, plan: Plan, precision: str) -> dict[str, str]:
+def _metadata(
+    checkpoint: Checkpoint, task: Task, lengths: Sequence[int], precision: str, form: str
+) -> dict[str, str]:
     """What the artifact says of itself when it is met without its bundle."""
     return {
         "generator": f"squeezebert-edge {__version__}",
@@ -183,8 +238,8 @@ def _metadata(checkpoint: Checkpoint, task: Task, plan: Plan, precision: str) ->
         "task": task.name,
         "labels": json.dumps(task.labels),
         "precision": precision,
-        "form": plan.form,
-        "lengths": json.dumps(list(plan.lengths)),
+        "form": form,
+        "lengths": json.dumps(list(lengths)),
         "tokenizer": json.dumps(checkpoint.tokenizer.flags.to_manifest()),
     }
 
@@ -239,6 +294,36 @@ def load_runner(bundle: Bundle, *, threads: int = 1, runtime: str | None = None)
     return runner
 
 
+def checkpoint_of_bundle(bundle: Bundle, source: str | None = None) -> Checkpoint:
+    """The checkpoint that a bundle was made from.
+
+    Args:
+        source: where it is now; by default where the manifest says it was.
+
+    Raises:
+        InputError: it is not there, or is another one.
+    """
+    manifest = bundle.manifest
+    hint = "--checkpoint CHECKPOINT names where it is now"
+    try:
+        checkpoint = checkpoints.load(
+            source or manifest.source.checkpoint, architecture=task_of_bundle(bundle).architecture
+        )
+    except InputError as error:
+        if source is not None:
+            raise
+        raise InputError(
+            f"the checkpoint this bundle was made from cannot be loaded: {error.problem}", hint=hint
+        ) from error
+    if checkpoint.sha256 != manifest.source.sha256:
+        raise InputError(
+            f"{checkpoint.source} is not the checkpoint that {bundle.directory} was made from: "
+            f"sha256 {checkpoint.sha256[:12]}..., not {manifest.source.sha256[:12]}...",
+            hint=hint,
+        )
+    return checkpoint
+
+
 def verify_bundle(
     bundle: Bundle,
     *,
@@ -256,28 +341,12 @@ def verify_bundle(
     Raises:
         InputError: the checkpoint is not there, or is not the one the bundle was made from.
     """
-    manifest = bundle.manifest
-    task = task_of_bundle(bundle)
     progress("loading the checkpoint", 0, 0)
-    try:
-        checkpoint = checkpoints.load(source or manifest.source.checkpoint, architecture=task.architecture)
-    except InputError as error:
-        if source is not None:
-            raise
-        raise InputError(
-            f"the checkpoint this bundle was made from cannot be loaded: {error.problem}",
-            hint="squeezebert-edge verify BUNDLE --checkpoint CHECKPOINT",
-        ) from error
-    if checkpoint.sha256 != manifest.source.sha256:
-        raise InputError(
-            f"{checkpoint.source} is not the checkpoint that {bundle.directory} was made from: "
-            f"sha256 {checkpoint.sha256[:12]}..., not {manifest.source.sha256[:12]}...",
-            hint="squeezebert-edge verify BUNDLE --checkpoint CHECKPOINT",
-        )
+    checkpoint = checkpoint_of_bundle(bundle, source)
     return verify(
         checkpoint,
-        task,
+        task_of_bundle(bundle),
         load_runner(bundle, runtime=runtime),
-        gates_of(manifest.precision.name, gates),
+        gates_of(bundle.manifest.precision.exact, gates),
         progress=progress,
     )

@@ -1,4 +1,4 @@
-"""Directories that appear whole or not at all, and replace nothing unasked."""
+"""Directories and files that appear whole or not at all, and replace nothing unasked."""
 
 from __future__ import annotations
 
@@ -56,6 +56,24 @@ def staged(target: Path, *, marker: str, force: bool) -> Iterator[Path]:
         raise
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+
+
+def write_whole(target: Path, text: str) -> None:
+    """Write a file of UTF-8 text, in place of one that is there.
+
+    Raises:
+        InputError: nothing can be written there.
+    """
+    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    try:
+        partial.write_text(text, encoding="utf-8", newline="\n")
+        os.replace(partial, target)
+    except OSError as error:
+        if error.errno in {*DISK_ERRORS, errno.ENOENT, errno.ENOTDIR, errno.EISDIR}:
+            raise InputError(f"{target}: cannot be written: {error.strerror}") from None
+        raise
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def refuse_existing(target: Path, *, marker: str, force: bool) -> None:

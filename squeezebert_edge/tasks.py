@@ -6,6 +6,7 @@ window, a choice among n endings n rows. Names are those of Hugging Face's pipel
 
 from __future__ import annotations
 
+import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -37,6 +38,25 @@ class Row:
 
     encoding: Encoding
     outputs: Mapping[str, Array]
+
+
+UNANSWERED = ""  # what is decided where the outputs are no numbers, or a word was cut off
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model says of one example, as metrics take it.
+
+    decided: top-1 decisions: the class, the index of an ending, a tag for each word, the answer's text or the
+        masked word; none for a regression.
+    value: the number of a regression, or the loss of a masked word.
+    """
+
+    decided: tuple[str, ...]
+    value: float | None = None
+
+
+Target = tuple[str, ...] | float
 
 
 class Task(ABC):
@@ -99,18 +119,25 @@ class Task(ABC):
         """The answer as a user reads it."""
 
     @property
-    def scored(self) -> bool:
-        """Whether answers are right or wrong, so that there is an accuracy."""
-        return self.problem_type in (None, "single_label_classification")
-
-    def check(self, example: Example) -> None:
-        """Raise InputError if an example's label is missing or none that the model knows."""
-        if example.label is None:
-            raise InputError("an example without a label", allowed="labelled examples, to measure accuracy")
+    def metrics(self) -> tuple[str, ...]:
+        """Names of the metrics of answers, the one that gates first; empty if there are none."""
+        return ("accuracy",)
 
     @abstractmethod
-    def score(self, example: Example, rows: Sequence[Row], tokenizer: Tokenizer) -> float:
-        """How right the answer is, from 0 to 1."""
+    def target(self, example: Example, tokenizer: Tokenizer) -> Target:
+        """What is right, in the terms of a Prediction; of a question, every accepted text.
+
+        Raises:
+            InputError: the label is missing or none that the model knows.
+        """
+
+    @abstractmethod
+    def predict(self, example: Example, rows: Sequence[Row], tokenizer: Tokenizer) -> Prediction:
+        """The answer as metrics take it."""
+
+    def compared(self, rows: Sequence[Row], tokenizer: Tokenizer) -> dict[str, Array]:
+        """The outputs that an artifact and its reference are compared by, flat."""
+        return {name: np.concatenate([row.outputs[name].ravel() for row in rows]) for name in self.outputs}
 
     def built_in(self, *samples: str) -> list[Example]:
         """The examples of the named built-in samples; of all of this task's if none is named."""
@@ -141,7 +168,7 @@ class TextClassification(Task):
 
     name, architecture = "text-classification", "SqueezeBertForSequenceClassification"
     samples = ("sentences.tsv", "pairs.tsv")
-    read = staticmethod(data.read_tsv)
+    read = staticmethod(data.read_texts)
 
     def decide(self, rows: Sequence[Row]) -> Array:
         """The class; for several labels, each one's yes or no; nothing for a regression."""
@@ -164,14 +191,32 @@ class TextClassification(Task):
         label = self.labels[int(logits.argmax())]
         return {"label": label, "score": scores[label], "scores": scores}
 
-    def check(self, example: Example) -> None:
-        """The label must be one of the model's."""
-        super().check(example)
-        self.label_index(example.label)
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Accuracy of classes, the correlations of a regression to one number; several labels have none."""
+        if self.problem_type == "regression":
+            return ("pearson", "spearman") if len(self.labels) == 1 else ()
+        return () if self.problem_type == "multi_label_classification" else ("accuracy",)
 
-    def score(self, example: Example, rows: Sequence[Row], tokenizer: Tokenizer) -> float:
-        """1 where the class is right."""
-        return float(self.decide(rows)[0] == self.label_index(example.label))
+    def target(self, example: Example, tokenizer: Tokenizer) -> Target:
+        """The name of the class, or the number."""
+        label = _labelled(example)
+        if self.problem_type != "regression":
+            return (self.labels[self.label_index(label)],)
+        try:
+            number = float(label)
+        except (TypeError, ValueError):
+            number = math.nan
+        if not math.isfinite(number):
+            raise InputError(f"the label {label!r}", allowed="a number, for a regression")
+        return number
+
+    def predict(self, example: Example, rows: Sequence[Row], tokenizer: Tokenizer) -> Prediction:
+        """The name of the class, or the number."""
+        logits = rows[0].outputs["logits"]
+        if self.problem_type == "regression":
+            return Prediction((), float(logits[0]))
+        return Prediction((_best(logits, self.labels),))
 
 
 class MultipleChoice(Task):
@@ -203,9 +248,14 @@ class MultipleChoice(Task):
         choice = int(scores.argmax())
         return {"choice": choice, "ending": example.choices[choice], "scores": scores.tolist()}
 
-    def score(self, example: Example, rows: Sequence[Row], tokenizer: Tokenizer) -> float:
-        """1 where the right ending is chosen."""
-        return float(self.decide(rows)[0] == int(example.label))
+    def target(self, example: Example, tokenizer: Tokenizer) -> Target:
+        """The index of the right ending."""
+        return (str(_labelled(example)),)
+
+    def predict(self, example: Example, rows: Sequence[Row], tokenizer: Tokenizer) -> Prediction:
+        """The index of the chosen ending."""
+        scores = np.concatenate([row.outputs["logits"] for row in rows])
+        return Prediction((_best(scores, [str(index) for index in range(len(scores))]),))
 
 
 class TokenClassification(Task):
@@ -238,21 +288,23 @@ class TokenClassification(Task):
                 )
         return {"words": words}
 
-    def check(self, example: Example) -> None:
-        """Every tag must be one of the model's."""
-        super().check(example)
-        for tag in example.label:
-            self.label_index(tag)
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The F1 of entities where all tags are an entity's (B-PER, O), and the share of words."""
+        entities = all(re.fullmatch(r"O|[BIESLU]-.+", label) for label in self.labels)
+        return ("entity_f1", "tag_accuracy") if entities else ("tag_accuracy",)
 
-    def score(self, example: Example, rows: Sequence[Row], tokenizer: Tokenizer) -> float:
-        """The share of words that are tagged right; one without a token counts as wrong."""
-        tags = self.decide(rows)
+    def target(self, example: Example, tokenizer: Tokenizer) -> Target:
+        """The name of each word's tag."""
+        return tuple(self.labels[self.label_index(tag)] for tag in _labelled(example))
+
+    def predict(self, example: Example, rows: Sequence[Row], tokenizer: Tokenizer) -> Prediction:
+        """The name of each word's tag; UNANSWERED for a word that has no token."""
+        logits = rows[0].outputs["logits"]
         tokens = [token for _, token in self._words(example, rows[0].encoding)]
-        right = [
-            token is not None and tags[token] == self.label_index(label)
-            for token, label in zip(tokens, example.label, strict=True)
-        ]
-        return float(np.mean(right))
+        return Prediction(
+            tuple(UNANSWERED if token is None else _best(logits[token], self.labels) for token in tokens)
+        )
 
     @staticmethod
     def _words(example: Example, encoding: Encoding) -> list[tuple[tuple[int, int], int | None]]:
@@ -285,6 +337,14 @@ class FillMask(Task):
     samples = ("masked.jsonl",)
     read = staticmethod(data.read_masked)
 
+    def encode(
+        self, example: Example, tokenizer: Tokenizer, max_length: int, doc_stride: int
+    ) -> list[Encoding]:
+        """One row; an InputError if no [MASK] is left in it."""
+        rows = self.cut(example, tokenizer, max_length)
+        self._masked(rows[0], tokenizer)
+        return rows
+
     def decide(self, rows: Sequence[Row]) -> Array:
         """A word for every token."""
         return np.asarray(rows[0].outputs["logits"].argmax(-1))
@@ -301,11 +361,32 @@ class FillMask(Task):
             masks.append({"start": start, "end": end, "candidates": candidates})
         return {"masks": masks}
 
-    def score(self, example: Example, rows: Sequence[Row], tokenizer: Tokenizer) -> float:
-        """1 where the best candidate of the first [MASK] is the word."""
-        return float(
-            self.answer(example, rows, tokenizer)["masks"][0]["candidates"][0]["token"] == example.label
-        )
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """How often the first candidate is the word, and the mean cross entropy."""
+        return ("accuracy", "loss")
+
+    def target(self, example: Example, tokenizer: Tokenizer) -> Target:
+        """The one token that the word is."""
+        label = _labelled(example)
+        tokens = tokenizer.encode(label, max_length=len(label) + 3).tokens[1:-1]
+        if len(tokens) != 1 or tokens[0] == tokenizer.flags.special_tokens["unk"]:
+            raise InputError(f"the answer {label!r} is no word of the vocabulary", allowed="one token")
+        return (tokens[0],)
+
+    def predict(self, example: Example, rows: Sequence[Row], tokenizer: Tokenizer) -> Prediction:
+        """The best word at the first [MASK], and the cross entropy of the right one in nats."""
+        logits = rows[0].outputs["logits"][self._masked(rows[0].encoding, tokenizer)[0]].astype(np.float64)
+        logits = logits[: len(tokenizer.vocab)]
+        (right,) = self.target(example, tokenizer)  # type: ignore[misc]
+        largest = logits.max()
+        loss = largest + np.log(np.exp(logits - largest).sum()) - logits[tokenizer.vocab.index(right)]
+        return Prediction((_best(logits, tokenizer.vocab),), float(loss))
+
+    def compared(self, rows: Sequence[Row], tokenizer: Tokenizer) -> dict[str, Array]:
+        """The logits at each [MASK]: those of all tokens would be a vocabulary's worth each."""
+        masked = self._masked(rows[0].encoding, tokenizer)
+        return {"logits": rows[0].outputs["logits"][masked].ravel()}
 
     @staticmethod
     def _masked(encoding: Encoding, tokenizer: Tokenizer) -> list[int]:
@@ -359,10 +440,18 @@ class QuestionAnswering(Task):
         assert example.pair is not None
         return {"answer": example.pair[start:end], "start": start, "end": end, "score": scores[best].item()}
 
-    def score(self, example: Example, rows: Sequence[Row], tokenizer: Tokenizer) -> float:
-        """1 where the answer, its case and outer punctuation aside, is one of the accepted ones."""
-        given = _plain(self.answer(example, rows, tokenizer)["answer"])
-        return float(any(given == _plain(accepted) for accepted in example.label))
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """SQuAD's two."""
+        return ("exact_match", "answer_f1")
+
+    def target(self, example: Example, tokenizer: Tokenizer) -> Target:
+        """Every accepted text."""
+        return tuple(_labelled(example))
+
+    def predict(self, example: Example, rows: Sequence[Row], tokenizer: Tokenizer) -> Prediction:
+        """The text of the answer, cut from the context."""
+        return Prediction((self.answer(example, rows, tokenizer)["answer"],))
 
     def _spans(self, row: Row) -> list[tuple[float, int, int]]:
         """The valid spans among a window's best starts and ends: (logit, start, end in the context)."""
@@ -373,7 +462,10 @@ class QuestionAnswering(Task):
             (float(starts[first] + ends[last]), offsets[first][0], offsets[last][1])
             for first in np.argsort(-starts, kind="stable")[:N_BEST_POSITIONS].tolist()
             for last in np.argsort(-ends, kind="stable")[:N_BEST_POSITIONS].tolist()
-            if first in context and last in context and first <= last < first + LONGEST_ANSWER
+            if first in context
+            and last in context
+            and first <= last < first + LONGEST_ANSWER
+            and np.isfinite(starts[first] + ends[last])
         ]
 
 
@@ -384,7 +476,7 @@ class FeatureExtraction(Task):
     outputs = ("last_hidden_state", "pooler_output")
     per_token = frozenset({"last_hidden_state"})
     samples = ("pairs.tsv", "sentences.tsv")
-    read = staticmethod(data.read_tsv)
+    read = staticmethod(data.read_texts)
 
     def decide(self, rows: Sequence[Row]) -> Array:
         """Nothing: features decide nothing."""
@@ -395,11 +487,15 @@ class FeatureExtraction(Task):
         values = {name: value.tolist() for name, value in rows[0].outputs.items()}
         return {"tokens": list(rows[0].encoding.tokens), **values}
 
-    scored = False
+    metrics = ()
 
-    def score(self, example: Example, rows: Sequence[Row], tokenizer: Tokenizer) -> float:
+    def target(self, example: Example, tokenizer: Tokenizer) -> Target:
         """Features are not right or wrong."""
         raise InputError(f"{self.name} has no accuracy")
+
+    def predict(self, example: Example, rows: Sequence[Row], tokenizer: Tokenizer) -> Prediction:
+        """Features answer nothing."""
+        return Prediction(())
 
 
 TASKS: dict[str, type[Task]] = {
@@ -427,5 +523,12 @@ def softmax(logits: Array) -> Array:
     return probabilities
 
 
-def _plain(text: str) -> str:
-    return " ".join(re.sub(r"[^\w\s]", "", text.lower()).split())
+def _labelled(example: Example) -> Any:
+    if example.label is None:
+        raise InputError("an example without a label", allowed="labelled examples, to measure accuracy")
+    return example.label
+
+
+def _best(logits: Array, names: Sequence[str]) -> str:
+    """The name of the largest; UNANSWERED if any of them is no number."""
+    return names[int(logits.argmax())] if np.isfinite(logits).all() else UNANSWERED

@@ -16,7 +16,7 @@ import pytest
 from squeezebert_edge import checkpoint as checkpoints
 from tests.small import small_checkpoint
 
-VERBS = ("run", "export", "verify", "predict", "inspect", "train")
+VERBS = ("run", "export", "verify", "evaluate", "predict", "inspect", "train")
 
 
 def call(*arguments: object, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
@@ -84,6 +84,9 @@ def test_importing_the_package_loads_no_runtime() -> None:
         "ai_edge_litert",
         "transformers",
         "sklearn",
+        "scipy",
+        "seqeval",
+        "torchmetrics",
     }
     assert not heavy & set(loaded)
 
@@ -153,8 +156,10 @@ def test_run_measures_both_sides(saved: Path, tmp_path: Path) -> None:
         "run", saved, "--data", tmp_path / "dev.tsv", "--to", "tflite", "--precision", "fp32", "--out", out
     )
     (row,) = found["bundles"]
-    assert found["examples"] == 3
-    assert row["accuracy"] == found["reference_accuracy"]
+    (metric,) = row["accuracy"]["metrics"]
+    assert row["accuracy"]["examples"] == 3
+    assert metric["artifact"] == metric["reference"]
+    assert metric["low"] < metric["difference"] == 0 < metric["high"]
     assert row["verification"]["status"] == "verified"
     assert Path(row["bundle"]) == out / "tflite-fp32"
 

@@ -12,7 +12,7 @@ import torch
 import exporters
 from squeezebert_edge import accuracy, checkpoint
 from squeezebert_edge.checkpoint import Checkpoint
-from squeezebert_edge.data import Example, read_tsv
+from squeezebert_edge.data import Example, read_texts
 from squeezebert_edge.parity import Reference
 from squeezebert_edge.pipeline import Plan, checked_lengths, export, possible_pairs, task_of
 from squeezebert_edge.tasks import TextClassification
@@ -56,7 +56,7 @@ def test_it_is_as_good_on_the_built_in_sentences_as_its_card_says(loaded: Checkp
 
 
 def test_it_is_as_good_on_sst2_as_its_card_says(loaded: Checkpoint, shared: Path) -> None:
-    found = right(loaded, read_tsv(shared / "data" / "sst2" / "dev.tsv"))
+    found = right(loaded, read_texts(shared / "data" / "sst2" / "dev.tsv"))
     assert f"| SST-2's dev set | {found} |" in CARD
     assert int(found.split()[0]) / 872 >= 0.79
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import pytest
+import torch
 
 from exporters.errors import InputError
 from squeezebert_edge import tasks
@@ -32,8 +33,8 @@ def test_a_class_by_its_name_and_probability() -> None:
     assert answer["label"] == "positive"
     assert answer["score"] == pytest.approx(0.75)
     assert answer["scores"] == pytest.approx({"negative": 0.25, "positive": 0.75})
-    assert task.score(example, asked, TOKENIZER) == 1.0
-    assert task.score(Example("good film", label="0"), asked, TOKENIZER) == 0.0
+    assert task.predict(example, asked, TOKENIZER).decided == ("positive",)
+    assert task.target(example, TOKENIZER) == task.target(Example("", label=1), TOKENIZER) == ("positive",)
 
 
 def test_labels_of_a_file_are_names_or_numbers() -> None:
@@ -53,8 +54,9 @@ def test_several_labels_and_regression() -> None:
     regression = tasks.TextClassification(["value"], "regression")
     asked = rows(regression, example, [{"logits": np.array([[1.5]])}])
     assert regression.answer(example, asked, TOKENIZER) == {"value": 1.5}
-    assert not regression.scored
-    assert not several.scored
+    assert regression.predict(example, asked, TOKENIZER) == tasks.Prediction((), 1.5)
+    assert regression.metrics == ("pearson", "spearman")
+    assert not several.metrics
 
 
 def test_a_choice_is_the_best_scored_ending() -> None:
@@ -64,7 +66,7 @@ def test_a_choice_is_the_best_scored_ending() -> None:
     assert asked[1].encoding.sequences.count(1) == 1
     answer = task.answer(example, asked, TOKENIZER)
     assert (answer["choice"], answer["ending"]) == (1, "food")
-    assert task.score(Example("the film is", choices=example.choices, label=1), asked, TOKENIZER) == 1.0
+    assert task.predict(example, asked, TOKENIZER).decided == ("1",)
 
 
 def test_a_word_has_its_first_piece_s_label() -> None:
@@ -79,16 +81,16 @@ def test_a_word_has_its_first_piece_s_label() -> None:
         ("goods", 0, 5, "PER"),
         ("bad", 6, 9, "O"),
     ]
-    assert task.score(example, asked, TOKENIZER) == 1.0
+    assert task.predict(example, asked, TOKENIZER).decided == task.target(example, TOKENIZER) == ("PER", "O")
     plain = Example("goods bad")
     assert task.answer(plain, asked, TOKENIZER)["words"] == words
 
 
-def test_a_labelled_word_that_is_cut_off_counts_as_wrong() -> None:
+def test_a_labelled_word_that_is_cut_off_is_unanswered() -> None:
     task = tasks.TokenClassification(["O", "PER"])
     example = Example("good bad film", label=("O", "O", "O"), words=("good", "bad", "film"))
     asked = rows(task, example, [{"logits": np.zeros((1, 4, 2))}], max_length=4)
-    assert task.score(example, asked, TOKENIZER) == pytest.approx(2 / 3)
+    assert task.predict(example, asked, TOKENIZER).decided == ("O", "O", tasks.UNANSWERED)
 
 
 def test_the_words_behind_a_mask() -> None:
@@ -102,7 +104,13 @@ def test_the_words_behind_a_mask() -> None:
     assert (mask["start"], mask["end"]) == (4, 10)
     assert len(mask["candidates"]) == 5
     assert mask["candidates"][0]["token"] == "film"
-    assert task.score(example, asked, TOKENIZER) == 1.0
+    said = task.predict(example, asked, TOKENIZER)
+    assert said.decided == task.target(example, TOKENIZER) == ("film",)
+    words = torch.from_numpy(logits[0, 2, : len(VOCABULARY)])
+    right = torch.tensor(VOCABULARY.index("film"))
+    assert said.value == pytest.approx(torch.nn.functional.cross_entropy(words, right).item())
+    with pytest.raises(InputError, match="no word of the vocabulary"):
+        task.target(Example("the [MASK]", label="filmed"), TOKENIZER)
     with pytest.raises(InputError, match=r"no \[MASK\] in the text"):
         task.answer(example, rows(task, Example("good"), [{"logits": logits}]), TOKENIZER)
 
@@ -126,9 +134,7 @@ def test_the_best_valid_span_over_all_windows() -> None:
     answer = task.answer(example, asked, TOKENIZER)
     assert answer["answer"] == "film is bad"
     assert context[answer["start"] : answer["end"]] == "film is bad"
-    assert (
-        task.score(Example(example.text, context, label=("a film", "Film is bad!")), asked, TOKENIZER) == 1.0
-    )
+    assert task.predict(example, asked, TOKENIZER).decided == ("film is bad",)
 
 
 @pytest.mark.parametrize(
@@ -146,6 +152,13 @@ def test_the_wrong_number_of_texts_is_refused(task: Task, texts: list[str]) -> N
 
 @pytest.mark.parametrize("task", tasks.TASKS.values(), ids=list(tasks.TASKS))
 def test_labels_are_checked_before_anything_is_measured(task: type[Task]) -> None:
-    if task(["a"]).scored:
+    if task(["a"]).metrics:
         with pytest.raises(InputError, match="without a label"):
-            task(["a"]).check(Example("good"))
+            task(["a"]).target(Example("good"), TOKENIZER)
+
+
+def test_outputs_that_are_no_numbers_answer_nothing() -> None:
+    nothing = {"logits": np.full((1, 2), np.nan)}
+    task = tasks.TextClassification(["no", "yes"])
+    example = Example("good", label="no")
+    assert task.predict(example, rows(task, example, [nothing]), TOKENIZER).decided == (tasks.UNANSWERED,)

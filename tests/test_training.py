@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 from exporters.errors import GateError, InputError, UnavailableError
 from squeezebert_edge import accuracy, checkpoint
 from squeezebert_edge.cli.train import train as train_verb
-from squeezebert_edge.data import Example, read_tsv
+from squeezebert_edge.data import Example, read_texts
 from squeezebert_edge.parity import Reference
 from squeezebert_edge.pipeline import task_of
 from squeezebert_edge.tasks import TextClassification
@@ -400,4 +400,4 @@ def test_the_verb_refuses_what_contradicts_itself(tmp_path: Path) -> None:
 
 
 def test_sst2_reads(shared: Path) -> None:
-    assert labels_in(read_tsv(shared / "data" / "sst2" / "dev.tsv")) == ["0", "1"]
+    assert labels_in(read_texts(shared / "data" / "sst2" / "dev.tsv")) == ["0", "1"]

@@ -12,6 +12,7 @@ import typer
 from exporters.errors import EdgeError
 from squeezebert_edge import __version__
 from squeezebert_edge.cli import show
+from squeezebert_edge.cli.evaluate import evaluate
 from squeezebert_edge.cli.export import export
 from squeezebert_edge.cli.inspect import inspect
 from squeezebert_edge.cli.predict import predict
@@ -28,7 +29,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for verb in (run, export, verify, predict, inspect, train):
+for verb in (run, export, verify, evaluate, predict, inspect, train):
     app.command()(verb)
 
 

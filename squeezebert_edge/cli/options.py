@@ -69,6 +69,25 @@ RuntimeOption = Annotated[
         show_default="best",
     ),
 ]
+MOST_THREADS = 64  # far beyond any phone's; ExecuTorch's pool crashes on absurd numbers
+ThreadsOption = Annotated[
+    int, typer.Option("--threads", min=1, max=MOST_THREADS, help="Threads of the runtime.")
+]
+SourceOption = Annotated[
+    str | None,
+    typer.Option(
+        "--checkpoint", help="Where the checkpoint is now.", show_default="where the bundle found it"
+    ),
+]
+LabelsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--labels",
+        metavar="A,B,...",
+        help="The file's names of the model's outputs, in their order.",
+        show_default="the checkpoint's",
+    ),
+]
 
 
 def parse_lengths(text: str | None) -> list[int] | None:

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from squeezebert_edge.data import Example
     from squeezebert_edge.tasks import Task
 
-MOST_THREADS = 64  # far beyond any phone's; ExecuTorch's pool crashes on absurd numbers
-
 
 def predict(
     bundle: options.BundleArgument,
@@ -37,9 +35,7 @@ def predict(
     doc_stride: Annotated[
         int | None, typer.Option("--doc-stride", min=0, help="Tokens that windows over a long context share.")
     ] = None,
-    threads: Annotated[
-        int, typer.Option("--threads", min=1, max=MOST_THREADS, help="Threads of the runtime.")
-    ] = 1,
+    threads: options.ThreadsOption = 1,
     runtime: options.RuntimeOption = None,
     json: options.JsonOption = False,
 ) -> None:

@@ -9,20 +9,24 @@ import typer
 
 import exporters
 from squeezebert_edge.cli import options, show
+from squeezebert_edge.cli.evaluate import cells, columns, print_warnings
+from squeezebert_edge.cli.evaluate import described as accuracy_described
 from squeezebert_edge.cli.export import COLUMNS, default_out, described, exit_code, print_failures, row
 
 if TYPE_CHECKING:
-    from squeezebert_edge.accuracy import Accuracy
+    from squeezebert_edge.paired import AccuracyComparison
 
 
 def run(
     checkpoint: options.CheckpointArgument,
     data: Annotated[
-        Path | None, typer.Option("--data", help="Labelled examples, a TSV with a header; adds the accuracy.")
+        Path | None,
+        typer.Option("--data", help="Labelled examples, as `evaluate` takes them; adds the accuracy."),
     ] = None,
     to: options.FormatsOption = None,
     precision: options.PrecisionsOption = None,
     lengths: options.LengthsOption = None,
+    labels: options.LabelsOption = None,
     task: options.TaskOption = None,
     ios: options.IosOption = 17,
     out: options.OutOption = None,
@@ -36,6 +40,7 @@ def run(
     """
     from squeezebert_edge import accuracy, pipeline
     from squeezebert_edge import checkpoint as checkpoints
+    from squeezebert_edge.metrics import installed, scored_as
     from squeezebert_edge.parity import Reference
     from squeezebert_edge.progress import of
 
@@ -49,46 +54,46 @@ def run(
         )
         directory = out or default_out(checkpoint)
         pipeline.refuse_outputs(plan, directory, force=force)
-        if data is not None:
-            examples = type(model_task).read(data)
-        else:
-            has_sample = checkpoint == "default" and model_task.scored
-            examples = model_task.built_in(model_task.samples[0]) if has_sample else []
-        reference = Reference(loaded.model, type(model_task))
-
-        def measure(name: str, compute: accuracy.Compute) -> Accuracy:
-            return accuracy.evaluate(
-                model_task, loaded.tokenizer, compute, examples, plan.lengths, of(name, progress)
+        reference = None
+        if data is not None or (checkpoint == "default" and model_task.metrics and installed()):
+            scored, metrics = scored_as(model_task, None, None if labels is None else labels.split(","))
+            examples = type(scored).read(data) if data else scored.built_in(scored.samples[0])
+            reference = accuracy.ReferenceAnswers(
+                scored,
+                metrics,
+                loaded.tokenizer,
+                Reference(loaded.model, type(scored)),
+                examples,
+                plan.lengths[-1],
             )
-
-        expected = measure("reference", reference) if examples else None
         bundles = []
-        found: list[Accuracy | None] = []
+        found: list[AccuracyComparison] = []
         for bundle in pipeline.export(loaded, plan, directory, force=force, progress=progress):
             bundles.append(bundle)
-            name = f"{bundle.manifest.format} {bundle.manifest.precision.name}"
-            found.append(measure(name, pipeline.load_runner(bundle)) if examples else None)
+            if reference:
+                named = of(f"{bundle.manifest.format} {bundle.manifest.precision.name}", progress)
+                runner, tokenizer = pipeline.load_runner(bundle), pipeline.tokenizer_of_bundle(bundle)
+                found.append(accuracy.compare(reference, tokenizer, runner, plan.lengths, progress=named))
     if json:
+        accuracies = [{"accuracy": accuracy_described(comparison)} for comparison in found]
         show.as_json(
             {
                 "checkpoint": checkpoint,
-                "examples": len(examples),
-                "reference_accuracy": expected.mean if expected else None,
                 "bundles": [
-                    described(bundle) | {"accuracy": measured.mean if measured else None}
-                    for bundle, measured in zip(bundles, found, strict=True)
+                    described(bundle) | accuracy
+                    for bundle, accuracy in zip(bundles, accuracies or [{}] * len(bundles), strict=True)
                 ],
             }
         )
     else:
-        title = f"{checkpoint}: bundles in {directory}"
-        if expected:
-            title += f"; the float reference is right on {expected.right}"
-        rows = [
-            [*row(bundle), *([f"{measured.mean:.2%}", measured.right] if measured else [])]
-            for bundle, measured in zip(bundles, found, strict=True)
-        ]
-        show.table(title, [*COLUMNS, *([">accuracy", ">right"] if expected else [])], rows)
+        shown = [cells(comparison) for comparison in found] or [[]] * len(bundles)
+        show.table(
+            f"{checkpoint}: bundles in {directory}"
+            + (f"; accuracy on {found[0].examples} examples" if found else ""),
+            [*COLUMNS, *(columns(found[0]) if found else [])],
+            [[*row(bundle), *accuracies] for bundle, accuracies in zip(bundles, shown, strict=True)],
+        )
         print_failures(bundles)
+        print_warnings(found)
     proofs = [bundle.manifest.verification for bundle in bundles]
     raise typer.Exit(exit_code(proofs, require_runtime=require_runtime))

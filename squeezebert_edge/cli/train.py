@@ -182,7 +182,7 @@ def train(
     """
     import torch
 
-    from squeezebert_edge.data import read_tsv
+    from squeezebert_edge.data import read_texts
     from squeezebert_edge.training import train as training
     from squeezebert_edge.training.processes import rank
     from squeezebert_edge.training.state import state_path
@@ -210,8 +210,8 @@ def train(
         with show.progress() as progress:
             if rank() == 0:
                 progress(f"reading {data}", 0, 0)
-            examples = read_tsv(data)
-            validation = None if dev is None else read_tsv(dev)
+            examples = read_texts(data)
+            validation = None if dev is None else read_texts(dev)
             if checkpoint is None:
                 model, tokenizer = _new(size, config, examples, names, vocab, vocab_size, cased=cased)
             else:

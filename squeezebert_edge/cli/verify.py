@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import typer
 
 from squeezebert_edge.cli import options, show
@@ -12,12 +10,7 @@ from squeezebert_edge.cli.export import exit_code
 
 def verify(
     bundle: options.BundleArgument,
-    checkpoint: Annotated[
-        str | None,
-        typer.Option(
-            "--checkpoint", help="Where the checkpoint is now.", show_default="where the bundle found it"
-        ),
-    ] = None,
+    checkpoint: options.SourceOption = None,
     max_error: options.MaxErrorOption = None,
     min_sqnr: options.MinSqnrOption = None,
     runtime: options.RuntimeOption = None,

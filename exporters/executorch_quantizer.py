@@ -1,0 +1,150 @@
+"""Quantization for ExecuTorch's XNNPACK, through torchao: in the module, before it is captured.
+
+https://docs.pytorch.org/ao/stable/api_reference/api_ref_quantization.html
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from exporters.products import quantized_parts, ranges_of
+from exporters.spec import ExportRequest, Precision, Ranges
+
+PRECISIONS = {
+    "int8-dynamic": Precision("int8", "int8 at run time", "weights per channel, activations per row"),
+    "int8-static": Precision("int8", "int8", "weights per channel, activations per tensor"),
+    "int4": Precision("int4", "int8 at run time", "weights per 32 of a channel, activations per row"),
+}
+INT4_GROUP = 32  # values that share a scale: XNNPACK's smallest
+LEAST_SCALE = 2**-12  # that XNNPACK takes of an activation
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """A module that is ready to be captured.
+
+    module: embeddings, and for run-time precisions linear layers, hold quantized weights.
+    ranges: for int8-static, those of each linear layer; it is quantized when it is captured.
+    calibrated: the linear layers whose ranges were calibrated.
+    """
+
+    module: nn.Module
+    ranges: Mapping[str, Ranges] = field(default_factory=dict)
+    calibrated: tuple[str, ...] = ()
+
+    def capture(self, example: tuple[Tensor, ...]) -> torch.export.ExportedProgram:
+        """The module's graph at the lengths of an example."""
+        program = torch.export.export(self.module, example)
+        return _with_static_products(program, self.ranges, example) if self.ranges else program
+
+
+def quantize(request: ExportRequest) -> Quantized:
+    """The request's module in its precision; the module itself stays as it is.
+
+    Raises:
+        InputError: there is nothing to quantize, or nothing to calibrate with.
+    """
+    if request.precision == "fp32":
+        return Quantized(request.module)
+    from torchao.quantization import (
+        Int8DynamicActivationIntxWeightConfig,
+        IntxWeightOnlyConfig,
+        PerAxis,
+        PerGroup,
+        quantize_,
+    )
+
+    linears, tables = quantized_parts(request)
+    ranges: dict[str, Ranges] = {}
+    calibrated: list[str] = []
+    module = copy.deepcopy(request.module)
+    if request.precision == "int8-static":
+        ranges, calibrated = ranges_of(request, linears)
+    elif request.precision == "int8-dynamic":
+        config = Int8DynamicActivationIntxWeightConfig(torch.int8, PerAxis(0))
+        quantize_(module, config, lambda _, name: name in linears)
+    else:
+        int4 = torch.int4  # type: ignore[attr-defined]
+        for width, granularity in ((INT4_GROUP, PerGroup(INT4_GROUP)), (1, PerAxis(0))):
+            chosen = [name for name, linear in linears.items() if _group(linear) == width]
+            config = Int8DynamicActivationIntxWeightConfig(int4, granularity)
+            quantize_(module, config, lambda _, name, chosen=chosen: name in chosen)
+    for name in tables:
+        table = cast("nn.Embedding", module.get_submodule(name))
+        table.padding_idx = None  # of use in training only, and not in the pattern that ExecuTorch fuses
+        table.register_forward_pre_hook(_with_long_ids)
+    bits = torch.int4 if request.precision == "int4" else torch.int8  # type: ignore[attr-defined]
+    quantize_(module, IntxWeightOnlyConfig(bits, PerAxis(0)), lambda _, name: name in tables)
+    return Quantized(module, ranges, tuple(calibrated))
+
+
+def _group(linear: nn.Linear) -> int:
+    """Inputs that share a scale in int4; 1 stands for a whole channel, where groups do not fill it."""
+    return INT4_GROUP if linear.in_features % INT4_GROUP == 0 else 1
+
+
+def _with_long_ids(_: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
+    """ExecuTorch's quantized look-ups take int64 only."""
+    return (inputs[0].long(),)
+
+
+def _with_static_products(
+    program: torch.export.ExportedProgram, ranges: Mapping[str, Ranges], example: tuple[Tensor, ...]
+) -> torch.export.ExportedProgram:
+    """A captured module whose linear layers compute in int8 between the given ranges.
+
+    Everything else stays float: the mask's addition and the softmax above all, whose scale it would set.
+    (XNNPACKQuantizer itself would spread a product's scale over the slices after it, which XNNPACK then
+    leaves to slower kernels.)
+    """
+    from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import get_symmetric_quantization_config
+    from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+    from torchao.quantization.pt2e.quantizer import QuantizationAnnotation, Quantizer
+    from torchao.quantization.pt2e.quantizer.quantizer import Q_ANNOTATION_KEY
+
+    weights = get_symmetric_quantization_config(is_per_channel=True).weight
+
+    class ProductQuantizer(Quantizer):  # type: ignore[misc]
+        def annotate(self, model: torch.fx.GraphModule) -> torch.fx.GraphModule:
+            for node in model.graph.nodes:
+                if node.target is torch.ops.aten.linear.default and _submodule(node) in ranges:
+                    known = ranges[_submodule(node)]
+                    node.meta[Q_ANNOTATION_KEY] = QuantizationAnnotation(
+                        input_qspec_map={node.args[0]: _between(known.input), node.args[1]: weights},
+                        output_qspec=_between(known.output),
+                        _annotated=True,
+                    )
+            return model
+
+        def validate(self, model: torch.fx.GraphModule) -> None:
+            """Nothing that was annotated here can be unsound."""
+
+    prepared = prepare_pt2e(program.module(), ProductQuantizer())
+    with torch.inference_mode():
+        prepared(*example)  # lets the weights be seen; activations have their ranges
+    return torch.export.export(convert_pt2e(prepared), example)
+
+
+def _between(range_: tuple[float, float] | None) -> Any:
+    """What PT2E needs to know to quantize between two values, and 0, to int8."""
+    from torchao.quantization.pt2e.quantizer import FixedQParamsQuantizationSpec
+
+    assert range_ is not None
+    low, high = min(range_[0], 0.0), max(range_[1], 0.0)
+    scale = max((high - low) / 255, LEAST_SCALE)
+    return FixedQParamsQuantizationSpec(
+        torch.int8, scale, round(-128 - low / scale), -128, 127, torch.per_tensor_affine
+    )
+
+
+def _submodule(node: torch.fx.Node) -> str:
+    """The dotted name of the submodule that a node was captured in."""
+    stack = node.meta.get("nn_module_stack") or {"": ("", None)}
+    name: str = list(stack.values())[-1][0]
+    return name.removeprefix("L['self'].")

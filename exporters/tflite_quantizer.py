@@ -1,0 +1,132 @@
+"""Quantization for LiteRT, through ai-edge-quantizer: of the flatbuffer, operator by operator.
+
+https://github.com/google-ai-edge/ai-edge-quantizer
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from torch import nn
+
+from exporters.errors import InputError
+from exporters.products import quantized_parts, ranges_of
+from exporters.spec import ExportRequest, Precision
+
+if TYPE_CHECKING:
+    from exporters.spec import Array
+
+PRODUCT = "product/"  # begins the name of a tensor that comes out of a product to be quantized
+
+PRECISIONS = {
+    "int8-dynamic": Precision("int8", "int8 at run time", "weights per channel, activations per row"),
+    "int8-static": Precision("int8", "int8", "weights per channel, activations per tensor"),
+    "int4": Precision("int4", "int8 at run time", "weights per channel, activations per row"),
+}
+
+
+def with_half_weights(content: bytes) -> bytes:
+    """The same model, its weights in float16."""
+    from ai_edge_quantizer import qtyping, recipe_manager
+
+    recipe = recipe_manager.RecipeManager()
+    recipe.add_weight_only_config(
+        ".*", qtyping.TFLOperationName.ALL_SUPPORTED, 16, algorithm_key="float_casting"
+    )
+    return _rewritten(_opened(content), recipe)
+
+
+def quantized(content: bytes, request: ExportRequest) -> tuple[bytes, list[str]]:
+    """The same model with its linear layers and embedding tables quantized, as the request's precision says.
+
+    Everything else stays float: products of two activations, and the mask's addition and the softmax above
+    all, whose scale the mask would set.
+
+    Returns:
+        The flatbuffer, and the linear layers whose ranges were calibrated.
+    """
+    linears, tables = quantized_parts(request)
+    is_static = request.precision == "int8-static"
+    ranges, calibrated = ranges_of(request, linears) if is_static else ({}, [])
+    model = _opened(content)
+    statistics: dict[str, dict[str, Array]] = {}
+    for number, (name, operator, tensors) in enumerate(_products(model, {**linears, **tables})):
+        entering, leaving = tensors[operator.inputs[0]], tensors[operator.outputs[0]]
+        leaving.name = f"{PRODUCT}{name}/{number}".encode()
+        if name in ranges:
+            statistics[entering.name.decode()] = _statistics(ranges[name].input)
+            statistics[leaving.name.decode()] = _statistics(ranges[name].output)
+    return _rewritten(model, _recipe(request.precision), statistics), calibrated
+
+
+def _recipe(precision: str) -> Any:
+    from ai_edge_quantizer import qtyping, recipe_manager
+
+    recipe, operators = recipe_manager.RecipeManager(), qtyping.TFLOperationName
+    bits = 4 if precision == "int4" else 8
+    if precision == "int8-static":
+        recipe.add_static_config(f"^{PRODUCT}", operators.FULLY_CONNECTED, 8, 8)
+    else:
+        recipe.add_dynamic_config(f"^{PRODUCT}", operators.FULLY_CONNECTED, bits)
+    recipe.add_dynamic_config(f"^{PRODUCT}", operators.EMBEDDING_LOOKUP, bits)
+    return recipe
+
+
+def _products(
+    model: Any, parts: Mapping[str, nn.Linear | nn.Embedding]
+) -> Iterator[tuple[str, Any, list[Any]]]:
+    """Each operator that is the product of a part: the part's name, the operator, the tensors of its graph.
+
+    An operator is known by its weights, for the names of tensors hold only some of the modules' names.
+
+    Raises:
+        InputError: a linear layer whose weights are found in no operator. (A table may be missing: looking up
+            positions gives a constant.)
+    """
+    from ai_edge_litert import schema_py_generated as schema
+
+    weights = {part.weight.detach().numpy().tobytes(): name for name, part in parts.items()}
+    operand = {  # where an operator has its weights
+        schema.BuiltinOperator.FULLY_CONNECTED: 1,
+        schema.BuiltinOperator.EMBEDDING_LOOKUP: 1,
+    }
+    missing = {name for name, part in parts.items() if isinstance(part, nn.Linear)}
+    for subgraph in model.subgraphs:
+        for operator in subgraph.operators:
+            kind = model.operatorCodes[operator.opcodeIndex].builtinCode
+            if kind not in operand:
+                continue
+            data = model.buffers[subgraph.tensors[operator.inputs[operand[kind]]].buffer].data
+            name = None if data is None else weights.get(bytes(data))
+            if name is not None:
+                missing.discard(name)
+                yield name, operator, subgraph.tensors
+    if missing:
+        raise InputError(
+            f"LiteRT's converter left no product with the weights of {', '.join(sorted(missing))}",
+            hint="another form: --form",
+        )
+
+
+def _statistics(range_: tuple[float, float] | None) -> dict[str, Array]:
+    """A range as the quantizer takes it from a calibration."""
+    assert range_ is not None
+    return {name: np.array([[value]], np.float32) for name, value in zip(("min", "max"), range_, strict=True)}
+
+
+def _opened(content: bytes) -> Any:
+    from ai_edge_litert.tools import flatbuffer_utils
+
+    return flatbuffer_utils.read_model_from_bytearray(content)
+
+
+def _rewritten(model: Any, recipe: Any, statistics: dict[str, Any] | None = None) -> bytes:
+    """The quantizer's own steps, since its front door draws progress bars."""
+    from ai_edge_quantizer import model_modifier, params_generator
+
+    generator = params_generator.ParamsGenerator(model)
+    changes = generator.generate_quantization_parameters(recipe, statistics, enable_progress_bar=False)
+    modifier = model_modifier.ModelModifier(model)
+    return bytes(modifier.modify_model(changes, enable_progress_bar=False))

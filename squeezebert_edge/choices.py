@@ -1,0 +1,49 @@
+"""What is chosen where a user does not choose: the form of the network, and what `int8` means.
+
+Decided by measurement, on the machine that each entry names; padding must never change an answer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+HERE = "x86-64 with AVX-512 VNNI, 2 cores, Linux"
+NOT_MEASURED = "no Mac or iPhone has measured yet"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """An exact precision or a form, and what decided for it."""
+
+    name: str
+    decided_by: str
+
+
+# What `int8` stands for in a format: padding-safe, meets the gates, then fastest.
+INT8 = {
+    "executorch": Choice("int8-dynamic", HERE),
+    "tflite": Choice("int8-dynamic", HERE),
+    "coreml": Choice("int8-weights", NOT_MEASURED),
+}
+
+# Run-time scales are per row for linear layers only, so only a form made of these is safe from the padding.
+FORMS_BY_PRECISION = {
+    ("executorch", "int8-dynamic"): Choice("group-resident", HERE),
+    ("executorch", "int8-static"): Choice("group-resident", HERE),
+    ("executorch", "int4"): Choice("group-resident", HERE),
+    ("tflite", "int8-dynamic"): Choice("group-resident", HERE),
+    ("tflite", "int8-static"): Choice("group-resident", HERE),
+    ("tflite", "int4"): Choice("group-resident", HERE),
+    ("coreml", "int8-static"): Choice("group-resident", NOT_MEASURED),
+}
+PLAIN = Choice("plain", "the network as it stands")
+
+
+def exact_precision(format_: str, precision: str) -> Choice:
+    """The precision that a name stands for in a format."""
+    return INT8[format_] if precision == "int8" else Choice(precision, "the user")
+
+
+def form_of(format_: str, exact: str) -> Choice:
+    """The form that suits a format and an exact precision."""
+    return FORMS_BY_PRECISION.get((format_, exact), PLAIN)

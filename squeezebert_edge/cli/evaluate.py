@@ -1,0 +1,173 @@
+"""`squeezebert-edge evaluate`: what bundles lose against the float reference on labelled data."""
+
+from __future__ import annotations
+
+import json as encoder
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from exporters.errors import InputError
+from squeezebert_edge.cli import options, show
+
+if TYPE_CHECKING:
+    from squeezebert_edge.bundle import Bundle
+    from squeezebert_edge.paired import AccuracyComparison, MetricComparison
+
+
+def evaluate(
+    bundles: Annotated[
+        list[Path],
+        typer.Argument(metavar="BUNDLE...", help="Directories that `squeezebert-edge export` wrote."),
+    ],
+    data: Annotated[
+        Path,
+        typer.Option(
+            "--data",
+            help="Labelled examples: a GLUE TSV, SQuAD's JSON, CoNLL columns, SWAG, CODAH, CSV, JSON lines.",
+        ),
+    ],
+    task: Annotated[
+        str | None,
+        typer.Option(
+            "--task",
+            help="A data set by name, for its metrics and labels: sst2, mrpc, qqp, cola, stsb, mnli, qnli, "
+            "rte, wnli, squad, conll, swag or codah.",
+            show_default="the head's metrics",
+        ),
+    ] = None,
+    labels: options.LabelsOption = None,
+    checkpoint: options.SourceOption = None,
+    max_drop: Annotated[
+        float | None,
+        typer.Option(
+            "--max-drop", help="Exit with 1 if the first metric loses more percentage points than this."
+        ),
+    ] = None,
+    flips: Annotated[
+        Path | None,
+        typer.Option(
+            "--flips", help="Write the examples whose decision changed to this file, as JSON lines."
+        ),
+    ] = None,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Take the first N examples.")] = None,
+    threads: options.ThreadsOption = 1,
+    runtime: options.RuntimeOption = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue an evaluation that was interrupted.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file of --flips.")] = False,
+    json: options.JsonOption = False,
+) -> None:
+    """Measure bundles and the float reference on the same labelled examples.
+
+    Prints both sides' metrics, the difference with its 95% interval, and how often they agree.
+    """
+    from squeezebert_edge.bundle import open_bundle
+    from squeezebert_edge.evaluation import answers_path, evaluate_bundles
+    from squeezebert_edge.staging import write_whole
+
+    if flips is not None and os.path.lexists(flips) and not force:
+        raise InputError(f"{flips} exists", hint="--force to replace it, or another --flips")
+    opened = [open_bundle(directory) for directory in dict.fromkeys(path.resolve() for path in bundles)]
+    try:
+        with show.progress() as progress:
+            found = evaluate_bundles(
+                opened,
+                data,
+                scored=task,
+                labels=None if labels is None else labels.split(","),
+                source=checkpoint,
+                limit=limit,
+                threads=threads,
+                runtime=runtime,
+                resume=resume,
+                progress=progress,
+            )
+    except KeyboardInterrupt:
+        if any(answers_path(bundle).exists() for bundle in opened):
+            show.note("answers so far are kept beside the bundles; the same command with --resume continues")
+        raise
+    if flips is not None:
+        write_whole(flips, _flips(opened, found))
+    failed = [max_drop is not None and not comparison.passes(max_drop) for comparison in found]
+    if json:
+        show.as_json(
+            {
+                "data": str(data),
+                "max_drop": max_drop,
+                "bundles": [
+                    {"bundle": str(bundle.directory), **described(comparison), "passed": not fails}
+                    for bundle, comparison, fails in zip(opened, found, failed, strict=True)
+                ],
+            }
+        )
+    else:
+        _print(data, opened, found)
+    for bundle, comparison, fails in zip(opened, found, failed, strict=True):
+        if fails:
+            first = comparison.metrics[0]
+            show.note(f"{bundle.directory}: {first.name} dropped by {first.drop:.2f}, more than {max_drop:g}")
+    raise typer.Exit(1 if any(failed) else 0)
+
+
+def described(comparison: AccuracyComparison) -> dict[str, object]:
+    """A comparison for machines, the flips counted."""
+    return {**comparison.to_json(), "flips": len(comparison.flips)}
+
+
+def columns(comparison: AccuracyComparison) -> list[str]:
+    """The columns of an artifact's accuracy."""
+    metrics = [
+        column
+        for metric in comparison.metrics
+        for column in (f">reference {metric.name}", f">{metric.name}", ">difference (95%)")
+    ]
+    return [*metrics, ">p", ">agreement", ">SQNR dB", ">flips"]
+
+
+def cells(comparison: AccuracyComparison) -> list[str]:
+    """An artifact's accuracy as a row under `columns`."""
+    return [
+        *(cell for metric in comparison.metrics for cell in _metric(metric)),
+        show.number(comparison.mcnemar_p, ".2g"),
+        show.number(comparison.agreement, ".2%"),
+        f"{comparison.sqnr_db:.0f}",
+        str(len(comparison.flips)),
+    ]
+
+
+def _metric(metric: MetricComparison) -> tuple[str, str, str]:
+    form = ".2%" if metric.unit == "points" else ".4f"
+    digits = "+.2f" if metric.unit == "points" else "+.4f"
+    interval = f"{metric.difference:{digits}} [{metric.low:{digits}}, {metric.high:{digits}}]"
+    return format(metric.reference, form), format(metric.artifact, form), interval
+
+
+def print_warnings(comparisons: Sequence[AccuracyComparison]) -> None:
+    """Why not to trust the numbers, each reason once."""
+    for warning in dict.fromkeys(warning for found in comparisons for warning in found.warnings):
+        show.note(f"warning: {warning}")
+
+
+def _print(data: Path, bundles: Sequence[Bundle], found: Sequence[AccuracyComparison]) -> None:
+    truncated = max(comparison.truncated for comparison in found)
+    title = f"{data}: {found[0].examples} examples" + (f", {truncated} cut to length" if truncated else "")
+    rows = [
+        [os.path.relpath(bundle.directory), *cells(comparison)]
+        for bundle, comparison in zip(bundles, found, strict=True)
+    ]
+    show.table(title, ["bundle", *columns(found[0])], rows)
+    print_warnings(found)
+
+
+def _flips(bundles: Sequence[Bundle], found: Sequence[AccuracyComparison]) -> str:
+    """A JSON object a line for each flip, with its bundle."""
+    return "".join(
+        encoder.dumps({"bundle": str(bundle.directory), **flip}, ensure_ascii=False) + "\n"
+        for bundle, comparison in zip(bundles, found, strict=True)
+        for flip in comparison.to_json()["flips"]
+    )

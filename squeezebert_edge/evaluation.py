@@ -1,0 +1,110 @@
+"""Bundles beside the checkpoints they were made from, on a file of labelled examples."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from pathlib import Path
+
+from exporters.errors import InputError
+from squeezebert_edge import __version__, journal, pipeline
+from squeezebert_edge.accuracy import ReferenceAnswers, compare, fingerprint
+from squeezebert_edge.bundle import MANIFEST, Bundle
+from squeezebert_edge.data import Example
+from squeezebert_edge.metrics import scored_as
+from squeezebert_edge.paired import AccuracyComparison
+from squeezebert_edge.parity import Reference
+from squeezebert_edge.progress import Progress, of, silent
+
+
+def evaluate_bundles(
+    bundles: Sequence[Bundle],
+    data: Path,
+    *,
+    scored: str | None = None,
+    labels: Sequence[str] | None = None,
+    source: str | None = None,
+    limit: int | None = None,
+    threads: int = 1,
+    runtime: str | None = None,
+    resume: bool = False,
+    progress: Progress = silent,
+) -> list[AccuracyComparison]:
+    """Compare each bundle with its own float reference on the same examples, in the order of `bundles`.
+
+    Answers are kept beside a bundle, in `<bundle>.answers.jsonl`, until all bundles are done.
+
+    Args:
+        data: a labelled file of a form that the bundles' task reads.
+        scored: a preset of metrics.PRESETS, or the head's name; by default the head's own metrics.
+        labels: the file's names for the model's outputs, in their order.
+        source: where the checkpoint of all bundles is now; by default where their manifests say.
+        limit: how many of the first examples to take.
+        resume: take the answers that an interrupted call has kept.
+
+    Raises:
+        InputError: bundles of different tasks, a checkpoint that is gone or another one, data that is wrong,
+            or kept answers that are of other data or settings.
+    """
+    tasks = {bundle.manifest.task for bundle in bundles}
+    if len(tasks) != 1:
+        raise InputError(f"bundles for {', '.join(sorted(tasks))}", allowed="bundles of one task at once")
+    for bundle in bundles:
+        scored_as(pipeline.task_of_bundle(bundle), scored, labels)
+    examples = type(pipeline.task_of_bundle(bundles[0])).read(data)[:limit]
+    settings = [scored, labels, runtime, fingerprint(examples)]
+    found = []
+    with ExitStack() as stack:
+        kept = []
+        references: dict[tuple[str, int], ReferenceAnswers] = {}
+        for bundle in bundles:
+            mine = of(bundle.directory.name, progress)
+            runner = pipeline.load_runner(bundle, threads=threads, runtime=runtime)
+            key = (bundle.manifest.source.sha256, runner.lengths[-1])
+            if key not in references:
+                references[key] = _reference(
+                    bundle, source, scored, labels, examples, runner.lengths[-1], mine
+                )
+            kept.append(stack.enter_context(_journal(bundle, settings, resume=resume)))
+            tokenizer = pipeline.tokenizer_of_bundle(bundle)
+            found.append(
+                compare(references[key], tokenizer, runner, runner.lengths, journal=kept[-1], progress=mine)
+            )
+        for answers in filter(None, kept):
+            answers.forget()
+    return found
+
+
+def answers_path(bundle: Bundle) -> Path:
+    """Where a bundle's answers are kept while it is evaluated: beside it, since it holds no other file."""
+    directory = bundle.directory.resolve()
+    return directory.with_name(f"{directory.name}.answers.jsonl")
+
+
+def _reference(
+    bundle: Bundle,
+    source: str | None,
+    scored: str | None,
+    labels: Sequence[str] | None,
+    examples: Sequence[Example],
+    max_length: int,
+    progress: Progress,
+) -> ReferenceAnswers:
+    progress("loading the checkpoint", 0, 0)
+    checkpoint = pipeline.checkpoint_of_bundle(bundle, source)
+    task, metrics = scored_as(pipeline.task_of_bundle(bundle), scored, labels)
+    reference = Reference(checkpoint.model, type(task))
+    return ReferenceAnswers(task, metrics, checkpoint.tokenizer, reference, examples, max_length)
+
+
+def _journal(
+    bundle: Bundle, settings: object, *, resume: bool
+) -> AbstractContextManager[journal.Journal | None]:
+    if not resume and not os.access(answers_path(bundle).parent, os.W_OK):
+        return nullcontext()  # bundles that nobody may write beside can be evaluated too
+    manifest = hashlib.sha256((bundle.directory / MANIFEST).read_bytes()).hexdigest()
+    key = json.dumps([__version__, manifest, settings])
+    return journal.opened(answers_path(bundle), hashlib.sha256(key.encode()).hexdigest(), resume=resume)

@@ -1,0 +1,28 @@
+"""A network with outlier channels that changes nothing in float: what naive quantization stumbles over."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+
+from squeezebert_edge.pretrained import SqueezeBertPreTrainedModel
+
+
+def with_outliers(
+    model: SqueezeBertPreTrainedModel, channels: int = 6, factor: float = 100.0
+) -> SqueezeBertPreTrainedModel:
+    """A copy: so many value channels a layer times `factor`, post_attention's columns divided by it."""
+    planted = copy.deepcopy(model)
+    random = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for layer in planted.base_model.encoder.layers:
+            value, projection = layer.attention.value, layer.post_attention.conv1d
+            inputs = projection.weight.shape[1]  # of each group
+            for channel in torch.randperm(value.out_channels, generator=random)[:channels].tolist():
+                value.weight[channel] *= factor
+                value.bias[channel] *= factor
+                outputs = projection.out_channels // projection.groups
+                first = channel // inputs * outputs
+                projection.weight[first : first + outputs, channel % inputs] /= factor
+    return planted
