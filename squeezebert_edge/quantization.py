@@ -1,8 +1,6 @@
 """quantization.json: the activation ranges that quantization-aware training learned, beside the weights.
 
-A *product* is one group's matrix product, as exporters see it: `layers.{i}.qkv.{g}`, or
-`layers.{i}.query.{g}`, `.key.{g}` and `.value.{g}` where the groups cannot be fused;
-`layers.{i}.post_attention.{g}`, `.intermediate.{g}` and `.output.{g}`; `pooler` and `classifier`.
+A *product* is a linear layer of the group-resident form (forms.py), and named as it is there.
 """
 
 from __future__ import annotations
@@ -57,10 +55,11 @@ class Quantization(_Record):
 
 
 def products(config: SqueezeBertConfig) -> dict[str, tuple[str, ...]]:
-    """The products of a classifier, one name per group, by the submodule that holds their weights.
+    """The products of a classifier that `int8-static` quantizes, one name per group, by the submodule of the
+    model without its head that holds their weights.
 
-    Submodules are named from the model without its head. The query, key and value of a group are one product,
-    and so have the same name, where the three have the same groups, each of whole heads.
+    The query, key and value of a group are one product, and so have the same name, where the three have the
+    same groups, each of whole heads. The classifier itself stays float.
     """
     groups = {"query": config.q_groups, "key": config.k_groups, "value": config.v_groups}
     fused = len(set(groups.values())) == 1 and config.num_attention_heads % config.q_groups == 0
@@ -75,7 +74,7 @@ def products(config: SqueezeBertConfig) -> dict[str, tuple[str, ...]]:
         ]
         for part, name, count in parts:
             named[f"{module}.{part}"] = tuple(f"{layer}.{name}.{group}" for group in range(count))
-    return named | {"pooler.dense": ("pooler",), "classifier": ("classifier",)}
+    return named | {"pooler.dense": ("head.pooler",)}
 
 
 def read(directory: Path) -> dict[str, Ranges] | None:

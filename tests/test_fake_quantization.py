@@ -15,6 +15,9 @@ from torch import nn
 
 from exporters.errors import InputError
 from squeezebert_edge import checkpoint, quantization
+from squeezebert_edge.forms import lay_out
+from squeezebert_edge.pipeline import LAST_PRODUCTS
+from squeezebert_edge.tasks import TextClassification
 from squeezebert_edge.training import fake_quantization
 from squeezebert_edge.training import train as training
 from squeezebert_edge.training.fake_quantization import ActivationRanges, QuantizedProducts, fake_quantize
@@ -69,7 +72,7 @@ def quantized(x: torch.Tensor, limits: tuple[float, float] | None) -> torch.Tens
         ("encoder.layers.0.attention.value", [f"layers.0.qkv.{group}" for group in range(4)]),
         ("encoder.layers.1.post_attention.conv1d", ["layers.1.post_attention.0"]),
         ("encoder.layers.0.output.conv1d", [f"layers.0.output.{group}" for group in range(4)]),
-        ("pooler.dense", ["pooler"]),
+        ("pooler.dense", ["head.pooler"]),
     ],
 )
 def test_a_layer_computes_what_int8_tensors_of_torch_do(path: str, names: list[str]) -> None:
@@ -106,6 +109,38 @@ def test_embeddings_are_quantized_by_row() -> None:
     torch.testing.assert_close(found, (torch.round(table / scale) * scale)[IDS])
 
 
+@pytest.mark.parametrize("shape", [{}, {"k_groups": 2}, {"num_attention_heads": 2}])
+def test_the_network_computes_what_the_exported_form_does_with_its_ranges(shape: dict[str, Any]) -> None:
+    """Each linear layer of the form quantized by itself, from the ranges that exporters are given."""
+    model = tiny_model(**shape)
+    network = copy.deepcopy(model)
+    ranges = calibrated(network).by_product()
+    form = lay_out(model, TextClassification, "group-resident")
+    linears = {name for name, module in form.named_modules() if isinstance(module, nn.Linear)}
+    assert ranges.keys() == linears - set(LAST_PRODUCTS)
+
+    def rounded(table: torch.Tensor) -> torch.Tensor:
+        scale = table.abs().amax(1, keepdim=True) / 127
+        return torch.round(table / scale) * scale
+
+    for name, module in form.named_modules():
+        if name in ranges:
+            module.register_forward_pre_hook(
+                lambda _, args, limits=ranges[name].input: (quantized(args[0], limits),)
+            )
+            module.register_forward_hook(lambda _, args, y, limits=ranges[name].output: quantized(y, limits))
+        if name in ranges or isinstance(module, nn.Embedding):
+            module.weight = nn.Parameter(rounded(module.weight.detach()))
+    with torch.no_grad():
+        exported, own, plain = (
+            form(IDS, MASK, TYPES)[0],
+            network(IDS, MASK, TYPES).logits,
+            model(IDS, MASK).logits,
+        )
+    noise = (plain - own).square().mean()
+    assert (exported - own).square().mean() < 0.05 * noise  # some sums fall to the other side of a step
+
+
 def limits(rows: list[torch.Tensor]) -> tuple[float, float]:
     """Least and greatest value of several tensors, and zero."""
     flat = torch.cat([row.flatten() for row in rows] + [torch.zeros(1)])
@@ -113,20 +148,19 @@ def limits(rows: list[torch.Tensor]) -> tuple[float, float]:
 
 
 def test_ranges_are_those_of_the_tokens_whatever_the_padding() -> None:
-    """Against the float model on each text alone, without padding."""
-    model = tiny_model()
-    seen: dict[str, list[torch.Tensor]] = {}
-    attention = model.base_model.encoder.layers[1].attention
+    """Against the exported form on each text alone, without padding."""
+    seen: dict[str, list[torch.Tensor]] = {"in": [], "out": []}
+    form = lay_out(tiny_model(), TextClassification, "group-resident")
 
     def note(module: nn.Module, args: tuple[torch.Tensor, ...], y: torch.Tensor) -> None:
-        seen.setdefault("in", []).append(args[0].chunk(4, 1)[2])
-        seen.setdefault("out", []).append(y.chunk(4, 1)[2])
+        seen["in"].append(args[0])
+        seen["out"].append(y)
 
-    for name in ("query", "key", "value"):
-        getattr(attention, name).register_forward_hook(note)
+    form.get_submodule("layers.1.qkv.2").register_forward_hook(note)
     with torch.no_grad():
         for ids, mask in zip(IDS, MASK, strict=True):
-            model(ids[None, : mask.sum()])
+            alone = ids[None, : mask.sum()]
+            form(alone, torch.ones_like(alone), torch.zeros_like(alone))
     rubbish = torch.where(MASK == 1, IDS, 119 - IDS)
     found, again = (calibrated(tiny_model(), ids) for ids in (IDS, rubbish))
     torch.testing.assert_close(again.reach, found.reach, atol=1e-5, rtol=1e-5)
@@ -161,15 +195,15 @@ def test_every_parameter_learns_as_in_float_and_keeps_its_name() -> None:
 
 
 def test_ranges_follow_by_moving_averages() -> None:
-    ranges = ActivationRanges(["classifier"], torch.device("cpu"))
+    ranges = ActivationRanges(["pooler"], torch.device("cpu"))
     for high in (1.0, 2.0, 6.0):
         ranges.observe(torch.ones(1, 1))
         ranges.quantize(torch.tensor([[-high, high / 2]]), 0, slice(0, 1))
         ranges.learn(ALONE, 0.5)
-    assert ranges.by_product()["classifier"].input == (-(0.125 + 0.5 + 3), 0.5 * (0.125 + 0.5 + 3))
+    assert ranges.by_product()["pooler"].input == (-(0.125 + 0.5 + 3), 0.5 * (0.125 + 0.5 + 3))
     ranges.quantize(torch.tensor([[100.0, 100.0]]), 0, slice(0, 1))
     ranges.learn(ALONE, 0.0)
-    assert ranges.by_product()["classifier"].input == (-3.625, 1.8125)
+    assert ranges.by_product()["pooler"].input == (-3.625, 1.8125)
 
 
 def fine_tune(out: Path, config: Any = INT8, **options: Any) -> training.TrainingResult:

@@ -17,7 +17,7 @@ from tests.tiny import tiny_config, tiny_model
 
 RANGES = {
     "layers.0.qkv.3": Ranges((-1.5, 2.25), (-0.1, 0.3)),
-    "pooler": Ranges((0.0, 0.0), (-1e-8, 7e5)),
+    "head.pooler": Ranges((0.0, 0.0), (-1e-8, 7e5)),
 }
 
 
@@ -34,7 +34,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert quantization.read(save(tmp_path / "b", None)) is None
     written = json.loads((tmp_path / "a" / "quantization.json").read_text())
     assert (written["schema_version"], written["precision"]) == (1, "int8-static")
-    assert written["ranges"]["pooler"] == {"input": [0.0, 0.0], "output": [-1e-8, 7e5]}
+    assert written["ranges"]["head.pooler"] == {"input": [0.0, 0.0], "output": [-1e-8, 7e5]}
 
 
 def test_the_checkpoint_is_the_same_with_it_and_transformers_reads_it(tmp_path: Path) -> None:
@@ -74,12 +74,12 @@ LIMITS = {"input": [0, 1], "output": [0, 1]}
         ({"precision": "int8-dynamic"}, "precision"),
         ({"ranges": {"layers.2.qkv.0": LIMITS}}, "the model has no layers.2.qkv.0"),
         ({"ranges": {"layers.0.query.0": LIMITS}}, "the model has no layers.0.query.0"),
-        ({"ranges": {"pooler": LIMITS | {"input": [1, 0]}}}, "least value, 1, exceeds the greatest, 0"),
-        ({"ranges": {"pooler": LIMITS | {"input": [float("nan"), 0]}}}, "ranges.pooler.input.0"),
-        ({"ranges": {"pooler": LIMITS | {"output": [0, float("inf")]}}}, "ranges.pooler.output.1"),
-        ({"ranges": {"pooler": LIMITS | {"input": [0]}}}, "ranges.pooler.input"),
-        ({"ranges": {"pooler": LIMITS | {"input": ["0", 1]}}}, "ranges.pooler.input.0"),
-        ({"ranges": {"pooler": {"input": [0, 1]}}}, "ranges.pooler.output"),
+        ({"ranges": {"head.pooler": LIMITS | {"input": [1, 0]}}}, "least value, 1, exceeds the greatest, 0"),
+        ({"ranges": {"head.pooler": LIMITS | {"input": [float("nan"), 0]}}}, "ranges.head.pooler.input.0"),
+        ({"ranges": {"head.pooler": LIMITS | {"output": [0, float("inf")]}}}, "ranges.head.pooler.output.1"),
+        ({"ranges": {"head.pooler": LIMITS | {"input": [0]}}}, "ranges.head.pooler.input"),
+        ({"ranges": {"head.pooler": LIMITS | {"input": ["0", 1]}}}, "ranges.head.pooler.input.0"),
+        ({"ranges": {"head.pooler": {"input": [0, 1]}}}, "ranges.head.pooler.output"),
         ({"scales": {}}, "scales"),
     ],
 )
@@ -100,7 +100,7 @@ def test_damage_is_refused(tmp_path: Path, content: bytes) -> None:
 @pytest.mark.parametrize("limits", [(float("nan"), 1.0), (1.0, float("inf")), (2.0, 1.0)])
 def test_ranges_that_are_none_are_not_written(tmp_path: Path, limits: tuple[float, float]) -> None:
     with pytest.raises(InputError, match=r"cannot be stored: input"):
-        save(tmp_path / "a", {"pooler": Ranges(limits, (0.0, 1.0))})
+        save(tmp_path / "a", {"head.pooler": Ranges(limits, (0.0, 1.0))})
     assert list(tmp_path.iterdir()) == []
 
 
@@ -109,7 +109,7 @@ def test_products_are_fused_where_groups_hold_whole_heads() -> None:
     assert fused["encoder.layers.1.attention.key"] == tuple(f"layers.1.qkv.{group}" for group in range(4))
     assert fused["encoder.layers.0.post_attention.conv1d"] == ("layers.0.post_attention.0",)
     assert fused["encoder.layers.0.output.conv1d"][3] == "layers.0.output.3"
-    assert (fused["pooler.dense"], fused["classifier"]) == (("pooler",), ("classifier",))
+    assert fused["pooler.dense"] == ("head.pooler",)
     for apart in ({"k_groups": 2}, {"num_attention_heads": 2}):
         names = quantization.products(tiny_config(**apart))
         assert names["encoder.layers.0.attention.query"][3] == "layers.0.query.3"

@@ -1,8 +1,8 @@
 """Fake quantization: products compute in floats on what `int8-static` would leave of weights and activations.
 
 As the exporters do it: weights in int8, symmetric, a scale for each output channel; what goes into a product
-and what comes out in int8, asymmetric, a range for each tensor; word embeddings in int8, symmetric, a scale
-for each row. Gradients pass straight through the rounding (Bengio et al. 2013, arXiv 1308.3432), and stop
+and what comes out in int8, asymmetric, a range for each tensor; embeddings in int8, symmetric, a scale for
+each row. Gradients pass straight through the rounding (Bengio et al. 2013, arXiv 1308.3432), and stop
 where a value was clipped.
 """
 
@@ -95,13 +95,16 @@ def fake_quantize_rows(weight: Tensor) -> Tensor:
 
 
 class QuantizedProducts(nn.Module):
-    """A grouped convolution of kernel size 1, or a linear layer, under its parameters' own names."""
+    """A grouped convolution of kernel size 1, or a linear layer, under its parameters' own names.
+
+    scale: what the exported product's weights and bias are multiplied with.
+    """
 
     def __init__(
-        self, weight: nn.Parameter, bias: nn.Parameter, ranges: ActivationRanges, which: slice
+        self, weight: nn.Parameter, bias: nn.Parameter, scale: float, ranges: ActivationRanges, which: slice
     ) -> None:
         super().__init__()
-        self.weight, self.bias = weight, bias
+        self.weight, self.bias, self.scale = weight, bias, scale
         self.ranges, self.which = ranges, which
 
     def forward(self, x: Tensor) -> Tensor:
@@ -112,7 +115,7 @@ class QuantizedProducts(nn.Module):
             y = F.linear(x, weight, self.bias)
         else:
             y = pointwise_conv(x, weight, self.bias, self.which.stop - self.which.start)
-        return self.ranges.quantize(y, 1, self.which)
+        return self.ranges.quantize(y * self.scale, 1, self.which) / self.scale
 
 
 class QuantizedEmbedding(nn.Module):
@@ -134,17 +137,18 @@ def fake_quantize(model: SqueezeBertPreTrainedModel) -> ActivationRanges:
     Returns:
         The ranges that it quantizes with, which are still to be learned.
     """
-    base = model.base_model
-    modules = products(model.config)
+    base, modules = model.base_model, products(model.config)
     names = list(dict.fromkeys(name for group in modules.values() for name in group))
-    device = base.embeddings.word_embeddings.weight.device
-    ranges = ActivationRanges(names, device)
+    ranges = ActivationRanges(names, base.embeddings.word_embeddings.weight.device)
+    # Queries and keys have the scores' division by sqrt(d) in them, half of it on each side (forms.py).
+    scaled = (model.config.hidden_size // model.config.num_attention_heads) ** -0.25
     for path, group in modules.items():
-        owner: nn.Module = model if path == "classifier" else base
+        weight, bias = (base.get_submodule(path).get_parameter(name) for name in ("weight", "bias"))
+        scale = scaled if path.endswith(("query", "key")) else 1.0
         first = names.index(group[0])
         which = slice(first, first + len(group))
-        weight, bias = (owner.get_submodule(path).get_parameter(name) for name in ("weight", "bias"))
-        owner.set_submodule(path, QuantizedProducts(weight, bias, ranges, which))
-    words = QuantizedEmbedding(base.embeddings.word_embeddings)
-    base.embeddings.set_submodule("word_embeddings", words)
+        base.set_submodule(path, QuantizedProducts(weight, bias, scale, ranges, which))
+    for path, module in list(base.named_modules()):
+        if isinstance(module, nn.Embedding):
+            base.set_submodule(path, QuantizedEmbedding(module))
     return ranges

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from exporters.errors import InputError
 from squeezebert_edge import checkpoint as checkpoints
+from squeezebert_edge.balancing import balance
 from squeezebert_edge.config import SqueezeBertConfig
 from squeezebert_edge.data import Example
 from squeezebert_edge.hub import CONFIG_FILE
@@ -139,6 +140,9 @@ def train(
     labels = [network_config.id2label[index] for index in range(network_config.num_labels)]
     if teacher is not None:
         teacher.check(tokenizer, labels, config.max_length)
+    if config.quantize is not None:  # as the exporters do before they quantize
+        model = copy.deepcopy(model)
+        balance(model)
     if validation is None:
         training, validation = training_data.hold_out(training, config.hold_out, config.seed)
     progress("encoding", 0, 0)
