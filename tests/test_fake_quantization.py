@@ -24,6 +24,7 @@ from squeezebert_edge.training.fake_quantization import ActivationRanges, Quanti
 from squeezebert_edge.training.layers import BatchNoise, to_train
 from squeezebert_edge.training.processes import Processes
 from squeezebert_edge.training.run import CALIBRATION_BATCHES
+from tests.planted import with_outliers
 from tests.test_training import verb
 from tests.tiny import tiny_model
 from tests.trained import (
@@ -253,6 +254,20 @@ def test_training_lowers_what_rounding_costs(tmp_path: Path, monkeypatch: pytest
     result = fine_tune(tmp_path / "out", log=told.append)
     before = float(told[0].split("validation loss ")[1].split(",")[0])
     assert result.best.validation_loss < 0.7 * before
+
+
+def test_outliers_are_balanced_away_before_training(tmp_path: Path) -> None:
+    run(tmp_path / "float")
+    loaded = training.from_checkpoint(tmp_path / "float", TRAINING, None, seed=0)
+    losses = []
+    for name, model in (("a", loaded.model), ("b", with_outliers(loaded.model))):
+        told: list[str] = []
+        config = replace(INT8, epochs=1)
+        training.train(
+            config, model, loaded.tokenizer, TRAINING, VALIDATION, tmp_path / name, log=told.append
+        )
+        losses.append(float(told[0].split("validation loss ")[1].split(",")[0]))
+    assert losses[1] == pytest.approx(losses[0], rel=0.1)
 
 
 @pytest.mark.parametrize("steps", [4, 15, 32])  # while ranges are learned, twice, and when they are frozen

@@ -15,6 +15,7 @@ from squeezebert_edge.training.config import (
     DEVICES,
     FINE_TUNING_LEARNING_RATE,
     QUANTIZATIONS,
+    QUANTIZING_LEARNING_RATE,
     SCRATCH_LEARNING_RATE,
     NetworkSize,
     TrainingConfig,
@@ -110,7 +111,8 @@ def train(
         float | None,
         typer.Option(
             help="Highest learning rate.",
-            show_default=f"{FINE_TUNING_LEARNING_RATE:g} with --from, else {SCRATCH_LEARNING_RATE:g}",
+            show_default=f"{FINE_TUNING_LEARNING_RATE:g} with --from, {QUANTIZING_LEARNING_RATE:g} with "
+            f"--quantize, else {SCRATCH_LEARNING_RATE:g}",
             rich_help_panel=HOW,
         ),
     ] = None,
@@ -188,9 +190,13 @@ def train(
     from squeezebert_edge.training.state import state_path
     from squeezebert_edge.training.teacher import load_teacher
 
+    if lr is None and quantize is not None:
+        lr = QUANTIZING_LEARNING_RATE
+    elif lr is None:
+        lr = SCRATCH_LEARNING_RATE if checkpoint is None else FINE_TUNING_LEARNING_RATE
     size = NetworkSize(hidden_size, layers, heads, intermediate_size, groups)
     config = TrainingConfig(
-        lr if lr is not None else FINE_TUNING_LEARNING_RATE if checkpoint else SCRATCH_LEARNING_RATE,
+        lr,
         epochs=epochs,
         batch_size=batch_size,
         warmup=warmup,

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from exporters.errors import InputError
+from exporters.spec import Ranges
 from squeezebert_edge import checkpoint as checkpoints
 from squeezebert_edge.balancing import balance
 from squeezebert_edge.config import SqueezeBertConfig
@@ -159,11 +160,7 @@ def train(
             run.resume(log)
         seconds = run.to_end(progress, log)
         trained = _stored(model, run.best_weights, network_config, dtype).to(processes.device)
-        measured, ranges = copy.deepcopy(trained), None
-        if run.best_reach is not None:
-            quantizing = fake_quantize(measured)
-            quantizing.set(run.best_reach.to(processes.device))
-            ranges = quantizing.by_product()
+        measured, ranges = _as_measured(trained, run.best_reach)
         _, accuracy = validate(measured, data, config, processes)
         if processes.leads:
             checkpoints.save(
@@ -215,3 +212,15 @@ def _stored(
     trained.load_state_dict(weights)
     trained.config = config
     return trained.to(dtype).float().eval()
+
+
+def _as_measured(
+    trained: SqueezeBertPreTrainedModel, reach: Tensor | None
+) -> tuple[SqueezeBertPreTrainedModel, dict[str, Ranges] | None]:
+    """The network whose accuracy is told, fake-quantized where there are ranges; and these by product."""
+    if reach is None:
+        return trained, None
+    network = copy.deepcopy(trained)
+    quantizing = fake_quantize(network)
+    quantizing.set(reach.to(quantizing.reach.device))
+    return network, quantizing.by_product()
