@@ -114,12 +114,15 @@ def _vocabulary(directory: Path) -> list[str]:
 def _from_transformers(directory: Path) -> nn.Module:
     try:
         from transformers import AutoModelForSequenceClassification
+        from transformers.utils import logging as notices
     except ImportError:
         raise UnavailableError(
             f"{directory} is no SqueezeBERT, and other teachers need transformers, which is not installed",
             allowed="a SqueezeBERT checkpoint",
             hint="pip install transformers",
         ) from None
+    has_bars = notices.is_progress_bar_enabled()
+    notices.disable_progress_bar()
     try:
         with quiet_tools():
             network, loading = AutoModelForSequenceClassification.from_pretrained(
@@ -127,6 +130,9 @@ def _from_transformers(directory: Path) -> nn.Module:
             )
     except (OSError, ValueError, RuntimeError) as error:
         raise InputError(f"{directory}: transformers cannot load a classifier from it: {error}") from error
+    finally:
+        if has_bars:
+            notices.enable_progress_bar()
     absent = sorted(loading["missing_keys"])
     if absent:
         raise InputError(
