@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from exporters.errors import InputError
-from squeezebert_edge import hub, matching, weights
+from exporters.spec import Ranges
+from squeezebert_edge import hub, matching, quantization, weights
 from squeezebert_edge.config import SqueezeBertConfig
 from squeezebert_edge.model import ARCHITECTURES
 from squeezebert_edge.pretrained import SqueezeBertPreTrainedModel
@@ -108,6 +109,7 @@ def save(
     model: SqueezeBertPreTrainedModel,
     tokenizer: Tokenizer,
     dtype: torch.dtype = torch.float32,
+    ranges: Mapping[str, Ranges] | None = None,
     force: bool = False,
 ) -> None:
     """Write a directory that `load` and transformers' from_pretrained read to the same model.
@@ -117,6 +119,7 @@ def save(
     Args:
         directory: what will exist.
         dtype: torch.float32, or torch.float16 for half the size and rounded weights.
+        ranges: of activations, by product, which quantization.json holds beside the weights.
         force: replace a checkpoint that is there.
 
     Raises:
@@ -139,6 +142,8 @@ def save(
         written.save(staging / hub.CONFIG_FILE)
         tokenizer.save(staging)
         weights.write(staging / weights.FILE_NAMES[0], tensors)
+        if ranges is not None:
+            quantization.write(staging, ranges)
 
 
 def content_sha256(config_file: Path, weight_files: Sequence[Path], tokenizer: Tokenizer) -> str:
