@@ -16,7 +16,6 @@ from exporters.spec import Ranges
 from squeezebert_edge import hub, weights
 from squeezebert_edge.config import SqueezeBertConfig
 
-FILE_NAME = "quantization.json"
 PRECISION: Literal["int8-static"] = "int8-static"
 
 _AGAIN = "train --quantize again, or remove the file: the exporters then calibrate"
@@ -84,7 +83,7 @@ def read(directory: Path) -> dict[str, Ranges] | None:
         InputError: not such a file, products that the model does not have, limits that are no range, or
             weights that changed since.
     """
-    path = directory / FILE_NAME
+    path = directory / hub.RANGES_FILE
     try:
         content = path.read_bytes()
     except FileNotFoundError:
@@ -121,7 +120,7 @@ def write(directory: Path, ranges: Mapping[str, Ranges]) -> None:
         )
     except ValidationError as error:
         raise InputError(f"these ranges cannot be stored: {_first(error)}") from None
-    (directory / FILE_NAME).write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    (directory / hub.RANGES_FILE).write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
 
 def _weights_sha256(directory: Path) -> str:
