@@ -88,8 +88,9 @@ def test_no_weight_is_left_in_float(tmp_path: Path) -> None:
         directory.mkdir()
         made(directory, "tflite", asked)
         sizes[precision] = (directory / "model.tflite").stat().st_size
-    assert sizes["int8-dynamic"] < sizes["fp32"] * 0.3
-    assert sizes["int4"] < sizes["fp32"] * 0.2
+    scales = 20000 * 12  # a scale and a zero point for each row of the word table
+    assert sizes["int8-dynamic"] - scales < sizes["fp32"] * 0.26
+    assert sizes["int4"] - scales < sizes["fp32"] * 0.14
 
 
 def test_parts_that_stay_float_are_as_exact_as_float(tmp_path: Path) -> None:
