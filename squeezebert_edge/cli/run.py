@@ -1,4 +1,4 @@
-"""`squeezebert-edge run`: everything about a checkpoint in one table."""
+"""`squeezebert-edge run`: everything about a checkpoint in one table and one page."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ import typer
 
 import exporters
 from squeezebert_edge.cli import options, show
-from squeezebert_edge.cli.evaluate import cells, columns, print_warnings
 from squeezebert_edge.cli.evaluate import described as accuracy_described
-from squeezebert_edge.cli.export import COLUMNS, default_out, described, exit_code, print_failures, row
+from squeezebert_edge.cli.export import default_out, exit_code
 
 if TYPE_CHECKING:
-    from squeezebert_edge.paired import AccuracyComparison
+    from squeezebert_edge.report.rows import Report, Row
 
 
 def run(
@@ -26,10 +25,22 @@ def run(
     to: options.FormatsOption = None,
     precision: options.PrecisionsOption = None,
     lengths: options.LengthsOption = None,
+    scored: options.ScoredOption = None,
     labels: options.LabelsOption = None,
     task: options.TaskOption = None,
     ios: options.IosOption = 17,
+    calibration: options.CalibrationOption = None,
+    calibration_samples: options.CalibrationSamplesOption = options.CALIBRATION_SAMPLES,
     out: options.OutOption = None,
+    reports: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--report",
+            metavar="FILE",
+            help="Write the report to this .html, .md, .csv or .json too; repeat for several.",
+            show_default="OUT/report.html and OUT/report.json",
+        ),
+    ] = None,
     force: options.ForceOption = False,
     require_runtime: options.RequireRuntimeOption = False,
     json: options.JsonOption = False,
@@ -37,63 +48,77 @@ def run(
     """Export a checkpoint to every format and precision, prove each, and measure its accuracy on your data.
 
     Without --precision, every one that a format has. The default model brings its own labelled sample.
+    OUT/report.html shows it all; its latencies are this machine's, and rough.
     """
-    from squeezebert_edge import accuracy, pipeline
     from squeezebert_edge import checkpoint as checkpoints
-    from squeezebert_edge.metrics import installed, scored_as
-    from squeezebert_edge.parity import Reference
-    from squeezebert_edge.progress import of
+    from squeezebert_edge import pipeline
+    from squeezebert_edge.comparison import compare_precisions
+    from squeezebert_edge.report import files
+    from squeezebert_edge.staging import refuse_existing_file
 
+    directory = out or default_out(checkpoint)
+    saved = [directory / "report.html", directory / "report.json"]
+    for target in saved:
+        refuse_existing_file(target, force=force)
+    files.refuse(reports or [], force=force)
     with show.progress() as progress:
         pairs = pipeline.possible_pairs(to or tuple(exporters.FORMATS), precision or [])
         progress(f"loading {checkpoint}", 0, 0)
         loaded = checkpoints.load(checkpoint, architecture=pipeline.architecture_of(task))
-        model_task = pipeline.task_of(loaded)
-        plan = pipeline.Plan(
-            pairs, pipeline.checked_lengths(options.parse_lengths(lengths), loaded.config), ios=ios
+        wished = pipeline.checked_lengths(options.parse_lengths(lengths), loaded.config)
+        plan = pipeline.calibrated(
+            pipeline.Plan(pairs, wished, ios=ios), loaded, calibration, calibration_samples
         )
-        directory = out or default_out(checkpoint)
-        pipeline.refuse_outputs(plan, directory, force=force)
-        reference = None
-        if data is not None or (checkpoint == "default" and model_task.metrics and installed()):
-            scored, metrics = scored_as(model_task, None, None if labels is None else labels.split(","))
-            examples = type(scored).read(data) if data else scored.built_in(scored.samples[0])
-            reference = accuracy.ReferenceAnswers(
-                scored,
-                metrics,
-                loaded.tokenizer,
-                Reference(loaded.model, type(scored)),
-                examples,
-                plan.lengths[-1],
-            )
-        bundles = []
-        found: list[AccuracyComparison] = []
-        for bundle in pipeline.export(loaded, plan, directory, force=force, progress=progress):
-            bundles.append(bundle)
-            if reference:
-                named = of(f"{bundle.manifest.format} {bundle.manifest.precision.name}", progress)
-                runner, tokenizer = pipeline.load_runner(bundle), pipeline.tokenizer_of_bundle(bundle)
-                found.append(accuracy.compare(reference, tokenizer, runner, plan.lengths, progress=named))
+        report = compare_precisions(
+            loaded,
+            plan,
+            directory,
+            data=data,
+            scored=scored,
+            labels=options.parse_labels(labels),
+            force=force,
+            progress=progress,
+        )
+    for target in [*saved, *(reports or [])]:
+        files.write(report, target)
     if json:
-        accuracies = [{"accuracy": accuracy_described(comparison)} for comparison in found]
-        show.as_json(
-            {
-                "checkpoint": checkpoint,
-                "bundles": [
-                    described(bundle) | accuracy
-                    for bundle, accuracy in zip(bundles, accuracies or [{}] * len(bundles), strict=True)
-                ],
-            }
-        )
+        show.as_json({"checkpoint": checkpoint, "report": str(saved[0]), "bundles": described(report)})
     else:
-        shown = [cells(comparison) for comparison in found] or [[]] * len(bundles)
-        show.table(
-            f"{checkpoint}: bundles in {directory}"
-            + (f"; accuracy on {found[0].examples} examples" if found else ""),
-            [*COLUMNS, *(columns(found[0]) if found else [])],
-            [[*row(bundle), *accuracies] for bundle, accuracies in zip(bundles, shown, strict=True)],
-        )
-        print_failures(bundles)
-        print_warnings(found)
-    proofs = [bundle.manifest.verification for bundle in bundles]
+        print_report(f"{checkpoint}: bundles in {directory}", report)
+        for warning in plan.calibration.warnings if plan.calibration else ():
+            show.note(f"warning: {warning}")
+        show.note(f"the whole report: {saved[0]}")
+    proofs = [row.verification for row in report.rows]
     raise typer.Exit(exit_code(proofs, require_runtime=require_runtime))
+
+
+def described(report: Report) -> list[dict[str, object]]:
+    """A report's rows for machines, the flips counted."""
+    return [_described(row) for row in report.rows]
+
+
+def _described(row: Row) -> dict[str, object]:
+    from dataclasses import asdict
+
+    found: dict[str, object] = {
+        "bundle": row.bundle,
+        "format": row.format,
+        "precision": row.precision.name,
+        "exact_precision": row.precision.exact,
+        "kept_float": row.precision.kept_float,
+        "form": row.form,
+        "bytes": row.bytes,
+        "verification": row.verification.model_dump(),
+        "host_rough": asdict(row.latency) if row.latency else None,
+    }
+    return found | ({"accuracy": accuracy_described(row.accuracy)} if row.accuracy else {})
+
+
+def print_report(title: str, report: Report) -> None:
+    """A table with a row a bundle, and what speaks against any of it."""
+    from squeezebert_edge.report.table import table
+
+    shown = table(report)
+    show.table(title, shown.columns, shown.cells)
+    for warning in report.warnings:
+        show.note(f"warning: {warning}")
