@@ -50,7 +50,8 @@ def compare_precisions(
         reference = _on_built_in(checkpoint, max_length)
     source = None if reference is None else str(data or BUILT_IN)
     bundles = pipeline.export(checkpoint, plan, out, force=force, progress=progress)
-    return Report(tuple(_measured(bundle, reference, source, progress) for bundle in bundles))
+    rows = tuple(_measured(bundle, reference, source, progress) for bundle in bundles)
+    return Report(rows, notes=tuple(plan.calibration.warnings) if plan.calibration else ())
 
 
 def _on_built_in(checkpoint: Checkpoint, max_length: int) -> ReferenceAnswers | None:

@@ -57,8 +57,8 @@ def run(
     from squeezebert_edge.staging import refuse_existing_file
 
     directory = out or default_out(checkpoint)
-    saved = [directory / "report.html", directory / "report.json"]
-    for target in saved:
+    page, saved = directory / "report.html", directory / "report.json"
+    for target in (page, saved):
         refuse_existing_file(target, force=force)
     files.refuse(reports or [], force=force)
     with show.progress() as progress:
@@ -79,15 +79,13 @@ def run(
             force=force,
             progress=progress,
         )
-    for target in [*saved, *(reports or [])]:
+    for target in (saved, page, *(reports or [])):
         files.write(report, target)
     if json:
-        show.as_json({"checkpoint": checkpoint, "report": str(saved[0]), "bundles": described(report)})
+        show.as_json({"checkpoint": checkpoint, "report": str(page), "bundles": described(report)})
     else:
         print_report(f"{checkpoint}: bundles in {directory}", report)
-        for warning in plan.calibration.warnings if plan.calibration else ():
-            show.note(f"warning: {warning}")
-        show.note(f"the whole report: {saved[0]}")
+        show.note(f"the whole report: {page}")
     proofs = [row.verification for row in report.rows]
     raise typer.Exit(exit_code(proofs, require_runtime=require_runtime))
 

@@ -22,9 +22,9 @@ from squeezebert_edge.report.table import (
 
 MOST_FLIPS = 100  # of a bundle, on the page; the JSON has all
 GATES = {  # names of parity.Gates in words
-    "max_error": "error ≤ {:g} × output",
+    "max_error": "error ≤ {:g} of the output",
     "min_sqnr_db": "SQNR ≥ {:g} dB",
-    "max_padding_error": "by padding ≤ {:g} × output",
+    "max_padding_error": "by padding ≤ {:g} of the output",
     "min_padding_sqnr_db": "by padding ≥ {:g} dB",
 }
 

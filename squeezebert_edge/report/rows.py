@@ -115,10 +115,14 @@ class Ranking:
 
 @dataclass(frozen=True, config=RECORD)
 class Report:
-    """Bundles of one task side by side, and what is known of the network's parts."""
+    """Bundles of one task side by side, and what is known of the network's parts.
+
+    notes: what was warned of when the bundles were made.
+    """
 
     rows: tuple[Row, ...]
     rankings: tuple[Ranking, ...] = ()
+    notes: tuple[str, ...] = ()
     version: str = __version__
     schema_version: Literal[1] = 1
 
@@ -136,6 +140,7 @@ class Report:
             for name, row in zip(self.names, self.rows, strict=True)
             for failure in row.verification.failures
         ]
+        found += self.notes
         found += [warning for row in self.rows if row.accuracy for warning in row.accuracy.warnings]
         if len({row.data for row in self.rows if row.accuracy}) > 1:
             found.append("the accuracies are of different data, so they do not compare")
@@ -171,9 +176,11 @@ def collect(paths: Sequence[Path], rankings: Sequence[Path] = ()) -> Report:
     """
     rows: dict[str, Row] = {}
     ranked: list[Ranking] = []
+    notes: list[str] = []
     for path in paths:
         report = _read(path)
         ranked += report.rankings
+        notes += report.notes
         for row in report.rows:
             if row.seal not in rows or rows[row.seal].accuracy is None:
                 rows[row.seal] = row
@@ -184,7 +191,7 @@ def collect(paths: Sequence[Path], rankings: Sequence[Path] = ()) -> Report:
         _parsed(path, _RANKING, "a file of what `squeezebert-edge sensitivity --json` printed")
         for path in rankings
     ]
-    return Report(tuple(rows.values()), tuple(dict.fromkeys(ranked)))
+    return Report(tuple(rows.values()), tuple(dict.fromkeys(ranked)), tuple(dict.fromkeys(notes)))
 
 
 def _read(path: Path) -> Report:
@@ -204,7 +211,7 @@ def _read(path: Path) -> Report:
         return report or Report(tuple(Row.of(open_bundle(bundle)) for bundle in bundles))
     known = {row.seal: row for row in report.rows}
     rows = (_measured(Row.of(open_bundle(bundle)), known) for bundle in bundles)
-    return Report(tuple(rows), report.rankings)
+    return replace(report, rows=tuple(rows))
 
 
 def _measured(row: Row, known: Mapping[str, Row]) -> Row:

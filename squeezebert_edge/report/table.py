@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -142,13 +143,14 @@ def _accuracy(row: Row, metrics: Sequence[str]) -> list[str]:
 def metric_cells(metric: MetricComparison) -> list[str]:
     """The reference's value, the artifact's, and their difference with its interval."""
     value, digits = (".2%", "+.2f") if metric.unit == "points" else (".4f", "+.4f")
-    interval = f"{metric.difference:{digits}} [{metric.low:{digits}}, {metric.high:{digits}}]"
-    return [format(metric.reference, value), format(metric.artifact, value), interval]
+    interval = " [{}, {}]".format(*(number(bound, digits) for bound in (metric.low, metric.high)))
+    difference = number(metric.difference, digits) + (interval if math.isfinite(metric.difference) else "")
+    return [number(metric.reference, value), number(metric.artifact, value), difference]
 
 
 def number(value: float | None, form: str) -> str:
     """A number as the format says, or a dash where there is none."""
-    return NONE if value is None else format(value, form)
+    return NONE if value is None or not math.isfinite(value) else format(value, form)
 
 
 def _line(cells: Sequence[str], *, escaped: bool = True) -> str:
