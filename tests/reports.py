@@ -69,7 +69,7 @@ def row(
         bytes=int(megabytes * 1e6),
         delegation=Delegation(delegated=None, total=None, outside=[], reason="known only on a Mac")
         if mil
-        else Delegation(delegated=310, total=314, outside=["GATHER", "GATHER", "GELU", "CAST"]),
+        else Delegation(delegated=310, total=314, outside=["GATHER x2", "GELU x1", "CAST x1"]),
         verification=Verification(
             status=status,
             by=None if status == "not verified" else "mil-evaluator" if mil else "runtime",

@@ -15,6 +15,7 @@ from squeezebert_edge.report.table import (
     latency_lengths,
     metric_cells,
     metric_names,
+    milliseconds,
     ms_at,
     number,
     table,
@@ -112,7 +113,6 @@ def _context(report: Report) -> Mapping[str, object]:
             for name, row in zip(report.names, report.rows, strict=True)
             if row.accuracy and not row.accuracy.flips
         ],
-        "outside": [Counter(row.delegation.outside).most_common() for row in report.rows],
     }
 
 
@@ -142,7 +142,9 @@ def _cards(report: Report) -> Iterator[Card]:
     timed = [(ms, name, row) for name, row in proven if (ms := ms_at(row, lengths[0] if lengths else 0))]
     if timed:
         ms, name, row = min(timed, key=lambda item: item[0])
-        yield Card(f"Fastest proven ({HOST})", f"{ms:.1f} ms", f"{name} at {lengths[0]} tokens{_loss(row)}")
+        yield Card(
+            f"Fastest proven ({HOST})", f"{milliseconds(ms)} ms", f"{name} at {lengths[0]} tokens{_loss(row)}"
+        )
 
 
 def _loss(row: Row) -> str:

@@ -210,8 +210,9 @@ def _read(path: Path) -> Report:
     if report is None or not bundles:
         return report or Report(tuple(Row.of(open_bundle(bundle)) for bundle in bundles))
     known = {row.seal: row for row in report.rows}
+    order = {seal: place for place, seal in enumerate(known)}
     rows = (_measured(Row.of(open_bundle(bundle)), known) for bundle in bundles)
-    return replace(report, rows=tuple(rows))
+    return replace(report, rows=tuple(sorted(rows, key=lambda row: order.get(row.seal, len(order)))))
 
 
 def _measured(row: Row, known: Mapping[str, Row]) -> Row:

@@ -17,7 +17,10 @@ NONE = "-"
 
 @dataclass(frozen=True)
 class Table:
-    """Headers and a row of cells for each bundle; columns headed with a leading '>' are numbers."""
+    """Headers, of two lines where that keeps a column narrow, and a row of cells for each bundle.
+
+    Columns headed with a leading '>' are numbers.
+    """
 
     columns: Sequence[str]
     cells: Sequence[Sequence[str]]
@@ -27,16 +30,16 @@ def table(report: Report) -> Table:
     """What people compare bundles by, in words and rounded numbers."""
     metrics = metric_names(report)
     lengths = latency_lengths(report)
-    columns = ["bundle", ">MB", "proof", ">SQNR dB"]
+    columns = ["bundle", ">MB", "proof", ">SQNR\ndB"]
     for name in metrics:
-        columns += [f">reference {name}", f">{name}", ">difference (95%)"]
+        columns += [f">reference\n{name}", f">{name}", ">difference (95%)"]
     if metrics:
         columns += [">agreement", ">flips"]
-    columns += [f">{HOST}: ms at {length}" for length in lengths]
+    columns += [f">{HOST}:\nms at {length}" for length in lengths]
     cells = []
     for name, row in zip(report.names, report.rows, strict=True):
         proven = [f"{row.bytes / 1e6:.1f}", row.proof, number(row.verification.sqnr_db, ".0f")]
-        times = [number(ms_at(row, length), ".1f") for length in lengths]
+        times = [milliseconds(ms_at(row, length)) for length in lengths]
         cells.append([name, *proven, *_accuracy(row, metrics), *times])
     return Table(columns, cells)
 
@@ -151,6 +154,11 @@ def metric_cells(metric: MetricComparison) -> list[str]:
 def number(value: float | None, form: str) -> str:
     """A number as the format says, or a dash where there is none."""
     return NONE if value is None or not math.isfinite(value) else format(value, form)
+
+
+def milliseconds(value: float | None) -> str:
+    """A time as precisely as a rough one is worth."""
+    return number(value, ".1f" if value is not None and value >= 10 else ".2f")
 
 
 def _line(cells: Sequence[str], *, escaped: bool = True) -> str:
