@@ -10,7 +10,7 @@ import math
 import os
 import random
 from collections import Counter
-from dataclasses import replace
+from dataclasses import asdict, replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -337,6 +337,17 @@ def test_bundles_keep_their_measurements_while_they_are_the_same(bundle: Bundle,
     assert collect([tmp_path]).rows == (Row.of(bundle),)
     (tmp_path / "report.json").unlink()
     assert collect([tmp_path]).rows == (Row.of(bundle),)
+
+
+def test_the_cost_of_parts_is_taken_as_sensitivity_prints_it(tmp_path: Path) -> None:
+    known = ranking()
+    parts = [{"part": cost.part, "sqnr_db": cost.sqnr_db, "drop": cost.drop} for cost in known.parts]
+    (tmp_path / "report.json").write_text(to_json(Report((row(),))))
+    (tmp_path / "parts.json").write_text(json.dumps(asdict(known) | {"parts": parts}))
+    assert collect([tmp_path], [tmp_path / "parts.json"]) == Report((row(),), (known,))
+    (tmp_path / "parts.json").write_text('{"parts": []}')
+    with pytest.raises(InputError, match="sensitivity --json"):
+        collect([tmp_path], [tmp_path / "parts.json"])
 
 
 def test_what_is_no_report_is_explained(tmp_path: Path) -> None:

@@ -136,7 +136,7 @@ class Report:
     def warnings(self) -> list[str]:
         """What speaks against a bundle or a number, in sentences."""
         found = [
-            f"{name} {PROOFS[row.verification.status]}: {failure}"
+            f"{name} {PROOFS.get(row.verification.status, '')}: {failure}"
             for name, row in zip(self.names, self.rows, strict=True)
             for failure in row.verification.failures
         ]
