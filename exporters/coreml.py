@@ -11,7 +11,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from exporters import coreml_quantization as quantization
 from exporters import mil
 from exporters.errors import EdgeError, InputError, UnavailableError
 from exporters.quiet import quiet_tools
@@ -31,7 +32,11 @@ if TYPE_CHECKING:
     from exporters.spec import Array
 
 FILE_NAME = "model.mlpackage"
-PRECISIONS = {"fp32": Precision("float32", "float32"), "fp16": Precision("float16", "float16")}
+PRECISIONS = {
+    "fp32": Precision("float32", "float32"),
+    "fp16": Precision("float16", "float16"),
+    **quantization.PRECISIONS,
+}
 TARGETS = ("iOS17", "iOS18")
 RUNTIMES = ("coreml", "mil-evaluator")
 
@@ -72,7 +77,8 @@ def export(request: ExportRequest, path: Path) -> Artifact:
         path: ends in .mlpackage.
 
     Raises:
-        InputError: an unknown precision or target, or a module that coremltools cannot convert.
+        InputError: an unknown precision or target, no ranges for int8-static, or a module that coremltools
+            cannot convert or compress.
     """
     target = request.target or TARGETS[0]
     if request.precision not in PRECISIONS:
@@ -82,14 +88,19 @@ def export(request: ExportRequest, path: Path) -> Artifact:
     if path.suffix != ".mlpackage":
         raise InputError(f"{path}: Core ML takes a package's format from its name", allowed="*.mlpackage")
     ct = mil.import_coremltools()
-    with quiet_tools(), _no_progress_bars():
-        model = _convert(ct, request, target, path)
+    static = request.precision == "int8-static"
+    ranges, calibrated = quantization.input_ranges(request) if static else ({}, ())
+    quantized = quantization.quantized_inputs(request, ranges) if static else nullcontext()
+    with quiet_tools(), _no_progress_bars(), quantized:
+        model, stay_float = _convert(ct, request, target, path)
     file = mil.model_file(path)
     _describe(model, request)
     file.write_bytes(model.SerializeToString())
     for part in path.rglob("*"):  # coremltools makes some of them readable by their owner only
         part.chmod(0o755 if part.is_dir() else 0o644)
-    mil.Program(mil.read_model(file), file.parent)  # weights cut short by a full disk would go unseen
+    program = mil.Program(mil.read_model(file), file.parent)  # sees weights cut short by a full disk
+    if request.precision in quantization.PRECISIONS:
+        quantization.require_compressed(program, stay_float)
     _, outputs = describe(request)
     return Artifact(
         path=path,
@@ -98,26 +109,34 @@ def export(request: ExportRequest, path: Path) -> Artifact:
         entry_points=dict.fromkeys(request.lengths, ""),
         delegation=DELEGATION,
         versions={"torch": str(torch.__version__), "coremltools": ct.__version__},
+        calibrated=calibrated,
     )
 
 
-def _convert(ct: ModuleType, request: ExportRequest, target: str, path: Path) -> Any:
-    """The converted model, a `Model` message, whose package lies at `path`."""
+def _convert(ct: ModuleType, request: ExportRequest, target: str, path: Path) -> tuple[Any, frozenset[str]]:
+    """The converted model, a `Model` message, whose package lies at `path`, and what stays float."""
     rows = len(request.inputs)
     shapes = [(1, rows, length) for length in request.lengths]
+    pipeline = ct.PassPipeline.DEFAULT
+    stay_float: frozenset[str] = frozenset()
     try:
-        return ct.convert(
-            _capture(request),
+        program = _capture(request)
+        if request.precision in quantization.PRECISIONS:
+            stay_float = quantization.compress_weights(pipeline, request, program, target)
+        model = ct.convert(
+            program,
             convert_to="mlprogram",
             inputs=[
                 ct.TensorType(INPUT, ct.EnumeratedShapes(shapes) if len(shapes) > 1 else shapes[0], np.int32)
             ],
             outputs=[ct.TensorType(name, dtype=np.float32) for name in request.outputs],
             minimum_deployment_target=ct.target[target],
-            compute_precision=ct.precision.FLOAT16 if request.precision == "fp16" else ct.precision.FLOAT32,
+            compute_precision=ct.precision.FLOAT32 if request.precision == "fp32" else ct.precision.FLOAT16,
+            pass_pipeline=pipeline,
             skip_model_load=True,
             package_dir=str(path),
-        ).get_spec()
+        )
+        return model.get_spec(), stay_float
     except BaseException as error:
         # coremltools' temporary weights go with the last reference to them, which the traceback holds.
         traceback.clear_frames(error.__traceback__)
@@ -161,13 +180,14 @@ def _no_progress_bars() -> Iterator[None]:
     """Convert without coremltools' progress bars, for which it has no switch."""
     from coremltools.converters.mil.frontend.torch import ops
     from coremltools.converters.mil.mil.passes import pass_pipeline
+    from coremltools.optimize.coreml import _quantization_passes
 
-    bars = ops._tqdm, pass_pipeline.tqdm
-    ops._tqdm = pass_pipeline.tqdm = lambda steps, **_: steps
+    bars = ops._tqdm, pass_pipeline.tqdm, _quantization_passes.tqdm
+    ops._tqdm = pass_pipeline.tqdm = _quantization_passes.tqdm = lambda steps, **_: steps
     try:
         yield
     finally:
-        ops._tqdm, pass_pipeline.tqdm = bars
+        ops._tqdm, pass_pipeline.tqdm, _quantization_passes.tqdm = bars
 
 
 def _describe(model: Any, request: ExportRequest) -> None:

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import Tensor
 
-from exporters import executorch_quantizer
+from exporters import executorch_quantization
 from exporters.errors import EdgeError, InputError
-from exporters.executorch_quantizer import Quantized
+from exporters.executorch_quantization import Quantized
 from exporters.quiet import quiet_runtime, quiet_tools
 from exporters.spec import Artifact, ComputedBy, Delegation, ExportRequest, Precision
 from exporters.tensors import describe, length_of
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from exporters.spec import Array
 
 FILE_NAME = "model.pte"
-PRECISIONS = {"fp32": Precision("float32", "float32"), **executorch_quantizer.PRECISIONS}
+PRECISIONS = {"fp32": Precision("float32", "float32"), **executorch_quantization.PRECISIONS}
 RUNTIMES = ("executorch",)
 
 
@@ -48,7 +48,7 @@ def export(request: ExportRequest, path: Path) -> Artifact:
         with quiet_tools(), _shared_provenance():
             from executorch.exir import ExecutorchBackendConfig
 
-            quantized = executorch_quantizer.quantize(request)
+            quantized = executorch_quantization.quantize(request)
             lowered = _lower(request, quantized, entry_points)
             # Fusion turns what is left of quantized embeddings into one operator each.
             program = lowered.to_executorch(ExecutorchBackendConfig(do_quant_fusion_and_const_prop=True))

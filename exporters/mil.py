@@ -24,6 +24,7 @@ from torch import Tensor
 
 from exporters.errors import EdgeError, InputError
 from exporters.mil_ops import OPERATIONS, not_verified
+from exporters.mil_quantization import unpack
 from exporters.quiet import quiet_tools
 from exporters.spec import TensorSpec
 
@@ -36,7 +37,11 @@ HELD_AS = {
     "int32": torch.int32,
     "int16": torch.int32,
     "uint16": torch.int32,
+    "uint32": torch.int64,
     "bool": torch.bool,
+    "int8": torch.int8,
+    "int4": torch.int8,
+    **dict.fromkeys(("uint8", "uint6", "uint4", "uint3", "uint2", "uint1"), torch.uint8),
 }
 
 
@@ -91,6 +96,11 @@ class Operation:
     arguments: Mapping[str, tuple[str, ...]]
     results: tuple[TensorSpec, ...]
 
+    @property
+    def is_constant(self) -> bool:
+        """Whether it makes a constant from constants: a weight is stored compressed."""
+        return self.type.startswith("constexpr_")
+
 
 class Program:
     """The function 'main' of a Core ML model, callable on tensors.
@@ -109,8 +119,11 @@ class Program:
         reader = _Reader(directory)
         self.inputs = tuple(reader.declared(value.name, value.type) for value in function.inputs)
         self.operations = reader.operations(block)
-        self._constants, self._unknown = reader.constants, reader.unknown
+        self.types: Mapping[str, TensorSpec] = reader.types
         self.outputs = tuple(reader.types[name] for name in block.outputs)
+        self._constants, self._unknown = reader.constants, reader.unknown
+        self._compressed = [step for step in self.operations if step.is_constant]
+        self._steps = [step for step in self.operations if not step.is_constant]
         self._spent = self._last_uses()
 
     def __call__(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -122,6 +135,7 @@ class Program:
         """
         if self._unknown:
             raise not_verified(", ".join(sorted(self._unknown)))
+        self._decompress()
         values: dict[str, Value] = dict(self._constants)
         for spec in self.inputs:
             if not _fits(inputs[spec.name], spec):
@@ -130,17 +144,32 @@ class Program:
                 )
             values[spec.name] = inputs[spec.name]
         with torch.inference_mode():
-            for step, spent in zip(self.operations, self._spent, strict=True):
+            for step, spent in zip(self._steps, self._spent, strict=True):
                 values.update(_compute(step, values))
                 for name in spent:
                     del values[name]
         return {spec.name: values[spec.name] for spec in self.outputs}  # type: ignore[misc]
 
+    def constant(self, name: str) -> Value:
+        """A constant of the program, as it is stored or decompressed."""
+        return self._constants[name]
+
+    def _decompress(self) -> None:
+        """Compute the compressed constants, once; what only they were made of is given up."""
+        with torch.inference_mode():
+            for step in self._compressed:
+                self._constants.update(_compute(step, self._constants))
+        if self._compressed:
+            needed = {name for step in self._steps for names in step.arguments.values() for name in names}
+            needed.update(spec.name for spec in self.outputs)
+            self._constants = {name: self._constants[name] for name in needed & self._constants.keys()}
+            self._compressed = []
+
     def _last_uses(self) -> list[list[str]]:
         """For each step the names of computed values that nothing needs after it."""
         kept = {spec.name for spec in self.outputs} | self._constants.keys()
         spent: list[list[str]] = []
-        for step in reversed(self.operations):
+        for step in reversed(self._steps):
             used = {name for names in step.arguments.values() for name in names}
             used.update(spec.name for spec in step.results)
             spent.append(sorted(used - kept))
@@ -217,6 +246,12 @@ class _Reader:
                 )
                 for parameter, argument in operation.inputs.items()
             }
+            if operation.type.startswith("constexpr_"):  # before iOS 18 these have attributes for inputs
+                for parameter, value in operation.attributes.items():
+                    if parameter != "name":
+                        place = f"{results[0].name}.{parameter}"
+                        self._keep(place, value)
+                        arguments[parameter] = (place,)
             steps.append(Operation(operation.type, arguments, results))
         return tuple(steps)
 
@@ -263,21 +298,35 @@ class _Reader:
                     f"the Core ML package lacks its weights: {error}", hint="export it again"
                 ) from error
         data = self._files[blob.fileName]
-        dtype = np.dtype(spec.dtype)
         count = math.prod(size or 0 for size in spec.shape)
         header = data[blob.offset : blob.offset + 64].tobytes()
         sentinel, _, size, offset = struct.unpack_from("<IIQQ", header.ljust(64, b"\0"))
-        if sentinel != 0xDEADBEEF or size != count * dtype.itemsize or offset + size > len(data):
+        wanted = math.ceil(count * _bits(spec.dtype) / 8)
+        if sentinel != 0xDEADBEEF or size != wanted or offset + size > len(data):
             raise InputError(
                 f"the weights of the Core ML package are damaged at '{spec.name}'", hint="export it again"
             )
-        return data[offset : offset + size].view(dtype)
+        return _plain(data[offset : offset + size], spec)
 
 
 def _immediate(spec: TensorSpec, value: Any) -> np.ndarray[Any, Any]:
-    """A constant that stands in the program; float16 ones stand there as bytes."""
+    """A constant that stands in the program; types that protobuf lacks stand there as bytes."""
     tensor = value.immediateValue.tensor
     kind = tensor.WhichOneof("value")
     if kind == "bytes":
-        return np.frombuffer(bytearray(tensor.bytes.values), np.dtype(spec.dtype))
+        return _plain(np.frombuffer(bytearray(tensor.bytes.values), np.uint8), spec)
     return np.array(getattr(tensor, kind).values, np.dtype(spec.dtype))
+
+
+def _bits(dtype: str) -> int:
+    """How many bits a value takes in a file."""
+    return 8 if dtype == "bool" else int(dtype.lstrip("abcdefghijklmnopqrstuvwxyz"))
+
+
+def _plain(raw: np.ndarray[Any, np.dtype[np.uint8]], spec: TensorSpec) -> np.ndarray[Any, Any]:
+    """Bytes as a flat array of their type; what has fewer than 8 bits is packed."""
+    bits = _bits(spec.dtype)
+    if bits < 8:
+        count = math.prod(size or 0 for size in spec.shape)
+        return unpack(raw, bits, count, signed=spec.dtype.startswith("int"))
+    return raw.view(np.dtype(spec.dtype))

@@ -2,7 +2,8 @@
 
 Each function has its operation's inputs as parameters, named and defaulted as in the reference of MIL
 (https://apple.github.io/coremltools/source/coremltools.converters.mil.mil.ops.defs.html). Tensors are
-float32, int32 or bool, constants included; the caller rounds results to what the program declares.
+float32, int32 or bool, and int8 or uint8 where they are quantized, constants included; the caller rounds
+results to what the program declares.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from exporters.errors import InputError, UnavailableError
+from exporters.mil_quantization import QUANTIZATION
 
 Operator = Callable[..., Tensor | Sequence[Tensor]]
 
@@ -307,4 +309,6 @@ SHAPES_AND_CHOICE: dict[str, Operator] = {
     "squeeze": squeeze,
     "transpose": transpose,
 }
-OPERATIONS = ELEMENTWISE | COMPARISONS | ACTIVATIONS | PRODUCTS | SHAPES_AND_CHOICE
+OPERATIONS: dict[str, Operator] = (
+    ELEMENTWISE | COMPARISONS | ACTIVATIONS | PRODUCTS | SHAPES_AND_CHOICE | QUANTIZATION
+)

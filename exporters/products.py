@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 
@@ -34,23 +36,32 @@ def quantized_parts(request: ExportRequest) -> tuple[dict[str, nn.Linear], dict[
     return linears, tables
 
 
-def ranges_of(request: ExportRequest, linears: dict[str, nn.Linear]) -> tuple[dict[str, Ranges], list[str]]:
-    """What goes into each linear layer and comes out of it, and the layers for which it had to be calibrated.
+def ranges_of(
+    request: ExportRequest, products: Mapping[str, nn.Module], *, outputs: bool = True
+) -> tuple[dict[str, Ranges], list[str]]:
+    """What goes into each product and comes out of it, and the products for which it had to be calibrated.
 
     The rows of `request.calibration` have no padding, so that no scale depends on it.
+
+    Args:
+        products: submodules that compute one product each, by dotted name; what no row reaches has no range.
+        outputs: whether the ranges of what comes out are needed.
 
     Raises:
         InputError: ranges are missing and there are no rows to find them in.
     """
-    known = {name: request.ranges.get(name, Ranges()) for name in linears}
-    open_ = [name for name, ranges in known.items() if ranges.input is None or ranges.output is None]
+    known = {name: request.ranges.get(name, Ranges()) for name in products}
+    open_ = [
+        name for name, ranges in known.items() if ranges.input is None or (outputs and ranges.output is None)
+    ]
     if open_ and not request.calibration:
         raise InputError(
             f"{request.precision} without calibration data: no ranges for {open_[0]}",
             allowed="rows of real text, or a range for every product",
         )
     if open_:
-        found = _observed(request, {name: linears[name] for name in open_})
+        found = _observed(request, {name: products[name] for name in open_})
+        open_ = [name for name in open_ if name in found]
         for name in open_:
             known[name] = Ranges(
                 known[name].input or found[name].input, known[name].output or found[name].output
@@ -58,18 +69,18 @@ def ranges_of(request: ExportRequest, linears: dict[str, nn.Linear]) -> tuple[di
     return known, open_
 
 
-def _observed(request: ExportRequest, linears: dict[str, nn.Linear]) -> dict[str, Ranges]:
+def _observed(request: ExportRequest, products: Mapping[str, nn.Module]) -> dict[str, Ranges]:
     """Least and greatest values over the calibration rows."""
     found: dict[str, Ranges] = {}
 
-    def watch(name: str, linear: nn.Linear) -> torch.utils.hooks.RemovableHandle:
+    def watch(name: str, product: nn.Module) -> torch.utils.hooks.RemovableHandle:
         def note(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
             before = found.get(name, Ranges())
             found[name] = Ranges(_widened(before.input, inputs[0]), _widened(before.output, output))
 
-        return linear.register_forward_hook(note)
+        return product.register_forward_hook(note)
 
-    hooks = [watch(name, linear) for name, linear in linears.items()]
+    hooks = [watch(name, product) for name, product in products.items()]
     try:
         with torch.inference_mode():
             for row in request.calibration:

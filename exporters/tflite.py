@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from exporters import tflite_quantizer
+from exporters import tflite_quantization
 from exporters.errors import InputError
 from exporters.quiet import quiet_runtime, quiet_tools
 from exporters.spec import Artifact, ComputedBy, Delegation, ExportRequest, Precision
@@ -36,7 +36,7 @@ FILE_NAME = "model.tflite"
 PRECISIONS = {
     "fp32": Precision("float32", "float32"),
     "fp16": Precision("float16", "float32"),
-    **tflite_quantizer.PRECISIONS,
+    **tflite_quantization.PRECISIONS,
 }
 RUNTIMES = {"ai-edge-litert": "ai_edge_litert", "tflite-runtime": "tflite_runtime"}  # the preferred one first
 EXTRAS = {"ai-edge-litert": "tflite", "tflite-runtime": "tflite-runtime"}
@@ -79,9 +79,9 @@ def export(request: ExportRequest, path: Path) -> Artifact:
         content = _convert(request, entry_points)
         calibrated: list[str] = []
         if request.precision == "fp16":
-            content = tflite_quantizer.with_half_weights(content)
+            content = tflite_quantization.with_half_weights(content)
         elif request.precision != "fp32":
-            content, calibrated = tflite_quantizer.quantized(content, request)
+            content, calibrated = tflite_quantization.quantized(content, request)
         if request.precision != "fp32":
             packages.append("ai-edge-quantizer")
         path.write_bytes(_finished(content, request.metadata))

@@ -10,12 +10,12 @@ from typing import Any, TypeVar
 import numpy as np
 
 from exporters.errors import InputError
-from squeezebert_edge import metrics as scoring
 from squeezebert_edge.data import Example
 from squeezebert_edge.journal import Journal
 from squeezebert_edge.metrics import Answers, Metric
 from squeezebert_edge.paired import AccuracyComparison, Pair, compared
 from squeezebert_edge.parity import Comparison, Reference
+from squeezebert_edge.presets import scored_as
 from squeezebert_edge.progress import Progress, silent
 from squeezebert_edge.tasks import DEFAULT_DOC_STRIDE, Prediction, Row, Target, Task
 from squeezebert_edge.text import Encoding, Tokenizer, pad, shortest_length
@@ -75,7 +75,7 @@ def evaluate(
     Raises:
         InputError: the task has no accuracy, or a label that the model does not know.
     """
-    task, chosen = scoring.scored_as(task, None)
+    task, chosen = scored_as(task, None)
     targets = targets_of(task, tokenizer, examples)
     if isinstance(compute, Reference):
         reference = ReferenceAnswers(task, chosen, tokenizer, compute, examples, lengths[-1])
@@ -142,7 +142,7 @@ class ReferenceAnswers:
         task: Task,
         metrics: Sequence[Metric],
         tokenizer: Tokenizer,
-        reference: Reference,
+        reference: Compute,
         examples: Sequence[Example],
         max_length: int,
     ) -> None:
@@ -213,19 +213,47 @@ def compare(
         for index in pending:
             said, example = reference.said[index], examples[index]
             rows = answer_rows(task, tokenizer, compute, example, lengths)
-            noise = {name: Comparison() for name in task.outputs}
-            for name, found in task.compared(rows, tokenizer).items():
-                noise[name].add(said.outputs[name], found)
-            pairs[index] = Pair(said.prediction, task.predict(example, rows, tokenizer), noise)
+            found = Said(task.predict(example, rows, tokenizer), task.compared(rows, tokenizer))
+            pairs[index] = _pair(said, found)
             if journal:
                 journal.add(index, asdict(pairs[index]))
     progress("accuracy", len(examples), len(examples))
-    return compared(
-        task,
+    return _compared(reference, pairs)
+
+
+def compare_batched(
+    reference: ReferenceAnswers, compute: Compute, progress: Progress = silent
+) -> AccuracyComparison:
+    """Hold something that takes batches, (B, S), against the reference on the same labelled examples."""
+    other = ReferenceAnswers(
+        reference.task,
         reference.metrics,
-        examples,
+        reference.tokenizer,
+        compute,
+        reference.examples,
+        reference.max_length,
+    )
+    for done, batch in _counted(reference.batches):
+        progress("accuracy", done, len(reference.examples))
+        reference.answer(batch)
+        other.answer(batch)
+    return _compared(reference, {i: _pair(said, other.said[i]) for i, said in reference.said.items()})
+
+
+def _pair(said: Said, found: Said) -> Pair:
+    noise = {name: Comparison() for name in said.outputs}
+    for name, outputs in found.outputs.items():
+        noise[name].add(said.outputs[name], outputs)
+    return Pair(said.prediction, found.prediction, noise)
+
+
+def _compared(reference: ReferenceAnswers, pairs: Mapping[int, Pair]) -> AccuracyComparison:
+    return compared(
+        reference.task,
+        reference.metrics,
+        reference.examples,
         reference.targets,
-        [pairs[index] for index in range(len(examples))],
+        [pairs[index] for index in range(len(reference.examples))],
         reference.truncated,
     )
 

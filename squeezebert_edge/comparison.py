@@ -10,9 +10,10 @@ from squeezebert_edge.accuracy import ReferenceAnswers, compare
 from squeezebert_edge.bundle import Bundle
 from squeezebert_edge.checkpoint import DEFAULT, Checkpoint
 from squeezebert_edge.evaluation import reference_answers
-from squeezebert_edge.metrics import installed, scored_as
+from squeezebert_edge.extras import can_measure_accuracy
 from squeezebert_edge.parity import Reference
 from squeezebert_edge.pipeline import Plan
+from squeezebert_edge.presets import scored_as
 from squeezebert_edge.progress import Progress, of, silent
 from squeezebert_edge.report.rows import Report, Row
 
@@ -47,19 +48,21 @@ def compare_precisions(
     if data is not None:
         reference = reference_answers(checkpoint, data, scored=scored, labels=labels, max_length=max_length)
     elif checkpoint.source == DEFAULT:
-        reference = _on_built_in(checkpoint, max_length)
+        reference = _on_built_in(checkpoint, scored, labels, max_length)
     source = None if reference is None else str(data or BUILT_IN)
     bundles = pipeline.export(checkpoint, plan, out, force=force, progress=progress)
     rows = tuple(_measured(bundle, reference, source, progress) for bundle in bundles)
     return Report(rows, notes=tuple(plan.calibration.warnings) if plan.calibration else ())
 
 
-def _on_built_in(checkpoint: Checkpoint, max_length: int) -> ReferenceAnswers | None:
+def _on_built_in(
+    checkpoint: Checkpoint, scored: str | None, labels: Sequence[str] | None, max_length: int
+) -> ReferenceAnswers | None:
     """The default model on the labelled sample it brings, if its head and what is installed can be scored."""
     task = pipeline.task_of(checkpoint)
-    if not (task.metrics and installed()):
+    if not (task.metrics and can_measure_accuracy()):
         return None
-    task, metrics = scored_as(task, None)
+    task, metrics = scored_as(task, scored, labels)
     reference = Reference(checkpoint.model, type(task))
     examples = task.built_in(task.samples[0])
     return ReferenceAnswers(task, metrics, checkpoint.tokenizer, reference, examples, max_length)

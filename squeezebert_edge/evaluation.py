@@ -15,9 +15,9 @@ from squeezebert_edge.accuracy import ReferenceAnswers, compare, fingerprint
 from squeezebert_edge.bundle import MANIFEST, Bundle
 from squeezebert_edge.checkpoint import Checkpoint
 from squeezebert_edge.data import Example
-from squeezebert_edge.metrics import scored_as
 from squeezebert_edge.paired import AccuracyComparison
 from squeezebert_edge.parity import Reference
+from squeezebert_edge.presets import scored_as
 from squeezebert_edge.progress import Progress, of, silent
 
 
@@ -40,7 +40,7 @@ def evaluate_bundles(
 
     Args:
         data: a labelled file of a form that the bundles' task reads.
-        scored: a preset of metrics.PRESETS, or the head's name; by default the head's own metrics.
+        scored: a preset of presets.PRESETS, or the head's name; by default the head's own metrics.
         labels: the file's names for the model's outputs, in their order.
         source: where the checkpoint of all bundles is now; by default where their manifests say.
         limit: how many of the first examples to take.

@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from typing import Any
 
 from exporters.errors import InputError
+
+_PACKAGES = ("sklearn", "scipy", "seqeval", "torchmetrics")
+
+
+def can_measure_accuracy() -> bool:
+    """Whether all packages that `imported` may be asked for are here."""
+    return all(importlib.util.find_spec(name) for name in _PACKAGES)
 
 
 def imported(module: str) -> Any:

@@ -1,4 +1,4 @@
-"""The official metrics, computed by the libraries that everybody uses, and GLUE's choice of them.
+"""The official metrics, computed by the libraries that everybody uses.
 
 A metric's value comes from its library. Its 10,000 resampled values, for a bootstrap, come from sums over
 examples, which the tests hold to the library's.
@@ -6,7 +6,6 @@ examples, which the tests hold to the library's.
 
 from __future__ import annotations
 
-import importlib.util
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,9 +14,8 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from exporters.errors import InputError
 from squeezebert_edge.extras import imported
-from squeezebert_edge.tasks import UNANSWERED, Prediction, Target, Task
+from squeezebert_edge.tasks import UNANSWERED, Prediction, Target
 
 Array = np.ndarray[tuple[int, ...], np.dtype[Any]]
 Resampled = Callable[[Array], Array]
@@ -45,6 +43,17 @@ class Answers:
         """The right numbers and the predicted ones."""
         predicted = [np.nan if found.value is None else found.value for found in self.predictions]
         return np.array(self.targets, np.float64), np.array(predicted)
+
+    @cached_property
+    def squad(self) -> Array:
+        """(questions, 2): exact match and F1, 0 to 1, of each question by torchmetrics' squad."""
+        squad = imported("torchmetrics.functional.text").squad
+        scores = []
+        for accepted, found in zip(self.targets, self.predictions, strict=True):
+            prediction = {"id": "", "prediction_text": found.decided[0]}
+            score = squad([prediction], [{"id": "", "answers": {"text": accepted, "answer_start": []}}])
+            scores.append([score["exact_match"].item() / 100, score["f1"].item() / 100])
+        return np.array(scores)
 
 
 class Metric(ABC):
@@ -247,31 +256,32 @@ class EntityF1(Metric):
         return [list(tags) for tags in _tags(answers)], given
 
 
+class ExactMatch(Metric):
+    """SQuAD 1.1's exact match with an accepted answer (torchmetrics); case, articles, punctuation aside."""
+
+    name, binary = "exact_match", True
+
+    def value(self, answers: Answers) -> float:
+        """The share of questions."""
+        return float(answers.squad[:, 0].mean())
+
+    def summands(self, answers: Answers) -> Array:
+        """1 where the answer matches."""
+        return answers.squad[:, :1]
+
+
 class AnswerF1(Metric):
-    """SQuAD 1.1's F1 of words, against the best of the accepted answers (torchmetrics' squad)."""
+    """SQuAD 1.1's F1 of words, against the best of the accepted answers (torchmetrics)."""
 
     name = "answer_f1"
-    key: ClassVar[str] = "f1"
 
     def value(self, answers: Answers) -> float:
         """The mean over questions."""
-        return float(self.summands(answers).mean())
+        return float(answers.squad[:, 1].mean())
 
     def summands(self, answers: Answers) -> Array:
         """Each question's score."""
-        squad = imported("torchmetrics.functional.text").squad
-        scores = []
-        for accepted, found in zip(answers.targets, answers.predictions, strict=True):
-            prediction = {"id": "", "prediction_text": found.decided[0]}
-            target = {"id": "", "answers": {"text": accepted, "answer_start": []}}
-            scores.append(squad([prediction], [target])[self.key].item() / 100)
-        return np.array(scores)[:, None]
-
-
-class ExactMatch(AnswerF1):
-    """SQuAD 1.1's exact match with any accepted answer, case, articles and punctuation aside."""
-
-    name, key, binary = "exact_match", "exact_match", True
+        return answers.squad[:, 1:]
 
 
 class Loss(Metric):
@@ -320,92 +330,3 @@ METRICS: Mapping[str, type[Metric]] = {
         Loss,
     )
 }
-
-
-@dataclass(frozen=True)
-class Preset:
-    """What a well-known data set is scored by.
-
-    metrics: the one that gates comes first.
-    labels: names of the file's classes in the order of the original's outputs; empty where they are numbers.
-    """
-
-    task: str
-    metrics: tuple[str, ...]
-    labels: tuple[str, ...] = ()
-
-
-# GLUE's metrics: Wang et al. 2019, table 1. The order of labels is that of the processors which
-# squeezebert's own checkpoints were trained with (transformers, data/processors/glue.py).
-PRESETS: Mapping[str, Preset] = {
-    "sst2": Preset("text-classification", ("accuracy",)),
-    "mrpc": Preset("text-classification", ("accuracy", "f1")),
-    "qqp": Preset("text-classification", ("accuracy", "f1")),
-    "cola": Preset("text-classification", ("matthews",)),
-    "stsb": Preset("text-classification", ("pearson", "spearman")),
-    "mnli": Preset("text-classification", ("accuracy",), ("contradiction", "entailment", "neutral")),
-    "qnli": Preset("text-classification", ("accuracy",), ("entailment", "not_entailment")),
-    "rte": Preset("text-classification", ("accuracy",), ("entailment", "not_entailment")),
-    "wnli": Preset("text-classification", ("accuracy",)),
-    "squad": Preset("question-answering", ("exact_match", "answer_f1")),
-    "conll": Preset("token-classification", ("entity_f1", "tag_accuracy")),
-    "swag": Preset("multiple-choice", ("accuracy",)),
-    "codah": Preset("multiple-choice", ("accuracy",)),
-}
-
-
-def installed() -> bool:
-    """Whether the packages that metrics take are here."""
-    return all(importlib.util.find_spec(name) for name in ("sklearn", "scipy", "seqeval", "torchmetrics"))
-
-
-def scored_as(task: Task, name: str | None, labels: Sequence[str] | None = None) -> tuple[Task, list[Metric]]:
-    """The task with the file's labels, and its metrics, the one that gates first.
-
-    Args:
-        task: a checkpoint's or a bundle's.
-        name: a preset or a head's name; None is the head of `task`.
-        labels: the file's names for the task's outputs, in their order; by default the task's own, or the
-            preset's where the task knows none of those.
-
-    Raises:
-        InputError: no such name, another head's, one that has no metric, or the wrong number of labels.
-    """
-    preset = PRESETS.get(name or task.name, Preset(name or task.name, task.metrics))
-    if preset.task != task.name:
-        mine = [key for key, value in PRESETS.items() if value.task == task.name]
-        raise InputError(f"task {name} with a head for {task.name}", allowed=", ".join([*mine, task.name]))
-    if not task.metrics:
-        kind = task.problem_type or "features"
-        raise InputError(f"{task.name} ({kind}) has no accuracy", hint="leave out --data")
-    number_wanted = preset.metrics[0] in ("pearson", "spearman")
-    if number_wanted != (task.problem_type == "regression") or not _fits(preset, task):
-        raise InputError(
-            f"task {name} ({', '.join(preset.metrics)}) with this head",
-            allowed=f"{task.name}: {', '.join(task.metrics)}",
-        )
-    if labels is None and preset.labels and not {*preset.labels} & {*task.labels}:
-        labels = preset.labels
-    if labels is not None:
-        task = _relabelled(task, labels)
-    return task, [_metric(metric, task) for metric in preset.metrics]
-
-
-def _fits(preset: Preset, task: Task) -> bool:
-    """Whether entities are asked of a head whose tags are entities'."""
-    return "entity_f1" not in preset.metrics or "entity_f1" in task.metrics
-
-
-def _relabelled(task: Task, labels: Sequence[str]) -> Task:
-    if not task.labels or len(labels) != len(task.labels) or len({*labels}) != len(labels):
-        allowed = f"{len(task.labels)} different names, one for each of {', '.join(task.labels)}"
-        raise InputError(
-            f"labels {', '.join(labels)}", allowed=allowed if task.labels else f"none for {task.name}"
-        )
-    return type(task)(labels, task.problem_type)
-
-
-def _metric(name: str, task: Task) -> Metric:
-    if name == "f1":
-        return BinaryF1(task.labels[task.label_index("1")])
-    return METRICS[name]()

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from exporters.errors import InputError
 from exporters.products import ranges_of
 from exporters.spec import ExportRequest, Ranges
-from squeezebert_edge.accuracy import ReferenceAnswers, compare
+from squeezebert_edge.accuracy import ReferenceAnswers, compare_batched
 from squeezebert_edge.balancing import balance
 from squeezebert_edge.calibration import Calibration
 from squeezebert_edge.checkpoint import Checkpoint
@@ -93,7 +93,7 @@ class Sensitivity:
             pairs = ", ".join(f"{precision} ({name})" for name, precision in SCHEMES)
             raise InputError(f"{exact} quantizes nothing in {format_}", allowed=pairs)
         self.scheme = SCHEMES[format_, exact]
-        self._reference, self._tokenizer = reference, checkpoint.tokenizer
+        self._reference = reference
         model = copy.deepcopy(checkpoint.model)
         balance(model)
         self._module = lay_out(model, type(reference.task), FORM)
@@ -137,8 +137,7 @@ class Sensitivity:
             names = self._reference.task.outputs
             return {name: output.numpy() for name, output in zip(names, outputs, strict=True)}
 
-        lengths = range(1, self._reference.max_length + 1)  # every text at its own: padding changes nothing
-        return compare(self._reference, self._tokenizer, compute, lengths, progress=progress)
+        return compare_batched(self._reference, compute, progress)
 
     def _stays_float(self, name: str) -> bool:
         return self.scheme.activations == "tensor" and name in LAST_PRODUCTS

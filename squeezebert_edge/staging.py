@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -41,12 +42,14 @@ def staged(target: Path, *, marker: str, force: bool) -> Iterator[Path]:
         InputError: `target` exists and may not be replaced, or nothing can be written there.
     """
     refuse_existing(target, marker=marker, force=force)
+    # Named before it is made, so that an interruption at any moment finds it.
+    staging = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".partial", dir=target.parent))
-    except OSError as error:
-        raise _cannot_write(target, error) from None
-    try:
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            staging.mkdir(mode=0o700)
+        except OSError as error:
+            raise _cannot_write(target, error) from None
         yield staging
         staging.chmod(0o755)
         _publish(staging, target, force=force)

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from exporters.errors import InputError
-from squeezebert_edge import accuracy, checkpoint, journal, metrics, pipeline, tasks
+from squeezebert_edge import accuracy, checkpoint, journal, pipeline, presets, tasks
 from squeezebert_edge.accuracy import ReferenceAnswers, answer_rows, compare, evaluate
 from squeezebert_edge.checkpoint import Checkpoint
 from squeezebert_edge.data import Example, read_choices, read_lines, read_questions, read_texts
@@ -36,7 +36,7 @@ def reference_of(
     labels: Sequence[str] | None = None,
     max_length: int = LENGTHS[-1],
 ) -> ReferenceAnswers:
-    task, chosen = metrics.scored_as(pipeline.task_of(loaded), scored, labels)
+    task, chosen = presets.scored_as(pipeline.task_of(loaded), scored, labels)
     reference = Reference(loaded.model, type(task))
     return ReferenceAnswers(task, chosen, loaded.tokenizer, reference, examples, max_length)
 
@@ -240,6 +240,12 @@ def test_texts_that_are_cut_are_counted() -> None:
 def test_examples_that_cannot_be_scored_say_where(examples: list[Example], says: str) -> None:
     with pytest.raises(InputError, match=says):
         reference_of(small_checkpoint(id2label={0: "no", 1: "yes"}), examples)
+
+
+def test_a_mask_that_is_cut_off_says_where() -> None:
+    examples = [Example("good " * 60 + "[MASK]", label="film", where="masked.jsonl:1")]
+    with pytest.raises(InputError, match=r"masked.jsonl:1: no \[MASK\] within the longest length"):
+        reference_of(of_head(tasks.FillMask), examples)
 
 
 class Interrupted:

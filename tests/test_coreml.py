@@ -29,6 +29,7 @@ from squeezebert_edge.model import ARCHITECTURES
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 LENGTHS = (16, 32)
 HEADS = sorted(ARCHITECTURES)
+FLOAT_PRECISIONS = ("fp32", "fp16")
 
 
 def request(
@@ -133,7 +134,7 @@ def test_every_head_in_fp16_is_near_its_module(architecture: str, tmp_path: Path
         assert np.isfinite(output).all()
 
 
-@pytest.mark.parametrize("precision", coreml.PRECISIONS)
+@pytest.mark.parametrize("precision", FLOAT_PRECISIONS)
 def test_every_activation_equals_torch(precision: str, tmp_path: Path) -> None:
     class Activations(nn.Module):
         """Each activation on (1, C, S), as in the encoder, and on (1, S, C), as in the masked-LM head."""
@@ -180,7 +181,7 @@ def test_ids_beyond_int16_keep_their_words_in_fp16(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found, module(*inputs.values())[0].detach().numpy())
 
 
-@pytest.mark.parametrize("precision", coreml.PRECISIONS)
+@pytest.mark.parametrize("precision", FLOAT_PRECISIONS)
 def test_ios18_takes_the_same_input(precision: str, tmp_path: Path) -> None:
     module, outputs = head("SqueezeBertModel")
     path = tmp_path / coreml.FILE_NAME
@@ -208,7 +209,7 @@ def test_a_planted_wrong_weight_is_seen(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "darwin", reason="Core ML computes on macOS only")
-@pytest.mark.parametrize("precision", coreml.PRECISIONS)
+@pytest.mark.parametrize("precision", FLOAT_PRECISIONS)
 def test_core_ml_and_the_evaluator_agree(precision: str, tmp_path: Path) -> None:
     module, outputs = head("SqueezeBertForSequenceClassification")
     path = tmp_path / coreml.FILE_NAME
@@ -445,7 +446,8 @@ def test_nothing_stays_behind_when_a_conversion_ends_early(
     assert not list(temporary.iterdir())
 
 
-def test_an_export_says_nothing_and_leaves_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("precision", ["fp16", "int4-weights", "int8-static"])
+def test_an_export_says_nothing_and_leaves_nothing(precision: str, tmp_path: Path) -> None:
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     script = f"""
@@ -457,13 +459,14 @@ from exporters.spec import ExportRequest
 class Net(torch.nn.Module):
     def __init__(self):
         super().__init__()
-        self.words = torch.nn.Embedding(9, 4)
+        self.words, self.linear = torch.nn.Embedding(9, 4), torch.nn.Linear(4, 4)
     def forward(self, ids, mask):
-        return (torch.nn.functional.gelu(self.words(ids)) * mask[..., None],)
+        return (torch.nn.functional.gelu(self.linear(self.words(ids))) * mask[..., None],)
 
 examples = {{s: {{n: torch.ones(1, s, dtype=torch.int32) for n in ("ids", "mask")}} for s in (8, 16)}}
 path = Path({str(tmp_path / coreml.FILE_NAME)!r})
-coreml.export(ExportRequest(Net().eval(), examples, ["vectors"], "fp16"), path)
+rows = [{{n: v.numpy() for n, v in examples[8].items()}}]
+coreml.export(ExportRequest(Net().eval(), examples, ["vectors"], {precision!r}, calibration=rows), path)
 runner = coreml.load(path, runtime="mil-evaluator")
 assert runner({{n: v.numpy() for n, v in examples[8].items()}})["vectors"].shape == (1, 8, 4)
 """
@@ -481,7 +484,7 @@ assert runner({{n: v.numpy() for n, v in examples[8].items()}})["vectors"].shape
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("precision", coreml.PRECISIONS)
+@pytest.mark.parametrize("precision", FLOAT_PRECISIONS)
 def test_the_full_size_equals_its_module(precision: str, tmp_path: Path) -> None:
     sizes = {"vocab_size": 30528, "hidden_size": 768, "embedding_size": 768, "intermediate_size": 3072}
     depth = {"num_hidden_layers": 12, "num_attention_heads": 12, "max_position_embeddings": 512}

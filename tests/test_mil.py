@@ -41,7 +41,13 @@ def random(*shape: int) -> Tensor:
 
 
 def save(
-    ct: Any, path: Path, build: Callable[..., Any], inputs: Mapping[str, Tensor], *, half: bool = False
+    ct: Any,
+    path: Path,
+    build: Callable[..., Any],
+    inputs: Mapping[str, Tensor],
+    *,
+    half: bool = False,
+    target: str = "iOS17",
 ) -> Path:
     """A package of what `build(mb, **inputs)` makes, with no optimization; floats are float16 if `half`."""
     from coremltools.converters.mil.mil import Builder, Function, Placeholder, Program, types
@@ -50,7 +56,7 @@ def save(
     placeholders = {
         name: Placeholder(tuple(tensor.shape), dtype=kinds[tensor.dtype]) for name, tensor in inputs.items()
     }
-    with Function(placeholders, opset_version=ct.target.iOS17) as function:
+    with Function(placeholders, opset_version=ct.target[target]) as function:
         made = build(Builder, **function.inputs)
         made = list(made) if isinstance(made, list | tuple) else [made]
         for index, value in enumerate(made):
@@ -62,7 +68,7 @@ def save(
         program,
         convert_to="mlprogram",
         pass_pipeline=ct.PassPipeline.EMPTY,
-        minimum_deployment_target=ct.target.iOS17,
+        minimum_deployment_target=ct.target[target],
         skip_model_load=True,
         package_dir=str(path),
     )
@@ -90,6 +96,7 @@ class Case:
     build: Callable[..., Any]
     inputs: Mapping[str, Tensor]
     expected: Sequence[Tensor]
+    target: str = "iOS17"
 
 
 def case(op: str, inputs: Mapping[str, Tensor], *expected: Tensor, **arguments: Any) -> Case:
@@ -294,6 +301,111 @@ def selections() -> Iterator[Case]:
     yield case("gather", {"x": x}, x[:, 2], indices=np.int32(2), axis=1)
 
 
+def activations_in_8_bits() -> Iterator[Case]:
+    halves = torch.tensor([[-300.0, -1.25, -0.75], [0.25, 0.75, 300.0]])
+    half = np.float32(0.5)
+    yield _quantize(halves, [[-128, -2, -2], [0, 2, 127]], scale=half, output_dtype="int8")
+    yield _quantize(
+        halves, [[0, 1, 1], [3, 5, 255]], scale=half, output_dtype="uint8", zero_point=np.uint8(3)
+    )
+    scales = np.float32([0.5, 0.25, 100])
+    offsets = np.int8([1, -2, 3])
+    for axis in (1, -1):
+        levels = [[-128, -7, 3], [1, 1, 6]]
+        arguments: dict[str, Any] = {"scale": scales, "zero_point": offsets, "axis": axis}
+        yield _quantize(halves, levels, output_dtype="int8", **arguments)
+        values = [[-64.5, -1.25, 0.0], [0.0, 0.75, 300.0]]
+        yield _constant("dequantize", values, input=np.int8(levels), **arguments)
+    yield _constant("dequantize", [[0.0, 63.5, 64.0]], input=np.uint8([[1, 128, 129]]), **_affine(np.uint8))
+    yield _constant("dequantize", [[-64.0, 0.5, 63.5]], input=np.int8([[-128, 1, 127]]), scale=half)
+
+
+def _affine(dtype: Any) -> dict[str, Any]:
+    return {"scale": np.float32(0.5), "zero_point": dtype(1)}
+
+
+def _quantize(x: Tensor, levels: Any, **arguments: Any) -> Case:
+    return Case(
+        "quantize",
+        lambda mb, x: as_number(mb, mb.quantize(input=x, **arguments)),
+        {"x": x},
+        [torch.tensor(levels, dtype=torch.float32)],
+    )
+
+
+def _constant(op: str, expected: Any, target: str = "iOS17", **arguments: Any) -> Case:
+    """A constant made by an operation; Core ML lets it leave the program only through another one."""
+    values = torch.as_tensor(np.array(expected), dtype=torch.float32)
+    zeros = torch.zeros(values.shape)
+    return Case(
+        op,
+        lambda mb, x: mb.add(x=x, y=getattr(mb, op)(**arguments)),
+        {"x": zeros},
+        [values],
+        target,
+    )
+
+
+def compressed_weights() -> Iterator[Case]:
+    draw = np.random.default_rng(0).integers
+    for signed, shape in ((True, (4, 3)), (False, (4, 3, 5))):  # in the program, in the file of weights
+        kind = np.int8 if signed else np.uint8
+        data = draw(np.iinfo(kind).min, np.iinfo(kind).max + 1, shape).astype(kind)
+        scale, offset = np.float32([0.1, 0.2, 0.3]), kind([3, 100, 7])
+        along = (1, 3, 1)[: len(shape)]
+        wide = (data.astype(float) - offset.reshape(along)) * scale.reshape(along)
+        affine = {"quantized_data": data, "scale": scale, "zero_point": offset, "axis": 1}
+        yield _constant("constexpr_affine_dequantize", wide, **affine)
+    single = {"scale": np.float32(0.5), "zero_point": np.int8(-1), "axis": 0}
+    yield _constant(
+        "constexpr_affine_dequantize", [[64.0, -63.5]], quantized_data=np.int8([[127, -128]]), **single
+    )
+    yield from _blockwise()
+    yield from _palettes()
+
+
+def _blockwise() -> Iterator[Case]:
+    mil.import_coremltools()
+    from coremltools.converters.mil.mil import types
+
+    draw = np.random.default_rng(1)
+    for kind, least, most in (("int4", -8, 7), ("uint4", 0, 15), ("int8", -128, 127), ("uint8", 0, 255)):
+        stored = types.nptype_from_builtin(types.string_to_builtin(kind))
+        for shape, blocks in (((2, 3), (2, 1)), ((6, 7), (3, 7)), ((4, 64, 1), (4, 2, 1))):
+            data = draw.integers(least, most + 1, shape)
+            data.flat[:2] = least, most
+            scale = draw.random(blocks, np.float32)
+            offset = draw.integers(least, most + 1, blocks)
+            spread = [size // count for size, count in zip(shape, blocks, strict=True)]
+            wide_scale, wide_offset = (np.kron(value, np.ones(spread)) for value in (scale, offset))
+            arguments = {"data": data.astype(stored), "scale": scale}
+            op = "constexpr_blockwise_shift_scale"
+            yield _constant(op, data * wide_scale, "iOS18", **arguments)
+            with_offset = arguments | {"offset": offset.astype(stored)}
+            yield _constant(op, (data - wide_offset) * wide_scale, "iOS18", **with_offset)
+
+
+def _palettes() -> Iterator[Case]:
+    mil.import_coremltools()
+    from coremltools.converters.mil.mil import types
+
+    draw = np.random.default_rng(2)
+    for bits in (1, 2, 4, 6, 8):
+        lut = draw.standard_normal(2**bits).astype(np.float32)
+        for shape in ((5,), (7, 3, 5)):
+            indices = draw.integers(0, 2**bits, shape)
+            text = "".join(format(index, f"0{bits}b")[::-1] for index in indices.flat)  # lowest bit first
+            packed = np.uint8([int(text[at : at + 8][::-1], 2) for at in range(0, len(text), 8)])
+            arguments = {"indices": packed, "lut": lut, "shape": np.uint32(shape)}
+            yield _constant("constexpr_lut_to_dense", lut[indices], **arguments)
+    for bits in (1, 2, 3, 4, 6, 8):
+        stored = types.nptype_from_builtin(types.string_to_builtin(f"uint{bits}"))
+        lut = draw.standard_normal((2, 1, 2**bits, 1)).astype(np.float32)
+        indices = draw.integers(0, 2**bits, (6, 5))
+        values = np.concatenate([lut[group, 0, indices[3 * group : 3 * group + 3], 0] for group in (0, 1)])
+        yield _constant("constexpr_lut_to_dense", values, "iOS18", indices=indices.astype(stored), lut=lut)
+
+
 GROUPS = [
     elementwise,
     casts,
@@ -304,13 +416,15 @@ GROUPS = [
     normalizations,
     shapes,
     selections,
+    activations_in_8_bits,
+    compressed_weights,
 ]
 CASES = [one for group in GROUPS for one in group()]
 
 
 @pytest.mark.parametrize("case", [pytest.param(one, id=f"{one.op}-{i}") for i, one in enumerate(CASES)])
 def test_operation(case: Case, ct: Any, tmp_path: Path) -> None:
-    program = load(save(ct, tmp_path / "op.mlpackage", case.build, case.inputs))
+    program = load(save(ct, tmp_path / "op.mlpackage", case.build, case.inputs, target=case.target))
     assert case.op in {step.type for step in program.operations}
     for found, expected in zip(run(program, **case.inputs), case.expected, strict=True):
         wanted = expected.float() if expected.is_floating_point() else expected
@@ -381,6 +495,33 @@ def test_intermediate_values_are_freed(ct: Any, tmp_path: Path, monkeypatch: pyt
     assert most <= 3
 
 
+def test_compressed_weights_are_decompressed_once(
+    ct: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = np.arange(-60, 60, dtype=np.int8).reshape(30, 4)
+    stored = weakref.WeakSet[Tensor]()
+    calls = 0
+    inner = mil_ops.OPERATIONS["constexpr_affine_dequantize"]
+
+    def decompress(quantized_data: Tensor, **arguments: Tensor) -> Any:
+        nonlocal calls
+        calls += 1
+        stored.add(quantized_data)
+        return inner(quantized_data, **arguments)
+
+    def build(mb: Any, x: Any) -> Any:
+        weight = mb.constexpr_affine_dequantize(quantized_data=data, **_affine(np.int8), axis=0)
+        return mb.linear(x=x, weight=weight)
+
+    program = load(save(ct, tmp_path / "p.mlpackage", build, {"x": FLOATS}))
+    monkeypatch.setitem(mil_ops.OPERATIONS, "constexpr_affine_dequantize", decompress)
+    expected = FLOATS @ torch.from_numpy((data - 1.0) * 0.5).float().T
+    for _ in range(3):
+        torch.testing.assert_close(run(program, x=FLOATS)[0], expected)
+    assert calls == 1
+    assert not stored  # the compressed values are given up
+
+
 # What it refuses
 
 
@@ -403,6 +544,21 @@ def test_what_it_does_not_know_is_not_verified(
     program = load(save(ct, tmp_path / "p.mlpackage", build, {"x": FLOATS}))
     with pytest.raises(UnavailableError, match=f"not verified.*{named}"):
         run(program, x=FLOATS)
+
+
+def test_a_palette_of_vectors_is_not_verified(ct: Any, tmp_path: Path) -> None:
+    from coremltools.converters.mil.mil import types
+
+    indices = np.zeros((3, 4), types.nptype_from_builtin(types.uint1))
+    lut = np.ones((1, 1, 2, 2), np.float32)
+
+    def build(mb: Any, x: Any) -> Any:
+        return mb.add(x=x, y=mb.constexpr_lut_to_dense(indices=indices, lut=lut, vector_axis=0))
+
+    inputs = {"x": torch.zeros(6, 4)}
+    program = load(save(ct, tmp_path / "p.mlpackage", build, inputs, target="iOS18"))
+    with pytest.raises(UnavailableError, match="not verified.*constexpr_lut_to_dense.*a palette of vectors"):
+        run(program, **inputs)
 
 
 def test_an_index_outside_a_table_is_an_error(ct: Any, tmp_path: Path) -> None:

@@ -30,15 +30,7 @@ def evaluate(
             help="Labelled examples: a GLUE TSV, SQuAD's JSON, CoNLL columns, SWAG, CODAH, CSV, JSON lines.",
         ),
     ],
-    task: Annotated[
-        str | None,
-        typer.Option(
-            "--task",
-            help="A data set by name, for its metrics and labels: sst2, mrpc, qqp, cola, stsb, mnli, qnli, "
-            "rte, wnli, squad, conll, swag or codah.",
-            show_default="the head's metrics",
-        ),
-    ] = None,
+    task: options.ScoredAsOption = None,
     labels: options.LabelsOption = None,
     checkpoint: options.SourceOption = None,
     max_drop: Annotated[
@@ -106,7 +98,7 @@ def evaluate(
             }
         )
     else:
-        _print(data, opened, found)
+        print_accuracy(str(data), [os.path.relpath(bundle.directory) for bundle in opened], found)
     for bundle, comparison, fails in zip(opened, found, failed, strict=True):
         if fails:
             first = comparison.metrics[0]
@@ -119,18 +111,24 @@ def described(comparison: AccuracyComparison) -> dict[str, object]:
     return {**comparison.to_json(), "flips": len(comparison.flips)}
 
 
-def columns(comparison: AccuracyComparison) -> list[str]:
-    """The columns of an artifact's accuracy."""
+def print_accuracy(data: str, names: Sequence[str], found: Sequence[AccuracyComparison]) -> None:
+    """A table with a row for each named artifact, and why not to trust the numbers."""
+    truncated = max(comparison.truncated for comparison in found)
     metrics = [
         column
-        for metric in comparison.metrics
+        for metric in found[0].metrics
         for column in (f">reference {metric.name}", f">{metric.name}", ">difference (95%)")
     ]
-    return [*metrics, ">p", ">agreement", ">SQNR dB", ">flips"]
+    show.table(
+        f"{data}: {found[0].examples} examples" + (f", {truncated} cut to length" if truncated else ""),
+        ["bundle", *metrics, ">p", ">agreement", ">SQNR dB", ">flips"],
+        [[name, *_cells(comparison)] for name, comparison in zip(names, found, strict=True)],
+    )
+    for warning in dict.fromkeys(warning for comparison in found for warning in comparison.warnings):
+        show.note(f"warning: {warning}")
 
 
-def cells(comparison: AccuracyComparison) -> list[str]:
-    """An artifact's accuracy as a row under `columns`."""
+def _cells(comparison: AccuracyComparison) -> list[str]:
     return [
         *(cell for metric in comparison.metrics for cell in _metric(metric)),
         show.number(comparison.mcnemar_p, ".2g"),
@@ -145,23 +143,6 @@ def _metric(metric: MetricComparison) -> tuple[str, str, str]:
     digits = "+.2f" if metric.unit == "points" else "+.4f"
     interval = f"{metric.difference:{digits}} [{metric.low:{digits}}, {metric.high:{digits}}]"
     return format(metric.reference, form), format(metric.artifact, form), interval
-
-
-def print_warnings(comparisons: Sequence[AccuracyComparison]) -> None:
-    """Why not to trust the numbers, each reason once."""
-    for warning in dict.fromkeys(warning for found in comparisons for warning in found.warnings):
-        show.note(f"warning: {warning}")
-
-
-def _print(data: Path, bundles: Sequence[Bundle], found: Sequence[AccuracyComparison]) -> None:
-    truncated = max(comparison.truncated for comparison in found)
-    title = f"{data}: {found[0].examples} examples" + (f", {truncated} cut to length" if truncated else "")
-    rows = [
-        [os.path.relpath(bundle.directory), *cells(comparison)]
-        for bundle, comparison in zip(bundles, found, strict=True)
-    ]
-    show.table(title, ["bundle", *columns(found[0])], rows)
-    print_warnings(found)
 
 
 def _flips(bundles: Sequence[Bundle], found: Sequence[AccuracyComparison]) -> str:

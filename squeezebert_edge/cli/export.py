@@ -11,8 +11,8 @@ import typer
 import exporters
 from exporters.errors import InputError
 from squeezebert_edge.cli import options, show
-from squeezebert_edge.cli.evaluate import cells, columns, print_warnings
 from squeezebert_edge.cli.evaluate import described as accuracy_described
+from squeezebert_edge.cli.evaluate import print_accuracy
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -69,42 +69,36 @@ def export(
         )
         plan = pipeline.calibrated(plan, loaded, calibration, calibration_samples)
         directory = out or default_out(checkpoint)
-        made: list[tuple[Bundle, AccuracyComparison | None]] = []
+        bundles: list[Bundle] = []
+        measured: list[AccuracyComparison] = []
         if data is None or max_drop is None:
-            bundles = pipeline.export(loaded, plan, directory, force=force, progress=progress)
-            made.extend((bundle, None) for bundle in bundles)
+            bundles += pipeline.export(loaded, plan, directory, force=force, progress=progress)
         else:
             reference = evaluation.reference_answers(
-                loaded,
-                data,
-                scored=scored,
-                labels=options.parse_labels(labels),
-                max_length=plan.lengths[-1],
+                loaded, data, scored=scored, labels=options.parse_labels(labels), max_length=plan.lengths[-1]
             )
-            made.extend(
-                mixed.export_within(
-                    loaded, plan, directory, reference, max_drop, force=force, progress=progress
-                )
-            )
-    lost = [
-        (bundle, comparison)
-        for bundle, comparison in made
-        if comparison and max_drop is not None and not comparison.passes(max_drop)
-    ]
+            for bundle, comparison in mixed.export_within(
+                loaded, plan, directory, reference, max_drop, force=force, progress=progress
+            ):
+                bundles.append(bundle)
+                measured.append(comparison)
     if json:
-        show.as_json(
-            {"bundles": [described(bundle) | accuracy_of(comparison) for bundle, comparison in made]}
-        )
+        accuracies = [{"accuracy": accuracy_described(comparison)} for comparison in measured]
+        rows = zip(bundles, accuracies or [{}] * len(bundles), strict=True)
+        show.as_json({"bundles": [described(bundle) | accuracy for bundle, accuracy in rows]})
     else:
-        print_bundles(f"{checkpoint}: bundles in {directory}", made)
+        print_bundles(f"{checkpoint}: bundles in {directory}", bundles)
+        if measured:
+            print_accuracy(str(data), [bundle.directory.name for bundle in bundles], measured)
         for warning in plan.calibration.warnings if plan.calibration else ():
             show.note(f"warning: {warning}")
-    for bundle, comparison in lost:
-        show.note(
-            f"{bundle.directory}: loses {comparison.metrics[0].drop:.2f} points, more than {max_drop:g}"
-        )
-    code = exit_code([bundle.manifest.verification for bundle, _ in made], require_runtime=require_runtime)
-    raise typer.Exit(1 if lost else code)
+    code = exit_code([bundle.manifest.verification for bundle in bundles], require_runtime=require_runtime)
+    for bundle, comparison in zip(bundles, measured, strict=bool(measured)):
+        if max_drop is not None and not comparison.passes(max_drop):
+            drop = comparison.metrics[0].drop
+            show.note(f"{bundle.directory}: loses {drop:.2f} points, more than {max_drop:g}")
+            code = 1
+    raise typer.Exit(code)
 
 
 def default_out(checkpoint: str) -> Path:
@@ -147,26 +141,17 @@ def row(bundle: Bundle) -> tuple[str | Text, ...]:
     )
 
 
-def accuracy_of(comparison: AccuracyComparison | None) -> dict[str, Any]:
-    """An accuracy for machines, where there is one."""
-    return {"accuracy": accuracy_described(comparison)} if comparison else {}
-
-
-def print_bundles(title: str, made: Sequence[tuple[Bundle, AccuracyComparison | None]]) -> None:
+def print_bundles(title: str, bundles: Sequence[Bundle]) -> None:
     """A table with a row a bundle, what was kept in float, and why any of them failed."""
-    measured = [comparison for _, comparison in made if comparison]
-    rows = [[*row(bundle), *(cells(comparison) if comparison else [])] for bundle, comparison in made]
-    show.table(title, [*COLUMNS, *(columns(measured[0]) if measured else [])], rows)
-    bundles = [bundle for bundle, _ in made]
+    show.table(title, COLUMNS, [row(bundle) for bundle in bundles])
     print_failures(bundles)
-    print_warnings(measured)
     for bundle in bundles:
         if bundle.manifest.precision.kept_float:
             kept = ", ".join(bundle.manifest.precision.kept_float)
             show.note(f"{bundle.directory}: in float stay {kept}")
 
 
-def print_failures(bundles: list[Bundle]) -> None:
+def print_failures(bundles: Sequence[Bundle]) -> None:
     """Why bundles are not verified."""
     for bundle in bundles:
         for failure in bundle.manifest.verification.failures:

@@ -82,6 +82,15 @@ SourceOption = Annotated[
         "--checkpoint", help="Where the checkpoint is now.", show_default="where the bundle found it"
     ),
 ]
+ScoredAsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--task",
+        help="A data set by name, for its metrics and labels: sst2, mrpc, qqp, cola, stsb, mnli, qnli, rte, "
+        "wnli, squad, conll, swag or codah; or a head.",
+        show_default="the checkpoint's head",
+    ),
+]
 LabelsOption = Annotated[
     str | None,
     typer.Option(

@@ -25,9 +25,8 @@ def run(
     to: options.FormatsOption = None,
     precision: options.PrecisionsOption = None,
     lengths: options.LengthsOption = None,
-    scored: options.ScoredOption = None,
     labels: options.LabelsOption = None,
-    task: options.TaskOption = None,
+    task: options.ScoredAsOption = None,
     ios: options.IosOption = 17,
     calibration: options.CalibrationOption = None,
     calibration_samples: options.CalibrationSamplesOption = options.CALIBRATION_SAMPLES,
@@ -53,6 +52,7 @@ def run(
     from squeezebert_edge import checkpoint as checkpoints
     from squeezebert_edge import pipeline
     from squeezebert_edge.comparison import compare_precisions
+    from squeezebert_edge.presets import head_of
     from squeezebert_edge.report import files
     from squeezebert_edge.staging import refuse_existing_file
 
@@ -64,7 +64,7 @@ def run(
     with show.progress() as progress:
         pairs = pipeline.possible_pairs(to or tuple(exporters.FORMATS), precision or [])
         progress(f"loading {checkpoint}", 0, 0)
-        loaded = checkpoints.load(checkpoint, architecture=pipeline.architecture_of(task))
+        loaded = checkpoints.load(checkpoint, architecture=pipeline.architecture_of(head_of(task)))
         wished = pipeline.checked_lengths(options.parse_lengths(lengths), loaded.config)
         plan = pipeline.calibrated(
             pipeline.Plan(pairs, wished, ios=ios), loaded, calibration, calibration_samples
@@ -74,7 +74,7 @@ def run(
             plan,
             directory,
             data=data,
-            scored=scored,
+            scored=task,
             labels=options.parse_labels(labels),
             force=force,
             progress=progress,
@@ -98,7 +98,7 @@ def described(report: Report) -> list[dict[str, object]]:
 def _described(row: Row) -> dict[str, object]:
     from dataclasses import asdict
 
-    found: dict[str, object] = {
+    return {
         "bundle": row.bundle,
         "format": row.format,
         "precision": row.precision.name,
@@ -107,16 +107,19 @@ def _described(row: Row) -> dict[str, object]:
         "form": row.form,
         "bytes": row.bytes,
         "verification": row.verification.model_dump(),
+        "accuracy": accuracy_described(row.accuracy) if row.accuracy else None,
         "host_rough": asdict(row.latency) if row.latency else None,
     }
-    return found | ({"accuracy": accuracy_described(row.accuracy)} if row.accuracy else {})
 
 
 def print_report(title: str, report: Report) -> None:
-    """A table with a row a bundle, and what speaks against any of it."""
+    """A table with a row a bundle, what speaks against any of it, and what was kept in float."""
     from squeezebert_edge.report.table import table
 
     shown = table(report)
     show.table(title, shown.columns, shown.cells)
     for warning in report.warnings:
         show.note(f"warning: {warning}")
+    for name, row in zip(report.names, report.rows, strict=True):
+        if row.precision.kept_float:
+            show.note(f"{name}: in float stay {', '.join(row.precision.kept_float)}")

@@ -124,6 +124,7 @@ def _record(row: Row, metrics: Sequence[str], lengths: Sequence[int]) -> dict[st
             f"{name} high": metric.high if metric else None,
         }
     record |= {
+        "McNemar p": accuracy.mcnemar_p if accuracy else None,
         "agreement": accuracy.agreement if accuracy else None,
         "flips": len(accuracy.flips) if accuracy else None,
     }
