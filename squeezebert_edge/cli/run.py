@@ -117,7 +117,12 @@ def print_report(title: str, report: Report) -> None:
     from squeezebert_edge.report.table import table
 
     shown = table(report)
-    show.table(title, shown.columns, shown.cells)
+    proof = shown.columns.index("proof")
+    coloured = [
+        [*cells[:proof], show.status(row.verification), *cells[proof + 1 :]]
+        for cells, row in zip(shown.cells, report.rows, strict=True)
+    ]
+    show.table(title, shown.columns, coloured)
     for warning in report.warnings:
         show.note(f"warning: {warning}")
     for name, row in zip(report.names, report.rows, strict=True):

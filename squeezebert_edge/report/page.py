@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 
 from squeezebert_edge.paired import Flip
 from squeezebert_edge.report import plots
@@ -82,7 +83,8 @@ def to_html(report: Report) -> str:
 def _context(report: Report) -> Mapping[str, object]:
     checkpoints = list(dict.fromkeys(row.checkpoint for row in report.rows))
     return {
-        "title": ", ".join(checkpoints) or "no bundles",
+        "title": ", ".join(PurePath(checkpoint).name for checkpoint in checkpoints) or "no bundles",
+        "checkpoints": checkpoints,
         "version": report.version,
         "tasks": sorted({row.task for row in report.rows}),
         "data": sorted({row.data for row in report.rows if row.data}),
