@@ -96,6 +96,16 @@ def refuse_existing(target: Path, *, marker: str, force: bool) -> None:
         )
 
 
+def refuse_existing_file(target: Path, *, force: bool) -> None:
+    """Raise InputError if `target` exists, unless `force` is given and it is a file."""
+    if not os.path.lexists(target):
+        return
+    if not force:
+        raise InputError(f"{target} exists", hint="--force to replace it, or another name")
+    if not target.is_file():
+        raise InputError(f"{target} exists and is no file, so --force does not replace it")
+
+
 def _publish(staging: Path, target: Path, *, force: bool) -> None:
     """Move the finished directory into place; one that it replaces is put back if that fails."""
     aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".old", dir=target.parent))

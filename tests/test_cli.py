@@ -16,7 +16,7 @@ import pytest
 from squeezebert_edge import checkpoint as checkpoints
 from tests.small import small_checkpoint
 
-VERBS = ("run", "export", "verify", "evaluate", "predict", "inspect", "train")
+VERBS = ("run", "export", "verify", "evaluate", "sensitivity", "report", "predict", "inspect", "train")
 
 
 def call(*arguments: object, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
@@ -162,6 +162,28 @@ def test_run_measures_both_sides(saved: Path, tmp_path: Path) -> None:
     assert metric["low"] < metric["difference"] == 0 < metric["high"]
     assert row["verification"]["status"] == "verified"
     assert Path(row["bundle"]) == out / "tflite-fp32"
+    assert row["host_rough"]["median_ms"] > 0
+    assert found["report"] == str(out / "report.html")
+    assert "host, rough: ms at" in (out / "report.html").read_text()
+    assert json.loads((out / "report.json").read_text())["rows"][0]["accuracy"]["examples"] == 3
+    result = call("report", out, "--out", tmp_path / "again.md")
+    assert result.returncode == 0
+    assert "LiteRT fp32" in result.stdout
+    assert "examples are few" in result.stderr
+    assert "LiteRT fp32" in (tmp_path / "again.md").read_text()
+
+
+def test_run_refuses_before_the_long_work(saved: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "report.html").write_text("of another day")
+    arguments = ("run", saved, "--to", "tflite", "--precision", "fp32")
+    for more in (("--out", out), ("--out", tmp_path / "new", "--report", "report.pdf")):
+        result = call(*arguments, *more)
+        assert result.returncode == 2
+        assert "Traceback" not in result.stderr
+    assert [path.name for path in tmp_path.rglob("*")] == ["out", "report.html"]
+    assert (out / "report.html").read_text() == "of another day"
 
 
 def test_an_output_that_exists_is_kept(saved: Path, bundle: Path) -> None:

@@ -16,6 +16,7 @@ from squeezebert_edge.cli.evaluate import evaluate
 from squeezebert_edge.cli.export import export
 from squeezebert_edge.cli.inspect import inspect
 from squeezebert_edge.cli.predict import predict
+from squeezebert_edge.cli.report import report
 from squeezebert_edge.cli.run import run
 from squeezebert_edge.cli.sensitivity import sensitivity
 from squeezebert_edge.cli.train import train
@@ -30,7 +31,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for verb in (run, export, verify, evaluate, sensitivity, predict, inspect, train):
+for verb in (run, export, verify, evaluate, sensitivity, report, predict, inspect, train):
     app.command()(verb)
 
 

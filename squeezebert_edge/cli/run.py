@@ -1,4 +1,4 @@
-"""`squeezebert-edge run`: everything about a checkpoint in one table."""
+"""`squeezebert-edge run`: everything about a checkpoint in one table and one page."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ import typer
 import exporters
 from squeezebert_edge.cli import options, show
 from squeezebert_edge.cli.evaluate import described as accuracy_described
-from squeezebert_edge.cli.evaluate import print_accuracy
-from squeezebert_edge.cli.export import default_out, described, exit_code, print_bundles
+from squeezebert_edge.cli.export import default_out, exit_code
 
 if TYPE_CHECKING:
-    from squeezebert_edge.paired import AccuracyComparison
+    from rich.text import Text
+
+    from squeezebert_edge.report.rows import Report, Row
 
 
 def run(
@@ -29,7 +30,18 @@ def run(
     labels: options.LabelsOption = None,
     task: options.ScoredAsOption = None,
     ios: options.IosOption = 17,
+    calibration: options.CalibrationOption = None,
+    calibration_samples: options.CalibrationSamplesOption = options.CALIBRATION_SAMPLES,
     out: options.OutOption = None,
+    reports: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--report",
+            metavar="FILE",
+            help="Write the report to this .html, .md, .csv or .json too; repeat for several.",
+            show_default="OUT/report.html and OUT/report.json",
+        ),
+    ] = None,
     force: options.ForceOption = False,
     require_runtime: options.RequireRuntimeOption = False,
     json: options.JsonOption = False,
@@ -37,59 +49,84 @@ def run(
     """Export a checkpoint to every format and precision, prove each, and measure its accuracy on your data.
 
     Without --precision, every one that a format has. The default model brings its own labelled sample.
+    OUT/report.html shows it all; its latencies are this machine's, and rough.
     """
-    from squeezebert_edge import accuracy, pipeline
     from squeezebert_edge import checkpoint as checkpoints
-    from squeezebert_edge.extras import can_measure_accuracy
-    from squeezebert_edge.parity import Reference
-    from squeezebert_edge.presets import head_of, scored_as
-    from squeezebert_edge.progress import of
+    from squeezebert_edge import pipeline
+    from squeezebert_edge.comparison import compare_precisions
+    from squeezebert_edge.presets import head_of
+    from squeezebert_edge.report import files
+    from squeezebert_edge.staging import refuse_existing_file
 
+    directory = out or default_out(checkpoint)
+    page, saved = directory / "report.html", directory / "report.json"
+    for target in (page, saved):
+        refuse_existing_file(target, force=force)
+    files.refuse(reports or [], force=force)
     with show.progress() as progress:
         pairs = pipeline.possible_pairs(to or tuple(exporters.FORMATS), precision or [])
         progress(f"loading {checkpoint}", 0, 0)
         loaded = checkpoints.load(checkpoint, architecture=pipeline.architecture_of(head_of(task)))
-        model_task = pipeline.task_of(loaded)
-        plan = pipeline.Plan(
-            pairs, pipeline.checked_lengths(options.parse_lengths(lengths), loaded.config), ios=ios
+        wished = pipeline.checked_lengths(options.parse_lengths(lengths), loaded.config)
+        plan = pipeline.calibrated(
+            pipeline.Plan(pairs, wished, ios=ios), loaded, calibration, calibration_samples
         )
-        directory = out or default_out(checkpoint)
-        pipeline.refuse_outputs(plan, directory, force=force)
-        reference = None
-        if data is not None or (checkpoint == "default" and model_task.metrics and can_measure_accuracy()):
-            scored, metrics = scored_as(model_task, task, None if labels is None else labels.split(","))
-            examples = type(scored).read(data) if data else scored.built_in(scored.samples[0])
-            reference = accuracy.ReferenceAnswers(
-                scored,
-                metrics,
-                loaded.tokenizer,
-                Reference(loaded.model, type(scored)),
-                examples,
-                plan.lengths[-1],
-            )
-        bundles = []
-        found: list[AccuracyComparison] = []
-        for bundle in pipeline.export(loaded, plan, directory, force=force, progress=progress):
-            bundles.append(bundle)
-            if reference:
-                named = of(f"{bundle.manifest.format} {bundle.manifest.precision.name}", progress)
-                runner, tokenizer = pipeline.load_runner(bundle), pipeline.tokenizer_of_bundle(bundle)
-                found.append(accuracy.compare(reference, tokenizer, runner, plan.lengths, progress=named))
+        report = compare_precisions(
+            loaded,
+            plan,
+            directory,
+            data=data,
+            scored=task,
+            labels=options.parse_labels(labels),
+            force=force,
+            progress=progress,
+        )
+    for target in (saved, page, *(reports or [])):
+        files.write(report, target)
     if json:
-        accuracies: list[dict[str, object] | None] = [accuracy_described(each) for each in found]
-        show.as_json(
-            {
-                "checkpoint": checkpoint,
-                "bundles": [
-                    described(bundle) | {"accuracy": measured}
-                    for bundle, measured in zip(bundles, accuracies or [None] * len(bundles), strict=True)
-                ],
-            }
-        )
+        show.as_json({"checkpoint": checkpoint, "report": str(page), "bundles": described(report)})
     else:
-        print_bundles(f"{checkpoint}: bundles in {directory}", bundles)
-        if found:
-            names = [bundle.directory.name for bundle in bundles]
-            print_accuracy(str(data or "the built-in sample"), names, found)
-    proofs = [bundle.manifest.verification for bundle in bundles]
+        print_report(f"{checkpoint}: bundles in {directory}", report)
+        show.note(f"the whole report: {page}")
+    proofs = [row.verification for row in report.rows]
     raise typer.Exit(exit_code(proofs, require_runtime=require_runtime))
+
+
+def described(report: Report) -> list[dict[str, object]]:
+    """A report's rows for machines, the flips counted."""
+    return [_described(row) for row in report.rows]
+
+
+def _described(row: Row) -> dict[str, object]:
+    from dataclasses import asdict
+
+    return {
+        "bundle": row.bundle,
+        "format": row.format,
+        "precision": row.precision.name,
+        "exact_precision": row.precision.exact,
+        "kept_float": row.precision.kept_float,
+        "form": row.form,
+        "bytes": row.bytes,
+        "verification": row.verification.model_dump(),
+        "accuracy": accuracy_described(row.accuracy) if row.accuracy else None,
+        "host_rough": asdict(row.latency) if row.latency else None,
+    }
+
+
+def print_report(title: str, report: Report) -> None:
+    """A table with a row a bundle, what speaks against any of it, and what was kept in float."""
+    from squeezebert_edge.report.table import table
+
+    shown = table(report)
+    proof = shown.columns.index("proof")
+    coloured: list[list[str | Text]] = [
+        [*cells[:proof], show.status(row.verification), *cells[proof + 1 :]]
+        for cells, row in zip(shown.cells, report.rows, strict=True)
+    ]
+    show.table(title, shown.columns, coloured)
+    for warning in report.warnings:
+        show.note(f"warning: {warning}")
+    for name, row in zip(report.names, report.rows, strict=True):
+        if row.precision.kept_float:
+            show.note(f"{name}: in float stay {', '.join(row.precision.kept_float)}")

@@ -44,7 +44,7 @@ def as_json(value: Any) -> None:
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str | Text]]) -> None:
     """Print a table; columns headed with a leading '>' are numbers and stand to the right."""
-    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_header=any(columns))
+    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True, show_header=any(columns))
     for column in columns:
         justify: Literal["left", "right"] = "right" if column.startswith(">") else "left"
         shown.add_column(column.removeprefix(">"), justify=justify, overflow="fold")

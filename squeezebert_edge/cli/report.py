@@ -1,0 +1,68 @@
+"""`squeezebert-edge report`: what bundles and a saved report hold, shown again."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from squeezebert_edge.cli import options, show
+from squeezebert_edge.cli.run import described, print_report
+
+
+class Form(StrEnum):
+    """How a report is shown."""
+
+    HTML = "html"
+    MD = "md"
+    CSV = "csv"
+    JSON = "json"
+
+
+def report(
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="PATH...",
+            help="Bundles, report.json files that `run` wrote, or directories that hold them.",
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", metavar="FILE", help="Write it to this file.", show_default="print a table only"
+        ),
+    ] = None,
+    form: Annotated[
+        Form | None,
+        typer.Option("--format", help="The file's form.", show_default="as its name ends"),
+    ] = None,
+    sensitivity: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--sensitivity",
+            metavar="FILE",
+            help="What `sensitivity --json` printed, for the error of each part; repeat for several.",
+        ),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file of --out.")] = False,
+    json: options.JsonOption = False,
+) -> None:
+    """Show bundles side by side, with what `run` measured of them, and write it as a page or a table.
+
+    Nothing is measured anew. Measurements of a bundle that was made again since are left out.
+    """
+    from squeezebert_edge.report import files
+    from squeezebert_edge.report.rows import collect
+
+    if out is not None:
+        files.refuse([out], force=force, form=form)
+    found = collect(paths, sensitivity or [])
+    if out is not None:
+        files.write(found, out, form)
+    if json:
+        show.as_json({"bundles": described(found)})
+    else:
+        print_report(", ".join(map(str, paths)), found)

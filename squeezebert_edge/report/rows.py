@@ -1,0 +1,236 @@
+"""What a report is made of, and how it is kept: a row for each bundle."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from exporters.errors import InputError
+from squeezebert_edge import __version__
+from squeezebert_edge.bundle import (
+    MANIFEST,
+    SEAL,
+    Bundle,
+    Calibration,
+    Delegation,
+    Precision,
+    Verification,
+    open_bundle,
+)
+from squeezebert_edge.latency import HostLatency
+from squeezebert_edge.paired import AccuracyComparison
+from squeezebert_edge.sensitivity import PartCost
+
+NAMES = {"executorch": "ExecuTorch", "tflite": "LiteRT", "coreml": "Core ML"}
+PROOFS = {"failed": "failed its proof", "not verified": "is not verified"}
+SAVED = "report.json"
+RECORD = ConfigDict(extra="forbid", ser_json_inf_nan="strings")  # what is no number survives as "NaN"
+
+
+@dataclass(frozen=True, config=RECORD)
+class Row:
+    """One bundle and what was measured of it; null is not measured.
+
+    bundle: its directory. seal: its manifest's sha256, which names its content.
+    data: what the accuracy was measured on.
+    latency: on the host, roughly; null too where no runtime computes the artifact here.
+    """
+
+    bundle: str
+    seal: str
+    checkpoint: str
+    task: str
+    format: Literal["executorch", "coreml", "tflite"]
+    precision: Precision
+    calibration: Calibration | None
+    form: str
+    lengths: tuple[int, ...]
+    target: str | None
+    bytes: int
+    delegation: Delegation
+    verification: Verification
+    data: str | None = None
+    accuracy: AccuracyComparison | None = None
+    latency: HostLatency | None = None
+
+    @classmethod
+    def of(
+        cls,
+        bundle: Bundle,
+        *,
+        data: str | None = None,
+        accuracy: AccuracyComparison | None = None,
+        latency: HostLatency | None = None,
+    ) -> Row:
+        """A bundle with what was measured of it."""
+        manifest = bundle.manifest
+        return cls(
+            bundle=str(bundle.directory),
+            seal=(bundle.directory / SEAL).read_text(encoding="ascii").strip(),
+            checkpoint=manifest.source.checkpoint,
+            task=manifest.task,
+            format=manifest.format,
+            precision=manifest.precision,
+            calibration=manifest.calibration,
+            form=manifest.form,
+            lengths=tuple(manifest.lengths),
+            target=manifest.target,
+            bytes=bundle.size,
+            delegation=manifest.delegation,
+            verification=manifest.verification,
+            data=data,
+            accuracy=accuracy,
+            latency=latency,
+        )
+
+    @property
+    def name(self) -> str:
+        """Format and precision in words."""
+        return f"{NAMES[self.format]} {self.precision.name}"
+
+    @property
+    def proof(self) -> str:
+        """The verification's status, with what computed it when that was not the runtime."""
+        by = " (MIL)" if self.verification.by == "mil-evaluator" else ""
+        return self.verification.status + by
+
+
+@dataclass(frozen=True, config=RECORD)
+class Ranking:
+    """What each part of a network costs when it alone is quantized, as `sensitivity --json` prints it."""
+
+    checkpoint: str
+    format: Literal["executorch", "coreml", "tflite"]
+    precision: str
+    metric: str
+    examples: int
+    parts: tuple[PartCost, ...]
+
+
+@dataclass(frozen=True, config=RECORD)
+class Report:
+    """Bundles of one task side by side, and what is known of the network's parts.
+
+    notes: what was warned of when the bundles were made.
+    """
+
+    rows: tuple[Row, ...]
+    rankings: tuple[Ranking, ...] = ()
+    notes: tuple[str, ...] = ()
+    version: str = __version__
+    schema_version: Literal[1] = 1
+
+    @property
+    def names(self) -> list[str]:
+        """What each row is called: format and precision, and the bundle where two are called the same."""
+        known = [row.name for row in self.rows]
+        return [row.name if known.count(row.name) == 1 else f"{row.name} ({row.bundle})" for row in self.rows]
+
+    @property
+    def warnings(self) -> list[str]:
+        """What speaks against a bundle or a number, in sentences."""
+        found = [
+            f"{name} {PROOFS.get(row.verification.status, '')}: {failure}"
+            for name, row in zip(self.names, self.rows, strict=True)
+            for failure in row.verification.failures
+        ]
+        found += self.notes
+        found += [warning for row in self.rows if row.accuracy for warning in row.accuracy.warnings]
+        if len({row.data for row in self.rows if row.accuracy}) > 1:
+            found.append("the accuracies are of different data, so they do not compare")
+        if len({row.latency.machine for row in self.rows if row.latency}) > 1:
+            found.append("the latencies are of different machines, so they do not compare")
+        if any(row.verification.by == "mil-evaluator" for row in self.rows):
+            found.append(
+                "Core ML was computed by the MIL evaluator, not by Core ML, "
+                "so its answers are proven and its latency is unknown"
+            )
+        return list(dict.fromkeys(found))
+
+
+_REPORT, _RANKING = TypeAdapter(Report), TypeAdapter(Ranking)
+T = TypeVar("T")
+
+
+def to_json(report: Report) -> str:
+    """The report whole; `collect` reads it back."""
+    return _REPORT.dump_json(report, indent=2).decode() + "\n"
+
+
+def collect(paths: Sequence[Path], rankings: Sequence[Path] = ()) -> Report:
+    """The rows of bundles, of saved reports, and of directories that hold them.
+
+    A bundle's measurements are those that the saved report beside it has for it, if it is as it was then.
+
+    Args:
+        rankings: files of what `sensitivity --json` printed.
+
+    Raises:
+        InputError: no bundle and no report there, one that was altered, or bundles of different tasks.
+    """
+    rows: dict[str, Row] = {}
+    ranked: list[Ranking] = []
+    notes: list[str] = []
+    for path in paths:
+        report = _read(path)
+        ranked += report.rankings
+        notes += report.notes
+        for row in report.rows:
+            if row.seal not in rows or rows[row.seal].accuracy is None:
+                rows[row.seal] = row
+    tasks = sorted({row.task for row in rows.values()})
+    if len(tasks) > 1:
+        raise InputError(f"bundles for {', '.join(tasks)}", allowed="bundles of one task at once")
+    ranked += [
+        _parsed(path, _RANKING, "a file of what `squeezebert-edge sensitivity --json` printed")
+        for path in rankings
+    ]
+    return Report(tuple(rows.values()), tuple(dict.fromkeys(ranked)), tuple(dict.fromkeys(notes)))
+
+
+def _read(path: Path) -> Report:
+    """A saved report, or bundles with what the report beside them says of their content."""
+    if path.is_file():
+        return _saved(path)
+    alone = (path / MANIFEST).exists()
+    bundles = [path] if alone else sorted(file.parent for file in path.glob(f"[!.]*/{MANIFEST}"))
+    saved = (path.resolve().parent if alone else path) / SAVED
+    report = _saved(saved) if os.path.lexists(saved) else None
+    if not bundles and report is None:
+        raise InputError(
+            f"{path}: no bundle and no {SAVED} there",
+            allowed=f"bundles, {SAVED} files, and directories that hold them",
+        )
+    if report is None or not bundles:
+        return report or Report(tuple(Row.of(open_bundle(bundle)) for bundle in bundles))
+    known = {row.seal: row for row in report.rows}
+    order = {seal: place for place, seal in enumerate(known)}
+    rows = (_measured(Row.of(open_bundle(bundle)), known) for bundle in bundles)
+    return replace(report, rows=tuple(sorted(rows, key=lambda row: order.get(row.seal, len(order)))))
+
+
+def _measured(row: Row, known: Mapping[str, Row]) -> Row:
+    """The row with the measurements that are known of its content."""
+    old = known.get(row.seal, row)
+    return replace(row, data=old.data, accuracy=old.accuracy, latency=old.latency)
+
+
+def _saved(path: Path) -> Report:
+    return _parsed(path, _REPORT, f"a {SAVED} that `squeezebert-edge run` wrote")
+
+
+def _parsed(path: Path, record: TypeAdapter[T], allowed: str) -> T:
+    try:
+        return record.validate_json(path.read_bytes())
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the whole"
+        raise InputError(f"{path}: {where}: {first['msg']}", allowed=allowed) from None
