@@ -1,8 +1,8 @@
-"""The products of a module that quantization is about: its linear layers and embedding tables."""
+"""The products of a module that quantization is about: its linear layers, alone or in batches, and its tables."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -11,14 +11,35 @@ from exporters.errors import InputError
 from exporters.spec import ExportRequest, Ranges
 
 
-def quantized_parts(request: ExportRequest) -> tuple[dict[str, nn.Linear], dict[str, nn.Embedding]]:
+class BatchedLinear(nn.Module):
+    """Linear layers of one shape side by side, computed as one batched product.
+
+    Args:
+        linears: of the same shape, each with a bias.
+    """
+
+    def __init__(self, linears: Sequence[nn.Linear]) -> None:
+        super().__init__()
+        weights = [linear.weight.detach().T for linear in linears]  # (out, in) -> (in, out)
+        self.weight = nn.Parameter(torch.stack(weights).contiguous())  # (G, in, out)
+        self.bias = nn.Parameter(torch.stack([linear.bias.detach() for linear in linears])[:, None])  # (G, 1, out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(G, S, in) -> (G, S, out)."""
+        return torch.matmul(x, self.weight) + self.bias
+
+
+Product = nn.Linear | BatchedLinear
+
+
+def quantized_parts(request: ExportRequest) -> tuple[dict[str, Product], dict[str, nn.Embedding]]:
     """The linear layers and the embedding tables that are to be quantized, by dotted name.
 
     Raises:
         InputError: none is left to quantize, or there are convolutions, which run-time quantization would
             give one scale for a whole row of tokens, so that padding changes the answer.
     """
-    linears: dict[str, nn.Linear] = {}
+    linears: dict[str, Product] = {}
     tables: dict[str, nn.Embedding] = {}
     for name, submodule in request.module.named_modules():
         if isinstance(submodule, nn.Conv1d | nn.Conv2d) and not request.stays_float(name):
@@ -27,7 +48,7 @@ def quantized_parts(request: ExportRequest) -> tuple[dict[str, nn.Linear], dict[
                 allowed="linear layers and embeddings",
                 hint="a form made of linear layers: --form group-resident",
             )
-        if isinstance(submodule, nn.Linear) and not request.stays_float(name):
+        if isinstance(submodule, Product) and not request.stays_float(name):
             linears[name] = submodule
         elif isinstance(submodule, nn.Embedding) and not request.stays_float(name):
             tables[name] = submodule

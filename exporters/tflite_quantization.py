@@ -70,6 +70,7 @@ def _recipe(precision: str) -> Any:
         recipe.add_static_config(f"^{PRODUCT}", operators.FULLY_CONNECTED, 8, 8)
     else:
         recipe.add_dynamic_config(f"^{PRODUCT}", operators.FULLY_CONNECTED, bits)
+        recipe.add_dynamic_config(f"^{PRODUCT}", operators.BATCH_MATMUL, 8)
     recipe.add_dynamic_config(f"^{PRODUCT}", operators.EMBEDDING_LOOKUP, bits)
     return recipe
 
@@ -90,6 +91,7 @@ def _products(
     weights = {part.weight.detach().numpy().tobytes(): name for name, part in parts.items()}
     operand = {  # where an operator has its weights
         schema.BuiltinOperator.FULLY_CONNECTED: 1,
+        schema.BuiltinOperator.BATCH_MATMUL: 1,
         schema.BuiltinOperator.EMBEDDING_LOOKUP: 1,
     }
     missing = {name for name, part in parts.items() if isinstance(part, nn.Linear)}

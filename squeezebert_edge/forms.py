@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from exporters.errors import InputError
+from exporters.products import BatchedLinear
 from squeezebert_edge.model import (
     EncoderLayer,
     SelfAttention,
@@ -140,6 +141,61 @@ class GroupResidentLayer(nn.Module):
         return _joined([narrow(self.activation(widen(part))) for widen, narrow, part in parts])
 
 
+class GroupBatchedForm(GroupResidentForm):
+    """The group-resident form with the groups of each product as one batched product, (G, S, C/G).
+
+    Takes one row at a time. A layer whose groups differ, or hold no whole heads, stays as it is there.
+    """
+
+    def __init__(self, model: SqueezeBertPreTrainedModel, task: type[Task]) -> None:
+        super().__init__(model, task)
+        self.layers = nn.ModuleList(
+            GroupBatchedLayer(layer) if GroupBatchedLayer.fits(layer) else layer for layer in self.layers
+        )
+
+
+class GroupBatchedLayer(nn.Module):
+    """One encoder layer over (1, S, C), its groups side by side."""
+
+    def __init__(self, layer: GroupResidentLayer) -> None:
+        super().__init__()
+        self.groups, self.head_width = len(layer.qkv), layer.head_width
+        self.qkv = BatchedLinear(list(layer.qkv))
+        self.post_attention, self.attention_norm = layer.post_attention, layer.attention_norm
+        self.intermediate = BatchedLinear(list(layer.intermediate))
+        self.activation = layer.activation
+        self.output = BatchedLinear(list(layer.output))
+        self.output_norm = layer.output_norm
+
+    @staticmethod
+    def fits(layer: nn.Module) -> bool:
+        """Whether every grouped product of a group-resident layer has the same groups, more than one."""
+        return hasattr(layer, "qkv") and 1 < len(layer.qkv) == len(layer.intermediate) == len(layer.output)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """(1, S, C) and a mask (1, 1, 1, S) -> (1, S, C)."""
+        length, width = x.shape[1], x.shape[2] // self.groups
+        qkv = self.qkv(self._apart(x))  # (G, S, 3C/G)
+        heads = width // self.head_width
+        query, key, value = (
+            part.view(self.groups, length, heads, self.head_width).transpose(1, 2)  # (G, H/G, S, d)
+            for part in _parts(qkv, 3)
+        )
+        probabilities = F.softmax(torch.matmul(query, key.transpose(2, 3)) + mask, dim=-1)  # (G, H/G, S, S)
+        context = torch.matmul(probabilities, value)  # (G, H/G, S, d)
+        context = context.permute(2, 0, 1, 3).reshape(1, length, -1)  # (G, H/G, S, d) -> (1, S, C)
+        x = self.attention_norm(_grouped(self.post_attention, context) + x)
+        inner = self.activation(self.intermediate(self._apart(x)))  # (G, S, I/G)
+        return self.output_norm(self._together(self.output(inner)) + x)  # type: ignore[no-any-return]
+
+    def _apart(self, x: Tensor) -> Tensor:
+        parts = x.view(x.shape[1], self.groups, -1)  # (1, S, C) -> (S, G, C/G)
+        return parts.transpose(0, 1)  # (S, G, C/G) -> (G, S, C/G)
+
+    def _together(self, x: Tensor) -> Tensor:
+        return x.transpose(0, 1).reshape(1, x.shape[1], -1)  # (G, S, C/G) -> (S, G, C/G) -> (1, S, C)
+
+
 class Head(nn.Module):
     """A head over hidden states (B, S, C).
 
@@ -181,6 +237,7 @@ class Head(nn.Module):
 FORMS: dict[str, type[PlainForm | GroupResidentForm]] = {
     "plain": PlainForm,
     "group-resident": GroupResidentForm,
+    "group-batched": GroupBatchedForm,
 }
 
 

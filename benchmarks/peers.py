@@ -1,0 +1,140 @@
+"""The peers of latency.py: transformers' modules exported as each runtime's own tools do it unasked."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from squeezebert_edge.config import SqueezeBertConfig
+from squeezebert_edge.model import SqueezeBertForSequenceClassification
+
+LENGTH, VOCABULARY = 128, 30528
+
+
+class Logits(nn.Module):
+    """A transformers classifier as exporters want it: int32 tensors in, a tuple out."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor) -> tuple[Tensor]:
+        """(1, S) each -> the logits (1, 2)."""
+        ids = {"input_ids": input_ids, "attention_mask": attention_mask, "token_type_ids": token_type_ids}
+        return (self.model(**{name: value.long() for name, value in ids.items()}).logits,)
+
+
+@cache
+class Squeeze:
+    """One set of random weights in squeezebert-uncased's shapes, in our module and in transformers'."""
+
+    def __init__(self) -> None:
+        from transformers import SqueezeBertConfig as TheirConfig
+        from transformers import SqueezeBertForSequenceClassification as TheirModel
+
+        torch.manual_seed(0)
+        self.ours = SqueezeBertForSequenceClassification(SqueezeBertConfig(vocab_size=VOCABULARY)).eval()
+        self.theirs = TheirModel(TheirConfig(vocab_size=VOCABULARY)).eval()
+        self.theirs.load_state_dict(self.ours.state_dict(), strict=False)
+
+
+@cache
+def Bert() -> nn.Module:  # noqa: N802  # stands beside Squeeze
+    """BERT-base with random weights."""
+    from transformers import BertConfig, BertForSequenceClassification
+
+    torch.manual_seed(0)
+    return Logits(BertForSequenceClassification(BertConfig(attn_implementation="eager")).eval())
+
+
+def _example() -> tuple[Tensor, ...]:
+    ones = torch.ones(1, LENGTH, dtype=torch.int32)
+    return ones, ones, torch.zeros_like(ones)
+
+
+def plain_tflite(directory: Path, precision: str) -> Path:
+    """litert-torch's convert, and for int8 ai-edge-quantizer's own dynamic recipe over every operator."""
+    path = directory / f"theirs-{precision}.tflite"
+    if path.exists():
+        return path
+    import litert_torch
+
+    from exporters import tflite_quantization as quantizer
+    from exporters.tflite import NamedModule, _finished
+
+    names = ("input_ids", "attention_mask", "token_type_ids")
+    module = NamedModule(Logits(Squeeze().theirs), ("logits",)).eval()
+    example = dict(zip(names, _example(), strict=True))
+    content = litert_torch.signature("length_128", module, sample_kwargs=example).convert().model_content()
+    if precision == "int8":
+        from ai_edge_quantizer import qtyping, recipe_manager
+
+        recipe = recipe_manager.RecipeManager()
+        recipe.add_dynamic_config(".*", qtyping.TFLOperationName.ALL_SUPPORTED, 8)
+        content = quantizer._rewritten(quantizer._opened(content), recipe)
+    path.write_bytes(_finished(content, {}))
+    return path
+
+
+def optimum_like_pte(directory: Path) -> Path:
+    """As optimum-executorch lowers it with --qlinear 8da8w --qembedding 8w: linear layers and tables in int8.
+
+    SqueezeBERT's convolutions stay float (optimum/exporters/executorch/quantization.py).
+    """
+    path = directory / "theirs-int8.pte"
+    if path.exists():
+        return path
+    import copy
+
+    from torchao.quantization import (
+        Int8DynamicActivationIntxWeightConfig,
+        IntxWeightOnlyConfig,
+        PerAxis,
+        quantize_,
+    )
+
+    import exporters
+    from exporters.executorch_quantization import _with_long_ids
+    from exporters.spec import ExportRequest
+
+    module = copy.deepcopy(Logits(Squeeze().theirs))
+    linear = Int8DynamicActivationIntxWeightConfig(torch.int8, PerAxis(0))
+    quantize_(module, linear, lambda part, _: isinstance(part, nn.Linear))
+    for part in module.modules():
+        if isinstance(part, nn.Embedding):
+            part.padding_idx = None
+            part.register_forward_pre_hook(_with_long_ids)
+    table = IntxWeightOnlyConfig(torch.int8, PerAxis(0))
+    quantize_(module, table, lambda part, _: isinstance(part, nn.Embedding))
+    names = ("input_ids", "attention_mask", "token_type_ids")
+    example: dict[str, Tensor] = dict(zip(names, _example(), strict=True))
+    request = ExportRequest(module, {LENGTH: example}, ("logits",), "fp32")
+    exporters.get("executorch", to_export=True).export(request, path)
+    return path
+
+
+def onnx_file(directory: Path, precision: str) -> Path:
+    """torch.onnx's export, optimized by ONNX Runtime; int8 by its dynamic quantization, per channel."""
+    path = directory / f"theirs-{precision}.onnx"
+    if path.exists():
+        return path
+    if precision == "fp32":
+        names: Any = ["input_ids", "attention_mask", "token_type_ids"]
+        example = tuple(tensor.long() for tensor in _example())
+        torch.onnx.export(
+            Logits(Squeeze().theirs),
+            example,
+            str(path),
+            input_names=names,
+            output_names=["logits"],
+            dynamo=False,
+        )
+        return path
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    quantize_dynamic(onnx_file(directory, "fp32"), path, per_channel=True, weight_type=QuantType.QInt8)
+    return path
