@@ -13,6 +13,8 @@ from squeezebert_edge.cli.evaluate import described as accuracy_described
 from squeezebert_edge.cli.export import default_out, exit_code
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from squeezebert_edge.report.rows import Report, Row
 
 
@@ -118,7 +120,7 @@ def print_report(title: str, report: Report) -> None:
 
     shown = table(report)
     proof = shown.columns.index("proof")
-    coloured = [
+    coloured: list[list[str | Text]] = [
         [*cells[:proof], show.status(row.verification), *cells[proof + 1 :]]
         for cells, row in zip(shown.cells, report.rows, strict=True)
     ]
