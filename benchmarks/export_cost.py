@@ -3,7 +3,7 @@
 Each format and precision runs in a process of its own, `squeezebert-edge export` as a user calls it, on
 random weights in squeezebert-uncased's shapes; proof included. Limits: 120 s and 6 GB.
 
-    python benchmarks/export_cost.py [--task text-classification] [--format executorch ...]
+    python benchmarks/export_cost.py [--task text-classification] [--format executorch ...] [--precision int8 ...]
 """
 
 from __future__ import annotations
@@ -29,10 +29,16 @@ from squeezebert_edge.text import Tokenizer
 LIMIT_SECONDS, LIMIT_BYTES = 120, 6e9
 PAIRS = [
     ("executorch", "fp32"),
+    ("executorch", "int8"),
+    ("executorch", "int4"),
     ("coreml", "fp32"),
     ("coreml", "fp16"),
+    ("coreml", "int8"),
+    ("coreml", "int4-weights"),
     ("tflite", "fp32"),
     ("tflite", "fp16"),
+    ("tflite", "int8"),
+    ("tflite", "int4"),
 ]
 PACKAGES = ("torch", "executorch", "coremltools", "litert-torch", "ai-edge-litert", "ai-edge-quantizer")
 
@@ -80,14 +86,15 @@ def main() -> None:
     """Measure what was asked for and print a table and the record."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--task", default="text-classification", choices=tasks.TASKS)
-    parser.add_argument("--format", action="append", choices=[name for name, _ in PAIRS])
+    parser.add_argument("--format", action="append", choices=sorted({name for name, _ in PAIRS}))
+    parser.add_argument("--precision", action="append", choices=sorted({name for _, name in PAIRS}))
     options = parser.parse_args()
     rows = []
     with tempfile.TemporaryDirectory() as directory:
         source = Path(directory) / "full-size"
         full_size(source, options.task)
         for pair in PAIRS:
-            if options.format is None or pair[0] in options.format:
+            if pair[0] in (options.format or pair) and pair[1] in (options.precision or pair):
                 rows.append(measure(source, Path(directory) / "-".join(pair), options.task, pair))
                 print(json.dumps(rows[-1]), file=sys.stderr)
     print("| format | precision | seconds | processor seconds | peak GB | artifact MB | proof |")

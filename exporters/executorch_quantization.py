@@ -21,6 +21,7 @@ PRECISIONS = {
     "int8-static": Precision("int8", "int8", "weights per channel, activations per tensor"),
     "int4": Precision("int4", "int8 at run time", "weights per 32 of a channel, activations per row"),
 }
+INT4: torch.dtype = torch.int4  # type: ignore[attr-defined]
 INT4_GROUP = 32  # values that share a scale: XNNPACK's smallest
 LEAST_SCALE = 2**-12  # that XNNPACK takes of an activation
 
@@ -61,32 +62,29 @@ def quantize(request: ExportRequest) -> Quantized:
     )
 
     linears, tables = quantized_parts(request)
+    bits = INT4 if request.precision == "int4" else torch.int8
     ranges: dict[str, Ranges] = {}
     calibrated: list[str] = []
     module = copy.deepcopy(request.module)
     if request.precision == "int8-static":
         ranges, calibrated = ranges_of(request, linears)
-    elif request.precision == "int8-dynamic":
-        config = Int8DynamicActivationIntxWeightConfig(torch.int8, PerAxis(0))
-        quantize_(module, config, lambda _, name: name in linears)
     else:
-        int4 = torch.int4  # type: ignore[attr-defined]
-        for width, granularity in ((INT4_GROUP, PerGroup(INT4_GROUP)), (1, PerAxis(0))):
-            chosen = [name for name, linear in linears.items() if _group(linear) == width]
-            config = Int8DynamicActivationIntxWeightConfig(int4, granularity)
-            quantize_(module, config, lambda _, name, chosen=chosen: name in chosen)
+        four = {name for name, linear in linears.items() if _takes_int4(linear)} if bits == INT4 else set()
+        config = Int8DynamicActivationIntxWeightConfig(INT4, PerGroup(INT4_GROUP))
+        quantize_(module, config, lambda _, name: name in four)
+        config = Int8DynamicActivationIntxWeightConfig(torch.int8, PerAxis(0))
+        quantize_(module, config, lambda _, name: name in linears.keys() - four)
     for name in tables:
         table = cast("nn.Embedding", module.get_submodule(name))
         table.padding_idx = None  # of use in training only, and not in the pattern that ExecuTorch fuses
         table.register_forward_pre_hook(_with_long_ids)
-    bits = torch.int4 if request.precision == "int4" else torch.int8  # type: ignore[attr-defined]
     quantize_(module, IntxWeightOnlyConfig(bits, PerAxis(0)), lambda _, name: name in tables)
     return Quantized(module, ranges, tuple(calibrated))
 
 
-def _group(linear: nn.Linear) -> int:
-    """Inputs that share a scale in int4; 1 stands for a whole channel, where groups do not fill it."""
-    return INT4_GROUP if linear.in_features % INT4_GROUP == 0 else 1
+def _takes_int4(linear: nn.Linear) -> bool:
+    """XNNPACK takes 4-bit weights in whole groups only; a product that has none is quantized to int8."""
+    return linear.in_features % INT4_GROUP == 0
 
 
 def _with_long_ids(_: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:

@@ -48,16 +48,18 @@ class Precision(_Record):
 
 
 class Calibration(_Record):
-    """The text that set the scales of activations.
+    """Where the scales of activations came from, for precisions that set them beforehand.
 
-    source: a file's name; sha256: of its contents; rows: how many were run.
-    products: those whose ranges were found so; the others' ranges came with the checkpoint.
+    learned: products whose ranges came with the checkpoint, from quantization-aware training.
+    calibrated: products whose ranges were found on the text of `source`, a file's name; `sha256` is that of
+        its contents, `rows` how many were run.
     """
 
-    source: str
-    sha256: str
-    rows: int
-    products: list[str]
+    learned: list[str]
+    calibrated: list[str]
+    source: str | None = None
+    sha256: str | None = None
+    rows: int = 0
 
 
 class Tensor(_Record):

@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from exporters.errors import InputError
-from squeezebert_edge import hub, matching, weights
+from exporters.spec import Ranges
+from squeezebert_edge import hub, matching, quantization, weights
 from squeezebert_edge.config import SqueezeBertConfig
 from squeezebert_edge.model import ARCHITECTURES
 from squeezebert_edge.pretrained import SqueezeBertPreTrainedModel
@@ -44,6 +45,7 @@ class Checkpoint:
     source: as the user named it.
     sha256: of the content, as `content_sha256` takes it.
     accepted: in words, each departure from a plain checkpoint that was taken in.
+    ranges: of activations, by product, where quantization-aware training learned some.
     """
 
     config: SqueezeBertConfig
@@ -52,6 +54,7 @@ class Checkpoint:
     source: str
     sha256: str
     accepted: tuple[str, ...] = ()
+    ranges: Mapping[str, Ranges] = field(default_factory=dict)
 
 
 def load(
@@ -94,11 +97,12 @@ def load(
         config = _loaded_config(config, name, labels)
         model, matched = _build(name, config, stored, file, new_head=bool(new_head))
         sha256 = content_sha256(file.parent / hub.CONFIG_FILE, weights.files(file), tokenizer)
+        ranges = quantization.read(file.parent) or {}
     except OSError as error:
         raise InputError(f"{error.filename or source} cannot be read: {error.strerror}") from error
     if new_head:
         matched.append(f"the head of {name} is new, to be trained: {new_head}")
-    return Checkpoint(config, model, tokenizer, str(source), sha256, (*accepted, *matched))
+    return Checkpoint(config, model, tokenizer, str(source), sha256, (*accepted, *matched), ranges)
 
 
 def save(
@@ -108,6 +112,7 @@ def save(
     model: SqueezeBertPreTrainedModel,
     tokenizer: Tokenizer,
     dtype: torch.dtype = torch.float32,
+    ranges: Mapping[str, Ranges] | None = None,
     force: bool = False,
 ) -> None:
     """Write a directory that `load` and transformers' from_pretrained read to the same model.
@@ -117,6 +122,7 @@ def save(
     Args:
         directory: what will exist.
         dtype: torch.float32, or torch.float16 for half the size and rounded weights.
+        ranges: of activations, by product, which quantization.json holds beside the weights.
         force: replace a checkpoint that is there.
 
     Raises:
@@ -139,6 +145,8 @@ def save(
         written.save(staging / hub.CONFIG_FILE)
         tokenizer.save(staging)
         weights.write(staging / weights.FILE_NAMES[0], tensors)
+        if ranges is not None:
+            quantization.write(staging, ranges)
 
 
 def content_sha256(config_file: Path, weight_files: Sequence[Path], tokenizer: Tokenizer) -> str:
@@ -146,10 +154,15 @@ def content_sha256(config_file: Path, weight_files: Sequence[Path], tokenizer: T
 
     sha256 over four parts, each after a line with its name and length in bytes: config.json as it is; the
     weight files as they are, shards in the order of their names; the vocabulary, a word a line; the
-    tokenizer's flags as a manifest holds them. Other files change nothing.
+    tokenizer's flags as a manifest holds them. A fifth part before the vocabulary, where it is there, is
+    quantization.json. Other files change nothing.
     """
     digest = hashlib.sha256()
-    for name, path in [("config", config_file), *(("weights", path) for path in weight_files)]:
+    files = [("config", config_file), *(("weights", path) for path in weight_files)]
+    learned = config_file.with_name(hub.RANGES_FILE)
+    if learned.is_file():
+        files.append(("ranges", learned))
+    for name, path in files:
         digest.update(f"{name} {path.stat().st_size}\n".encode())
         with path.open("rb") as file:
             while block := file.read(1 << 20):

@@ -72,10 +72,9 @@ class GroupResidentForm(nn.Module):
         super().__init__()
         base = model.base_model
         self.embeddings = base.embeddings
-        self.layers = nn.ModuleList(
-            GroupResidentLayer(cast(EncoderLayer, layer)) for layer in base.encoder.layers
-        )
-        self.head = Head(model)
+        layers = [GroupResidentLayer(cast("EncoderLayer", layer)) for layer in base.encoder.layers]
+        self.layers = nn.ModuleList(layers)
+        self.head = Head(model, layers[-1])
 
     def forward(
         self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor
@@ -142,18 +141,26 @@ class GroupResidentLayer(nn.Module):
 
 
 class Head(nn.Module):
-    """A head over hidden states (B, S, C); its modules are the reference's own."""
+    """A head over hidden states (B, S, C).
 
-    def __init__(self, model: SqueezeBertPreTrainedModel) -> None:
+    Args:
+        model: the reference.
+        last: its last layer, whose LayerNorm leaves scale and shift to a product over every token.
+    """
+
+    def __init__(self, model: SqueezeBertPreTrainedModel, last: GroupResidentLayer) -> None:
         super().__init__()
         self.kind = type(model)
         match model:
             case SqueezeBertForMaskedLM():
-                self.cls = model.cls
+                transform = model.cls.predictions.transform
+                last.output_norm, self.transform = _absorbed(last.output_norm, transform.dense)
+                self.activation = transform.transform_act_fn
+                self.norm, self.decoder = _absorbed(transform.LayerNorm, model.cls.predictions.decoder)
             case SqueezeBertForTokenClassification():
-                self.classifier = model.classifier
+                last.output_norm, self.classifier = _absorbed(last.output_norm, model.classifier)
             case SqueezeBertForQuestionAnswering():
-                self.qa_outputs = model.qa_outputs
+                last.output_norm, self.qa_outputs = _absorbed(last.output_norm, model.qa_outputs)
             case _:
                 self.pooler = model.base_model.pooler.dense
                 if isinstance(model, SqueezeBertForSequenceClassification | SqueezeBertForMultipleChoice):
@@ -162,7 +169,7 @@ class Head(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """(B, S, C) -> the outputs of the task."""
         if self.kind is SqueezeBertForMaskedLM:
-            return (self.cls(x),)  # (B, S, vocabulary)
+            return (self.decoder(self.norm(self.activation(self.transform(x)))),)  # (B, S, vocabulary)
         if self.kind is SqueezeBertForTokenClassification:
             return (self.classifier(x),)  # (B, S, labels)
         if self.kind is SqueezeBertForQuestionAnswering:
@@ -242,6 +249,19 @@ def _norm(layernorm: nn.LayerNorm) -> nn.LayerNorm:
     norm = nn.LayerNorm(layernorm.normalized_shape, eps=layernorm.eps, device="meta")
     norm.weight, norm.bias = layernorm.weight, layernorm.bias
     return norm
+
+
+def _absorbed(norm: nn.LayerNorm, linear: nn.Linear) -> tuple[nn.LayerNorm, nn.Linear]:
+    """Both, with the norm's scale and shift in the product that follows it.
+
+    LiteRT's converter would do so unasked, and the exporters know a product by its weights.
+    """
+    bare = nn.LayerNorm(norm.normalized_shape, eps=norm.eps, elementwise_affine=False)
+    absorbing = nn.Linear(linear.in_features, linear.out_features, device="meta")
+    weight, scale, shift = linear.weight.detach(), norm.weight.detach(), norm.bias.detach()
+    absorbing.weight = nn.Parameter(weight * scale)
+    absorbing.bias = nn.Parameter(linear.bias.detach() + weight @ shift)
+    return bare, absorbing
 
 
 def _grouped(linears: nn.ModuleList, x: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ TOKENIZER_FILES = (
     "special_tokens_map.json",
     "added_tokens.json",
 )
+RANGES_FILE = "quantization.json"
 
 
 def fetch(repository: str, revision: str | None = None) -> Path:
@@ -69,7 +70,7 @@ def fetch(repository: str, revision: str | None = None) -> Path:
 
 def _wanted(name: str, present: list[str]) -> list[str]:
     weight_files = weights.wanted(present)
-    tokenizer_files = [file for file in TOKENIZER_FILES if file in present]
+    tokenizer_files = [file for file in (*TOKENIZER_FILES, RANGES_FILE) if file in present]
     if CONFIG_FILE not in present or not weight_files:
         lacking = CONFIG_FILE if CONFIG_FILE not in present else "weights"
         raise InputError(

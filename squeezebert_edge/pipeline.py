@@ -22,6 +22,7 @@ from squeezebert_edge.checkpoint import Checkpoint
 from squeezebert_edge.config import SqueezeBertConfig
 from squeezebert_edge.forms import lay_out
 from squeezebert_edge.parity import Gates, gates_of, verify
+from squeezebert_edge.pretrained import SqueezeBertPreTrainedModel
 from squeezebert_edge.progress import Progress, of, silent
 from squeezebert_edge.staging import refuse_existing, staged
 from squeezebert_edge.tasks import Task
@@ -186,7 +187,7 @@ def _make(
                 "kept_float": list(request.keep_float),
                 **asdict(exporter.PRECISIONS[exact.name]),
             },
-            "calibration": _calibration(plan, artifact),
+            "calibration": _calibration(request, plan, artifact),
             "form": form,
             "lengths": list(plan.lengths),
             "tokenizer": checkpoint.tokenizer.flags.to_manifest(),
@@ -200,12 +201,9 @@ def _make(
 def _request(
     checkpoint: Checkpoint, task: Task, plan: Plan, name: str, exact: str, form: str
 ) -> ExportRequest:
-    """What the exporter is given; quantized precisions get a balanced copy of the network."""
-    model = checkpoint.model
+    """What the exporter is given."""
+    model = checkpoint.model if exact in ("fp32", "fp16") else quantizable(checkpoint, exact)
     keep_float = tuple(plan.keep_float)
-    if exact not in ("fp32", "fp16"):
-        model = copy.deepcopy(model)
-        balance(model)
     module = lay_out(model, type(task), form)
     if exact == CALIBRATED:
         keep_float += tuple(part for part, _ in module.named_modules() if part in LAST_PRODUCTS)
@@ -220,20 +218,29 @@ def _request(
         metadata=_metadata(checkpoint, task, plan.lengths, exact, form),
         target=TARGETS[plan.ios] if name == "coreml" else None,
         calibration=plan.calibration.rows if plan.calibration and exact == CALIBRATED else (),
+        ranges=checkpoint.ranges if exact == CALIBRATED else {},
         keep_float=keep_float,
     )
 
 
-def _calibration(plan: Plan, artifact: Artifact) -> dict[str, object] | None:
-    """What the manifest says of the text that set the artifact's ranges."""
-    if not artifact.calibrated or plan.calibration is None:
+def quantizable(checkpoint: Checkpoint, exact: str) -> SqueezeBertPreTrainedModel:
+    """The network to quantize: a balanced copy, unless its learned ranges fit it as it is."""
+    if exact == CALIBRATED and checkpoint.ranges:
+        return checkpoint.model
+    model = copy.deepcopy(checkpoint.model)
+    balance(model)
+    return model
+
+
+def _calibration(request: ExportRequest, plan: Plan, artifact: Artifact) -> dict[str, object] | None:
+    """What the manifest says of how the scales of activations came about."""
+    if request.precision != CALIBRATED:
         return None
-    return {
-        "source": plan.calibration.source,
-        "sha256": plan.calibration.sha256,
-        "rows": len(plan.calibration.rows),
-        "products": list(artifact.calibrated),
-    }
+    sources: dict[str, object] = {"learned": sorted(request.ranges), "calibrated": list(artifact.calibrated)}
+    if artifact.calibrated and plan.calibration:
+        text = plan.calibration
+        sources |= {"source": text.source, "sha256": text.sha256, "rows": len(text.rows)}
+    return sources
 
 
 def _described(artifact: Artifact) -> dict[str, object]:

@@ -19,12 +19,11 @@ from exporters.errors import InputError
 from exporters.products import ranges_of
 from exporters.spec import ExportRequest, Ranges
 from squeezebert_edge.accuracy import ReferenceAnswers, compare_batched
-from squeezebert_edge.balancing import balance
 from squeezebert_edge.calibration import Calibration
 from squeezebert_edge.checkpoint import Checkpoint
 from squeezebert_edge.forms import lay_out
 from squeezebert_edge.paired import AccuracyComparison
-from squeezebert_edge.pipeline import INPUTS, LAST_PRODUCTS
+from squeezebert_edge.pipeline import INPUTS, LAST_PRODUCTS, quantizable
 from squeezebert_edge.progress import Progress, of, silent
 
 Array = np.ndarray[tuple[int, ...], np.dtype[Any]]
@@ -94,9 +93,7 @@ class Sensitivity:
             raise InputError(f"{exact} quantizes nothing in {format_}", allowed=pairs)
         self.scheme = SCHEMES[format_, exact]
         self._reference = reference
-        model = copy.deepcopy(checkpoint.model)
-        balance(model)
-        self._module = lay_out(model, type(reference.task), FORM)
+        self._module = lay_out(quantizable(checkpoint, exact), type(reference.task), FORM)
         self.parts = tuple(_parts(self._module))
         self._ranges: Mapping[str, Ranges] = {}
         if self.scheme.activations == "tensor":
@@ -107,6 +104,7 @@ class Sensitivity:
                 reference.task.outputs,
                 exact,
                 calibration=rows,
+                ranges=checkpoint.ranges,
             )
             linears = {
                 name: part for name, part in self._module.named_modules() if isinstance(part, nn.Linear)

@@ -5,6 +5,7 @@ Nothing here unpickles an object: a .bin file that holds anything but tensors is
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -140,6 +141,19 @@ def write(path: Path, tensors: Mapping[str, Tensor]) -> None:
         if number is None:
             raise
         raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from error
+
+
+def sha256(tensors: Mapping[str, Tensor]) -> str:
+    """The hash of named tensors, in whatever file, order and floating-point type they are stored.
+
+    sha256 over each tensor in the order of the names: a line with its name and shape, then its values as
+    float32.
+    """
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        digest.update(f"{name} {tuple(tensors[name].shape)}\n".encode())
+        digest.update(tensors[name].detach().to("cpu", torch.float32).contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def counted(number: int) -> str:

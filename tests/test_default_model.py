@@ -14,7 +14,7 @@ from squeezebert_edge import accuracy, checkpoint
 from squeezebert_edge.checkpoint import Checkpoint
 from squeezebert_edge.data import Example, read_texts
 from squeezebert_edge.parity import Reference
-from squeezebert_edge.pipeline import Plan, checked_lengths, export, possible_pairs, task_of
+from squeezebert_edge.pipeline import Plan, calibrated, checked_lengths, export, possible_pairs, task_of
 from squeezebert_edge.tasks import TextClassification
 
 DIRECTORY = Path(str(resources.files("squeezebert_edge"))) / "assets" / "default"
@@ -70,5 +70,6 @@ def test_the_card_names_the_licence_and_no_place_of_one_machine() -> None:
 def test_it_is_verified_in_every_format_and_precision(
     tmp_path: Path, loaded: Checkpoint, pair: tuple[str, str]
 ) -> None:
-    (bundle,) = export(loaded, Plan([pair], (32,)), tmp_path)
+    plan = calibrated(Plan([pair], (32,)), loaded, None, samples=200)
+    (bundle,) = export(loaded, plan, tmp_path)
     assert (bundle.manifest.verification.status, bundle.manifest.verification.failures) == ("verified", [])

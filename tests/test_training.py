@@ -6,7 +6,6 @@ import json
 import os
 import random
 import signal
-import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,7 +15,6 @@ from typing import Any
 import pytest
 import torch
 import typer
-from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from exporters.errors import GateError, InputError, UnavailableError
@@ -26,60 +24,26 @@ from squeezebert_edge.data import Example, read_texts
 from squeezebert_edge.parity import Reference
 from squeezebert_edge.pipeline import task_of
 from squeezebert_edge.tasks import TextClassification
-from squeezebert_edge.text import Tokenizer
 from squeezebert_edge.training import train as training
-from squeezebert_edge.training.config import NetworkSize, TrainingConfig
 from squeezebert_edge.training.data import epoch_order, hold_out, labels_in
 from squeezebert_edge.training.layers import BatchNoise, to_train
 from squeezebert_edge.training.run import Run
 from squeezebert_edge.training.state import state_path
 from tests.tiny import tiny_config, tiny_model
-
-SIZE = NetworkSize(hidden_size=64, layers=1, heads=4)
-CONFIG = TrainingConfig(3e-3, epochs=5, batch_size=16, max_length=24)
-FILLERS = ["the", "film", "was", "a", "story", "of", "people", "in", "town", "and", "music"]
-GOOD, BAD = ["lovely", "great", "warm"], ["awful", "dull", "cold"]
-
-
-def opinions(count: int, seed: int = 0) -> list[Example]:
-    """Texts of different lengths whose class one word decides."""
-    choose = random.Random(seed)
-    examples = []
-    for number in range(count):
-        words = choose.choices(FILLERS, k=choose.randint(2, 12))
-        words.insert(choose.randrange(len(words)), choose.choice((BAD, GOOD)[number % 2]))
-        examples.append(Example(" ".join(words), label=str(number % 2)))
-    return examples
-
-
-def write_tsv(path: Path, examples: list[Example]) -> Path:
-    rows = [f"{example.text}\t{example.label}\n" for example in examples]
-    path.write_text("sentence\tlabel\n" + "".join(rows), encoding="utf-8")
-    return path
-
-
-TRAINING, VALIDATION = opinions(161), opinions(40, seed=1)
-TOKENIZER = Tokenizer.train([example.text for example in TRAINING], 200)
-
-
-def run(
-    out: Path,
-    config: TrainingConfig = CONFIG,
-    training_examples: list[Example] = TRAINING,
-    validation: list[Example] | None = VALIDATION,
-    labels: tuple[str, ...] = ("negative", "positive"),
-    **options: Any,
-) -> training.TrainingResult:
-    model = training.from_scratch(SIZE, TOKENIZER, labels, config)
-    return training.train(config, model, TOKENIZER, training_examples, validation, out, **options)
-
-
-def weights(directory: Path) -> dict[str, torch.Tensor]:
-    return load_file(directory / "model.safetensors")
-
-
-def same(first: Path, second: Path) -> bool:
-    return (first / "model.safetensors").read_bytes() == (second / "model.safetensors").read_bytes()
+from tests.trained import (
+    CONFIG,
+    SIZE,
+    TOKENIZER,
+    TRAINING,
+    VALIDATION,
+    in_two_processes,
+    opinions,
+    run,
+    same,
+    stop_after,
+    weights,
+    write_tsv,
+)
 
 
 def test_it_learns_and_writes_what_transformers_reads(tmp_path: Path) -> None:
@@ -127,18 +91,6 @@ def test_training_leaves_the_model_and_torchs_generator_alone(tmp_path: Path) ->
     assert torch.equal(torch.get_rng_state(), generator)
     for name, tensor in model.state_dict().items():
         assert torch.equal(tensor, before[name])
-
-
-def stop_after(steps: int, number: signal.Signals = signal.SIGINT) -> Callable[[str, int, int], None]:
-    seen = 0
-
-    def progress(stage: str, done: int, total: int) -> None:
-        nonlocal seen
-        seen += stage.startswith("epoch")
-        if seen == steps:
-            os.kill(os.getpid(), number)
-
-    return progress
 
 
 # 11 steps an epoch: in the first epoch, at its end, in the second, and just before the last step.
@@ -205,8 +157,8 @@ def test_a_loss_that_is_not_finite_stops_with_the_step(
 SCRIPT = """
 import json, sys, warnings
 from pathlib import Path
-from dataclasses import asdict
-from tests.test_training import CONFIG, run, replace
+from dataclasses import asdict, replace
+from tests.trained import CONFIG, run
 from squeezebert_edge.training.processes import rank
 
 epochs = run(Path(sys.argv[1]), replace(CONFIG, batch_size=32), log=print).epochs
@@ -217,20 +169,7 @@ if rank() == 0:
 
 def test_two_processes_learn_what_one_does(tmp_path: Path) -> None:
     """161 examples in batches of 32: the last batch has one, which leaves the second process without any."""
-    (tmp_path / "script.py").write_text(SCRIPT)
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--rdzv-backend=c10d"]
-    command += ["--rdzv-endpoint=127.0.0.1:0", "--local-addr=127.0.0.1"]
-    command += [str(tmp_path / "script.py"), str(tmp_path / "two"), str(tmp_path / "epochs.json")]
-    root = Path(__file__).parents[1]
-    environment = os.environ | {
-        "PYTHONPATH": str(root),
-        "OMP_NUM_THREADS": "1",
-        "GLOO_SOCKET_IFNAME": "lo0" if sys.platform == "darwin" else "lo",
-    }
-    done = subprocess.run(
-        command, env=environment, cwd=root, capture_output=True, text=True, timeout=300, check=False
-    )
-    assert done.returncode == 0, done.stderr
+    done = in_two_processes(SCRIPT, tmp_path, str(tmp_path / "two"), str(tmp_path / "epochs.json"))
     one = run(tmp_path / "one", replace(CONFIG, batch_size=32))
     two = json.loads((tmp_path / "epochs.json").read_text())
     for ours, theirs in zip(one.epochs, two, strict=True):

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from squeezebert_edge.bundle import Bundle, Verification
     from squeezebert_edge.paired import AccuracyComparison
+    from squeezebert_edge.pipeline import Plan
 
 
 def export(
@@ -88,10 +89,9 @@ def export(
         show.as_json({"bundles": [described(bundle) | accuracy for bundle, accuracy in rows]})
     else:
         print_bundles(f"{checkpoint}: bundles in {directory}", bundles)
+        print_calibration(plan, bundles)
         if measured:
             print_accuracy(str(data), [bundle.directory.name for bundle in bundles], measured)
-        for warning in plan.calibration.warnings if plan.calibration else ():
-            show.note(f"warning: {warning}")
     code = exit_code([bundle.manifest.verification for bundle in bundles], require_runtime=require_runtime)
     for bundle, comparison in zip(bundles, measured, strict=bool(measured)):
         if max_drop is not None and not comparison.passes(max_drop):
@@ -149,6 +149,17 @@ def print_bundles(title: str, bundles: Sequence[Bundle]) -> None:
         if bundle.manifest.precision.kept_float:
             kept = ", ".join(bundle.manifest.precision.kept_float)
             show.note(f"{bundle.directory}: in float stay {kept}")
+
+
+def print_calibration(plan: Plan, bundles: Sequence[Bundle]) -> None:
+    """How many ranges had to be calibrated where others were learned, and what to doubt about the text."""
+    for bundle in bundles:
+        ranges = bundle.manifest.calibration
+        if ranges and ranges.learned and ranges.calibrated:
+            show.note(f"{bundle.directory}: not learned but calibrated: {', '.join(ranges.calibrated)}")
+    calibrated = any(b.manifest.calibration and b.manifest.calibration.calibrated for b in bundles)
+    for warning in plan.calibration.warnings if plan.calibration and calibrated else ():
+        show.note(f"warning: {warning}")
 
 
 def print_failures(bundles: Sequence[Bundle]) -> None:

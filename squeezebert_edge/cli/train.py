@@ -14,6 +14,8 @@ from squeezebert_edge.cli import options, show
 from squeezebert_edge.training.config import (
     DEVICES,
     FINE_TUNING_LEARNING_RATE,
+    QUANTIZATIONS,
+    QUANTIZING_LEARNING_RATE,
     SCRATCH_LEARNING_RATE,
     NetworkSize,
     TrainingConfig,
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from squeezebert_edge.training.train import TrainingResult
 
 SCRATCH, HOW, PROCESS = "From scratch", "How to train", "The training itself"
+TEACHER = "Learning from a teacher"
 DEFAULTS = TrainingConfig(SCRATCH_LEARNING_RATE)
 VOCABULARY_SIZE = 8000
 
@@ -108,7 +111,8 @@ def train(
         float | None,
         typer.Option(
             help="Highest learning rate.",
-            show_default=f"{FINE_TUNING_LEARNING_RATE:g} with --from, else {SCRATCH_LEARNING_RATE:g}",
+            show_default=f"{FINE_TUNING_LEARNING_RATE:g} with --from, {QUANTIZING_LEARNING_RATE:g} with "
+            f"--quantize, else {SCRATCH_LEARNING_RATE:g}",
             rich_help_panel=HOW,
         ),
     ] = None,
@@ -129,6 +133,32 @@ def train(
         typer.Option(help="Tokens of a text; from scratch, the model's positions too.", rich_help_panel=HOW),
     ] = DEFAULTS.max_length,
     seed: Annotated[int, typer.Option(help="Of every random choice.", rich_help_panel=HOW)] = DEFAULTS.seed,
+    quantize: Annotated[
+        str | None,
+        typer.Option(
+            help=f"Train for the rounding of int8-static ({', '.join(QUANTIZATIONS)}); needs --from.",
+            show_default="no",
+            rich_help_panel=HOW,
+        ),
+    ] = DEFAULTS.quantize,
+    teacher: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CHECKPOINT",
+            help="A classifier with the same vocabulary and labels; without transformers a SqueezeBERT.",
+            show_default="none",
+            rich_help_panel=TEACHER,
+        ),
+    ] = None,
+    temperature: Annotated[
+        float, typer.Option(help="Of the teacher's logits.", rich_help_panel=TEACHER)
+    ] = DEFAULTS.temperature,
+    teacher_weight: Annotated[
+        float, typer.Option(help="Share of its logits beside the labels.", rich_help_panel=TEACHER)
+    ] = DEFAULTS.teacher_weight,
+    hidden_weight: Annotated[
+        float, typer.Option(help="Weight of its hidden states.", rich_help_panel=TEACHER)
+    ] = DEFAULTS.hidden_weight,
     device: Annotated[
         str, typer.Option(help=f"{', '.join(DEVICES)}.", rich_help_panel=PROCESS)
     ] = DEFAULTS.device,
@@ -158,10 +188,15 @@ def train(
     from squeezebert_edge.training import train as training
     from squeezebert_edge.training.processes import rank
     from squeezebert_edge.training.state import state_path
+    from squeezebert_edge.training.teacher import load_teacher
 
+    if lr is None and quantize is not None:
+        lr = QUANTIZING_LEARNING_RATE
+    elif lr is None:
+        lr = SCRATCH_LEARNING_RATE if checkpoint is None else FINE_TUNING_LEARNING_RATE
     size = NetworkSize(hidden_size, layers, heads, intermediate_size, groups)
     config = TrainingConfig(
-        lr if lr is not None else FINE_TUNING_LEARNING_RATE if checkpoint else SCRATCH_LEARNING_RATE,
+        lr,
         epochs=epochs,
         batch_size=batch_size,
         warmup=warmup,
@@ -170,7 +205,12 @@ def train(
         max_length=max_length,
         seed=seed,
         device=device,
+        quantize=quantize,
+        temperature=temperature,
+        teacher_weight=teacher_weight,
+        hidden_weight=hidden_weight,
     )
+    _refuse_alone(config, checkpoint, teacher)
     names = None if labels is None else labels.split(",")
     try:
         with show.progress() as progress:
@@ -184,6 +224,7 @@ def train(
                 _refuse_with_checkpoint(size, vocab, vocab_size, cased=cased)
                 loaded = training.from_checkpoint(checkpoint, examples, names, seed)
                 model, tokenizer = loaded.model, loaded.tokenizer
+            learned_from = None if teacher is None else load_teacher(teacher)
             result = training.train(
                 config,
                 model,
@@ -191,6 +232,7 @@ def train(
                 examples,
                 validation,
                 out,
+                teacher=learned_from,
                 dtype=torch.float16 if half else torch.float32,
                 resume=resume,
                 force=force,
@@ -244,6 +286,19 @@ def _refuse_with_checkpoint(
             allowed="the checkpoint's own network and vocabulary",
             hint=f"leave out --from, or the options under '{SCRATCH}'",
         )
+
+
+def _refuse_alone(config: TrainingConfig, checkpoint: str | None, teacher: str | None) -> None:
+    """Raise InputError where an option is given without the one that it needs."""
+    if config.quantize is not None and checkpoint is None:
+        raise InputError(
+            "--quantize is given without --from",
+            allowed="a trained checkpoint, whose quantization is then fine-tuned",
+            hint="train in float first",
+        )
+    of_teacher = ("temperature", "teacher_weight", "hidden_weight")
+    if teacher is None and any(getattr(config, name) != getattr(DEFAULTS, name) for name in of_teacher):
+        raise InputError("how to learn from a teacher is given, and no teacher", hint="--teacher CHECKPOINT")
 
 
 def _print(result: TrainingResult, *, json: bool) -> None:

@@ -8,15 +8,17 @@ from exporters.errors import InputError
 from squeezebert_edge.config import SqueezeBertConfig
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
+QUANTIZATIONS = ("int8",)
 SCRATCH_LEARNING_RATE = 5e-4
 FINE_TUNING_LEARNING_RATE = 5e-5
+QUANTIZING_LEARNING_RATE = 1e-5
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
     """How to train; AdamW (arXiv 1711.05101) with a linear warmup and a linear decay to zero.
 
-    learning_rate: the highest; 5e-5 suits fine-tuning, 5e-4 training from scratch.
+    learning_rate: the highest; 5e-4 suits training from scratch, 5e-5 fine-tuning, 1e-5 that with `quantize`.
     batch_size: examples a step, over all processes together.
     warmup: the share of all steps in which the learning rate rises.
     weight_decay: of matrices and embeddings; biases and LayerNorms have none.
@@ -25,6 +27,9 @@ class TrainingConfig:
     max_length: tokens; longer texts are cut.
     hold_out: the share of the training data, of each class alike, kept for validation where none is given.
     device: one of DEVICES; auto is a CUDA GPU where there is one, else the CPU.
+    quantize: int8 trains with the rounding of `int8-static`, so that the network learns to bear it.
+    temperature, teacher_weight: of a teacher's logits, and the share that they have beside the labels.
+    hidden_weight: of the hidden states' mean squared error from the teacher's.
     """
 
     learning_rate: float
@@ -38,6 +43,10 @@ class TrainingConfig:
     hold_out: float = 0.1
     seed: int = 0
     device: str = "auto"
+    quantize: str | None = None
+    temperature: float = 2.0
+    teacher_weight: float = 0.5
+    hidden_weight: float = 1.0
 
     def __post_init__(self) -> None:
         checks = {
@@ -52,6 +61,10 @@ class TrainingConfig:
             "hold_out": (0 < self.hold_out < 1, "a share between 0 and 1"),
             "seed": (self.seed >= 0, "0 or more"),
             "device": (self.device in DEVICES, ", ".join(DEVICES)),
+            "quantize": (self.quantize in (None, *QUANTIZATIONS), ", ".join(QUANTIZATIONS)),
+            "temperature": (self.temperature > 0, "more than 0"),
+            "teacher_weight": (0 <= self.teacher_weight <= 1, "a share from 0 to 1"),
+            "hidden_weight": (self.hidden_weight >= 0, "0 or more"),
         }
         for name, (holds, allowed) in checks.items():
             if not holds:

@@ -48,10 +48,7 @@ class BatchDropout(nn.Module):
 
 
 class PointwiseConv(nn.Module):
-    """A grouped convolution of kernel size 1 as one matrix product per group over all positions of the batch.
-
-    torch's own takes every text of a batch as an image of its own, which is slow where texts are short.
-    """
+    """A grouped convolution of kernel size 1, computed by `pointwise_conv`."""
 
     def __init__(self, weight: Tensor, bias: Tensor, groups: int) -> None:
         super().__init__()
@@ -59,13 +56,29 @@ class PointwiseConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C_in, S) -> (B, C_out, S)."""
-        batch, _, length = x.shape
-        weight = self.weight.view(self.groups, -1, self.weight.shape[1])  # (G*O, I, 1) -> (G, O, I)
-        bias = self.bias.view(self.groups, 1, -1)  # (G*O,) -> (G, 1, O)
-        x = x.permute(0, 2, 1).reshape(batch * length, self.groups, -1)  # (B, G*I, S) -> (B*S, G, I)
-        y = torch.baddbmm(bias, x.transpose(0, 1), weight.transpose(1, 2))  # (G, B*S, O)
-        y = y.transpose(0, 1).reshape(batch, length, -1)  # (G, B*S, O) -> (B, S, G*O)
-        return y.permute(0, 2, 1)  # (B, S, G*O) -> (B, G*O, S)
+        return pointwise_conv(x, self.weight, self.bias, self.groups)
+
+
+def pointwise_conv(x: Tensor, weight: Tensor, bias: Tensor, groups: int) -> Tensor:
+    """A grouped convolution of kernel size 1 as one matrix product per group over all positions of the batch.
+
+    torch's own takes every text of a batch as an image of its own, which is slow where texts are short.
+
+    Args:
+        x: (B, C_in, S).
+        weight: (C_out, C_in / groups, 1).
+        bias: (C_out,).
+
+    Returns:
+        (B, C_out, S).
+    """
+    batch, _, length = x.shape
+    weight = weight.view(groups, -1, weight.shape[1])  # (G*O, I, 1) -> (G, O, I)
+    bias = bias.view(groups, 1, -1)  # (G*O,) -> (G, 1, O)
+    x = x.permute(0, 2, 1).reshape(batch * length, groups, -1)  # (B, G*I, S) -> (B*S, G, I)
+    y = torch.baddbmm(bias, x.transpose(0, 1), weight.transpose(1, 2))  # (G, B*S, O)
+    y = y.transpose(0, 1).reshape(batch, length, -1)  # (G, B*S, O) -> (B, S, G*O)
+    return y.permute(0, 2, 1)  # (B, S, G*O) -> (B, G*O, S)
 
 
 def to_train(

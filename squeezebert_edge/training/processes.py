@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from torch import Tensor
 
 from exporters.errors import UnavailableError
 
@@ -49,6 +50,12 @@ class Processes:
         sums = sums.to(self.device)
         dist.all_reduce(sums)
         return sums.tolist()
+
+    def greatest(self, values: Tensor) -> Tensor:
+        """The greatest of each value over all processes, the same in each; `values` are not kept."""
+        if self.count > 1:
+            dist.all_reduce(values, dist.ReduceOp.MAX)
+        return values
 
     def from_leader(self, value: Any) -> Any:
         """What the leading process gave."""

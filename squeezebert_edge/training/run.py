@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import time
@@ -17,22 +16,32 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from exporters.errors import GateError
+from squeezebert_edge import weights
 from squeezebert_edge.pretrained import SqueezeBertPreTrainedModel
 from squeezebert_edge.progress import Progress
 from squeezebert_edge.training import data as training_data
 from squeezebert_edge.training.config import TrainingConfig
 from squeezebert_edge.training.data import Batch, EncodedExample, epoch_order, fingerprint
+from squeezebert_edge.training.fake_quantization import ActivationRanges, fake_quantize
 from squeezebert_edge.training.layers import BatchNoise, to_train
+from squeezebert_edge.training.objective import Objective
 from squeezebert_edge.training.processes import Processes
 from squeezebert_edge.training.state import read_state, stoppable, write_state
+from squeezebert_edge.training.teacher import Teacher
 
 SECONDS_BETWEEN_LOGS = 10
 SECONDS_BETWEEN_STATES = 600
+CALIBRATION_BATCHES = 16  # whose mean ranges quantization-aware training begins with
+RANGES_LEARNED = 0.75  # the share of the steps after which they are frozen
+RANGES_SPAN = 0.1  # the share of those steps that their moving average spans, or 100 steps if that is less
 
 
 @dataclass(frozen=True)
 class EpochResult:
-    """One pass over the training data; losses are mean cross entropies, accuracy a share."""
+    """One pass over the training data.
+
+    loss: the mean of what was minimized; validation_loss: a mean cross entropy; validation_accuracy: a share.
+    """
 
     epoch: int
     loss: float
@@ -61,21 +70,27 @@ class Run:
         self,
         config: TrainingConfig,
         model: SqueezeBertPreTrainedModel,
+        teacher: Teacher | None,
         data: Data,
         processes: Processes,
         state_path: Path,
     ) -> None:
         self.config, self.data, self.processes = config, data, processes
         self.state_path = state_path
-        self.settings = _settings(config, model, data)
+        self.settings = _settings(config, model, teacher, data)
         self.noise = BatchNoise(processes.device)
         self.network = to_train(model, self.noise, config.dropout).to(processes.device)
-        self.optimizer = _optimizer(self.network, config)
+        self.ranges = None if config.quantize is None else fake_quantize(self.network)
+        if teacher is not None:
+            teacher.network.to(processes.device)
+        self.objective = Objective(self.network, config, teacher).to(processes.device)
+        self.optimizer = _optimizer(self.objective, config)
         self.batches_an_epoch = math.ceil(len(data.training) / config.batch_size)
         self.sizes = [len(example.ids) for example in data.training]
         self.step, self.saved, self.loss_sum = 0, 0, 0.0
         self.epochs: list[EpochResult] = []
         self.best_weights: dict[str, Tensor] = {}
+        self.best_reach: Tensor | None = None
 
     @property
     def best(self) -> EpochResult:
@@ -91,12 +106,14 @@ class Run:
         """Go to where an interrupted training was."""
         read = read_state(self.state_path, self.settings) if self.processes.leads else None
         state = self.processes.from_leader(read)
-        self.network.load_state_dict(state["weights"])
+        self.objective.load_state_dict(state["weights"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step = self.saved = state["step"]
         self.loss_sum = state["loss_sum"]
         self.epochs = [EpochResult(**epoch) for epoch in state["epochs"]]
-        self.best_weights = state["best_weights"]
+        self.best_weights, self.best_reach = state["best_weights"], state["best_reach"]
+        if self.ranges is not None:
+            self.ranges.set(state["reach"].to(self.processes.device))
         log(f"resumed after step {self.step} of {self.steps}")
 
     def save(self) -> None:
@@ -104,21 +121,25 @@ class Run:
         self.saved = self.step
         if self.processes.leads:
             state = {
-                "weights": self.network.state_dict(),
+                "weights": self.objective.state_dict(),
+                "reach": None if self.ranges is None else self.ranges.reach,
                 "optimizer": self.optimizer.state_dict(),
                 "step": self.step,
                 "loss_sum": self.loss_sum,
                 "epochs": [asdict(epoch) for epoch in self.epochs],
                 "best_weights": self.best_weights,
+                "best_reach": self.best_reach,
             }
             write_state(self.state_path, self.settings, state)
 
     def to_end(self, progress: Progress, log: Callable[[str], None]) -> float:
         """Take every step that is left, and validate after each epoch; the seconds it took."""
-        network: nn.Module = self.network
-        if self.processes.count > 1:
-            network = DistributedDataParallel(network)
         began = saved = time.monotonic()
+        if self.ranges is not None and self.step == 0:
+            self._calibrate(self.ranges, progress, log)
+        objective: nn.Module = self.objective
+        if self.processes.count > 1:
+            objective = DistributedDataParallel(objective)
         speed = _Speed(self, log)
         order: list[list[int]] = []
         with stoppable() as stop:
@@ -126,7 +147,7 @@ class Run:
                 epoch, number = divmod(self.step, self.batches_an_epoch)
                 if number == 0 or not order:
                     order = epoch_order(self.sizes, self.config.batch_size, self.config.seed, epoch)
-                loss, stopped = self._take_step(network, order[number], stop())
+                loss, stopped = self._take_step(objective, order[number], stop())
                 self.step += 1
                 self.loss_sum += loss * len(order[number])
                 speed.add(loss, len(order[number]))
@@ -147,22 +168,48 @@ class Run:
         rising, falling = (self.step + 1) / max(warm, 1), (self.steps - self.step) / (self.steps - warm)
         return self.config.learning_rate * min(rising, falling, 1)
 
-    def _take_step(self, network: nn.Module, batch: Sequence[int], stop: bool) -> tuple[float, bool]:
+    def _calibrate(self, ranges: ActivationRanges, progress: Progress, log: Callable[[str], None]) -> None:
+        """Begin with the mean ranges of the first batches, and tell how good the network is with them."""
+        first = epoch_order(self.sizes, self.config.batch_size, self.config.seed, 0)[:CALIBRATION_BATCHES]
+        self.network.eval()
+        ranges.quantizing = False
+        for number, batch in enumerate(first, start=1):
+            examples = [self.data.training[index] for index in batch]
+            rows, _ = self.processes.share(len(examples))
+            inputs = self.data.batch(examples, rows, self.processes.device)
+            ranges.observe(inputs.attention_mask)
+            with torch.no_grad():
+                self.network(inputs.input_ids, inputs.attention_mask, inputs.token_type_ids)
+            ranges.learn(self.processes, 1 / number)
+            progress("calibrating", number, len(first))
+        ranges.quantizing = True
+        loss, accuracy = validate(self.network, self.data, self.config, self.processes)
+        self.network.train()
+        log(f"quantized, before training: validation loss {loss:.4f}, accuracy {accuracy:.2%}")
+
+    def _take_step(self, objective: nn.Module, batch: Sequence[int], stop: bool) -> tuple[float, bool]:
         """One step of all processes: the mean loss of the batch, and whether any of them was told to stop."""
         examples = [self.data.training[index] for index in batch]
         rows, weight = self.processes.share(len(examples))
         self.noise.begin(self.config.seed, self.step, len(examples), rows)
-        loss = weight * _loss(network, self.data.batch(examples, rows, self.processes.device)).sum()
+        inputs = self.data.batch(examples, rows, self.processes.device)
+        learning_steps = RANGES_LEARNED * self.steps
+        learned = self.ranges if self.step < learning_steps else None
+        if learned is not None:
+            learned.observe(inputs.attention_mask)
+        loss = weight * objective(inputs).sum()
         self.optimizer.zero_grad()
         # DistributedDataParallel takes the mean over processes of what is a sum here.
-        (loss * self.processes.count).backward()  # type: ignore[no-untyped-call]
-        norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip_norm).item()
+        (loss * self.processes.count).backward()
+        norm = nn.utils.clip_grad_norm_(self.objective.parameters(), self.config.clip_norm).item()
         mean, stops = self.processes.summed([loss.item(), float(stop)])
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate()
         if not (math.isfinite(mean) and math.isfinite(norm)):
             self._give_up(f"the loss is {mean:g}, the gradients' norm {norm:g}")
         self.optimizer.step()
+        if learned is not None:
+            learned.learn(self.processes, 1 / min(max(RANGES_SPAN * learning_steps, 1), 100))
         return mean, stops > 0
 
     def _give_up(self, reason: str) -> NoReturn:
@@ -185,6 +232,7 @@ class Run:
             self.best_weights = {
                 name: tensor.detach().cpu().clone() for name, tensor in self.network.state_dict().items()
             }
+            self.best_reach = None if self.ranges is None else self.ranges.reach.cpu()
         log(
             f"epoch {number} of {self.config.epochs}: loss {result.loss:.4f}, validation loss "
             f"{result.validation_loss:.4f}, accuracy {result.validation_accuracy:.2%}"
@@ -214,12 +262,6 @@ class _Speed:
             self._begin()
 
 
-def _loss(network: nn.Module, batch: Batch) -> Tensor:
-    """Of each row, (B,)."""
-    logits = network(batch.input_ids, batch.attention_mask, batch.token_type_ids).logits
-    return F.cross_entropy(logits, batch.labels, reduction="none")
-
-
 def validate(
     network: nn.Module, data: Data, config: TrainingConfig, processes: Processes
 ) -> tuple[float, float]:
@@ -237,9 +279,9 @@ def validate(
     return loss / len(data.validation), right / len(data.validation)
 
 
-def _optimizer(network: nn.Module, config: TrainingConfig) -> torch.optim.AdamW:
+def _optimizer(objective: nn.Module, config: TrainingConfig) -> torch.optim.AdamW:
     """AdamW that decays matrices and embeddings only."""
-    parameters = list(network.parameters())
+    parameters = list(objective.parameters())
     groups = [
         {"params": [p for p in parameters if p.dim() > 1], "weight_decay": config.weight_decay},
         {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
@@ -248,19 +290,17 @@ def _optimizer(network: nn.Module, config: TrainingConfig) -> torch.optim.AdamW:
 
 
 def _settings(
-    config: TrainingConfig, model: SqueezeBertPreTrainedModel, data: Data
+    config: TrainingConfig, model: SqueezeBertPreTrainedModel, teacher: Teacher | None, data: Data
 ) -> dict[str, str | int | float | None]:
     """All that the result follows from, for comparison by name."""
     settings = asdict(config)
     del settings["device"]
     network = {name: json.dumps(value) for name, value in model.config.to_dict().items()}
-    weights = hashlib.sha256()
-    for tensor in model.state_dict().values():
-        weights.update(tensor.cpu().contiguous().numpy())
     return {
         **settings,
         **network,
-        "starting weights": weights.hexdigest(),
+        "starting weights": weights.sha256(model.state_dict()),
+        "teacher": None if teacher is None else teacher.sha256,
         "training data": fingerprint(data.training),
         "validation data": fingerprint(data.validation),
     }

@@ -1,5 +1,8 @@
 """Training a classifier: fine-tuning a checkpoint, or from random weights; on one process or under torchrun.
 
+A teacher may be imitated beside the labels (objective.py), and the rounding of int8 be trained for
+(fake_quantization.py).
+
 Every random choice follows from the seed and the step alone: neither an interruption nor the number of
 processes changes what is learned, but for the order in which floats are added up.
 """
@@ -15,7 +18,9 @@ import torch
 from torch import Tensor
 
 from exporters.errors import InputError
+from exporters.spec import Ranges
 from squeezebert_edge import checkpoint as checkpoints
+from squeezebert_edge.balancing import balance
 from squeezebert_edge.config import SqueezeBertConfig
 from squeezebert_edge.data import Example
 from squeezebert_edge.hub import CONFIG_FILE
@@ -26,9 +31,11 @@ from squeezebert_edge.staging import refuse_existing
 from squeezebert_edge.text import Tokenizer
 from squeezebert_edge.training import data as training_data
 from squeezebert_edge.training.config import NetworkSize, TrainingConfig
+from squeezebert_edge.training.fake_quantization import fake_quantize
 from squeezebert_edge.training.processes import rank, together
 from squeezebert_edge.training.run import Data, EpochResult, Run, validate
 from squeezebert_edge.training.state import check_start, state_path
+from squeezebert_edge.training.teacher import Teacher
 
 ARCHITECTURE = SqueezeBertForSequenceClassification.__name__
 
@@ -37,7 +44,8 @@ ARCHITECTURE = SqueezeBertForSequenceClassification.__name__
 class TrainingResult:
     """What was written, and how good it is.
 
-    accuracy: on the validation data, of the weights as they were stored.
+    accuracy: on the validation data, of the weights as they were stored, fake-quantized with the stored
+        ranges where training was quantization-aware.
     best: the epoch whose weights they are: of the highest accuracy, then of the lowest loss.
     seconds: spent in steps and validation since the start or the resumption.
     """
@@ -96,6 +104,7 @@ def train(
     validation: Sequence[Example] | None,
     out: Path,
     *,
+    teacher: Teacher | None = None,
     dtype: torch.dtype = torch.float32,
     resume: bool = False,
     force: bool = False,
@@ -111,7 +120,8 @@ def train(
     Args:
         model: what to begin with (from_scratch, from_checkpoint); left as it is.
         validation: None holds out `config.hold_out` of `training`.
-        out: the directory to write.
+        out: the directory to write; with quantization.json if `config.quantize`.
+        teacher: whose logits and hidden states are learned beside the labels (load_teacher).
         dtype: of the stored weights, torch.float32 or torch.float16.
         resume: continue from the state of an interrupted training with the same settings.
         force: replace a checkpoint that is at `out`, and forget an unfinished training.
@@ -129,6 +139,11 @@ def train(
         progress, log = silent, lambda line: None
     network_config = _classifier_config(model, config)
     labels = [network_config.id2label[index] for index in range(network_config.num_labels)]
+    if teacher is not None:
+        teacher.check(tokenizer, labels, config.max_length)
+    if config.quantize is not None:  # as the exporters do before they quantize
+        model = copy.deepcopy(model)
+        balance(model)
     if validation is None:
         training, validation = training_data.hold_out(training, config.hold_out, config.seed)
     progress("encoding", 0, 0)
@@ -140,15 +155,22 @@ def train(
     if len({example.label for example in data.training}) < 2:
         raise InputError("the training data has one class only", allowed="two classes or more")
     with together(config.device) as processes:
-        run = Run(config, model, data, processes, state_path(out))
+        run = Run(config, model, teacher, data, processes, state_path(out))
         if resume:
             run.resume(log)
         seconds = run.to_end(progress, log)
         trained = _stored(model, run.best_weights, network_config, dtype).to(processes.device)
-        _, accuracy = validate(trained, data, config, processes)
+        measured, ranges = _as_measured(trained, run.best_reach)
+        _, accuracy = validate(measured, data, config, processes)
         if processes.leads:
             checkpoints.save(
-                out, config=network_config, model=trained, tokenizer=tokenizer, dtype=dtype, force=force
+                out,
+                config=network_config,
+                model=trained,
+                tokenizer=tokenizer,
+                dtype=dtype,
+                ranges=ranges,
+                force=force,
             )
             state_path(out).unlink(missing_ok=True)
         processes.wait()
@@ -190,3 +212,15 @@ def _stored(
     trained.load_state_dict(weights)
     trained.config = config
     return trained.to(dtype).float().eval()
+
+
+def _as_measured(
+    trained: SqueezeBertPreTrainedModel, reach: Tensor | None
+) -> tuple[SqueezeBertPreTrainedModel, dict[str, Ranges] | None]:
+    """The network whose accuracy is told, fake-quantized where there are ranges; and these by product."""
+    if reach is None:
+        return trained, None
+    network = copy.deepcopy(trained)
+    quantizing = fake_quantize(network)
+    quantizing.set(reach.to(quantizing.reach.device))
+    return network, quantizing.by_product()
