@@ -3,7 +3,7 @@
 Each format and precision runs in a process of its own, `squeezebert-edge export` as a user calls it, on
 random weights in squeezebert-uncased's shapes; proof included. Limits: 120 s and 6 GB.
 
-    python benchmarks/export_cost.py [--task text-classification] [--format executorch ...] [--precision int8 ...]
+    python benchmarks/export_cost.py [--task TASK] [--format executorch ...] [--precision int8 ...]
 """
 
 from __future__ import annotations

@@ -158,7 +158,7 @@ DECOMPOSITIONS: dict[Any, Callable[..., Tensor]] = {
 def _delegation(program: torch.export.ExportedProgram) -> Delegation:
     """What XNNPACK took of a method.
 
-    Reading an element of a tuple (`getitem`) is counted as no operator: nothing is computed.
+    Reading an element of a tuple and making room for a result are no operators: nothing is computed.
     """
     from executorch.devtools.backend_debug import get_delegation_info
 
@@ -167,7 +167,7 @@ def _delegation(program: torch.export.ExportedProgram) -> Delegation:
         {
             name: operator.non_delegated
             for name, operator in info.delegation_by_operator.items()
-            if operator.non_delegated and name != "getitem"
+            if operator.non_delegated and name not in ("getitem", "alloc")
         }
     )
     return Delegation(
