@@ -1,13 +1,13 @@
 """How long one text of 128 tokens takes, beside the peers, on this machine in one run.
 
-Every contender is loaded in this process; in each round each runs a block of inferences, in turn, so that what
-the machine does meanwhile strikes all alike. The median is over all inferences, the spread the distance between
-the quartiles, a ratio one of medians. Random weights in squeezebert-uncased's (BERT-base's) shapes, batch 1.
+Every contender is loaded in this process; in each round each runs a block of inferences, in turn, so that
+what the machine does meanwhile strikes all alike. The median is over all inferences, the spread the distance
+between the quartiles. Random weights in squeezebert-uncased's (BERT-base's) shapes, batch 1.
 
     python benchmarks/latency.py [--threads 1 --threads 2] [--only litert] [--rounds 12] [--artifacts DIR]
 
-Peers: transformers' module exported as it is by the runtime's own tools, quantized as those do it; BERT-base in
-the same runtime; ONNX Runtime; torch. Needs `pip install onnx onnxruntime onnxscript` for ONNX Runtime.
+Peers: transformers' module exported as it is by the runtime's own tools, quantized as those do it; BERT-base
+in the same runtime; ONNX Runtime (pip install onnx onnxruntime onnxscript); torch.
 """
 
 from __future__ import annotations

@@ -109,6 +109,7 @@ def export(request: ExportRequest, path: Path) -> Artifact:
         entry_points=dict.fromkeys(request.lengths, ""),
         delegation=DELEGATION,
         versions={"torch": str(torch.__version__), "coremltools": ct.__version__},
+        float_operators=quantization.float_operations(program),
         calibrated=calibrated,
     )
 

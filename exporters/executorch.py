@@ -21,7 +21,6 @@ from torch import Tensor
 
 from exporters import executorch_quantization
 from exporters.errors import EdgeError, InputError
-from exporters.executorch_quantization import Quantized
 from exporters.quiet import quiet_runtime, quiet_tools
 from exporters.spec import Artifact, ComputedBy, Delegation, ExportRequest, Precision
 from exporters.tensors import describe, length_of
@@ -49,7 +48,11 @@ def export(request: ExportRequest, path: Path) -> Artifact:
             from executorch.exir import ExecutorchBackendConfig
 
             quantized = executorch_quantization.quantize(request)
-            lowered = _lower(request, quantized, entry_points)
+            programs = {
+                entry_points[length]: quantized.capture(tuple(example.values()))
+                for length, example in request.examples.items()
+            }
+            lowered = _lower(request, programs)
             # Fusion turns what is left of quantized embeddings into one operator each.
             program = lowered.to_executorch(ExecutorchBackendConfig(do_quant_fusion_and_const_prop=True))
             delegation = _delegation(program.exported_program(entry_points[request.lengths[-1]]))
@@ -70,11 +73,12 @@ def export(request: ExportRequest, path: Path) -> Artifact:
         entry_points=entry_points,
         delegation=delegation,
         versions={package: version(package) for package in packages},
+        float_operators=executorch_quantization.float_operators(programs[entry_points[request.lengths[-1]]]),
         calibrated=quantized.calibrated,
     )
 
 
-def _lower(request: ExportRequest, quantized: Quantized, entry_points: Mapping[int, str]) -> Any:
+def _lower(request: ExportRequest, programs: Mapping[str, torch.export.ExportedProgram]) -> Any:
     """The EdgeProgramManager of all lengths, what XNNPACK takes handed to it."""
     from executorch.backends.xnnpack.partition.xnnpack_partitioner import (
         XnnpackPartitioner,
@@ -82,12 +86,7 @@ def _lower(request: ExportRequest, quantized: Quantized, entry_points: Mapping[i
     from executorch.exir import EdgeCompileConfig, to_edge_transform_and_lower
 
     with torch.no_grad():
-        programs = {
-            entry_points[length]: quantized.capture(tuple(example.values())).run_decompositions(
-                DECOMPOSITIONS
-            )
-            for length, example in request.examples.items()
-        }
+        programs = {name: program.run_decompositions(DECOMPOSITIONS) for name, program in programs.items()}
     return to_edge_transform_and_lower(
         programs,
         partitioner=[XnnpackPartitioner()],

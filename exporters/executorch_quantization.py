@@ -6,6 +6,7 @@ https://docs.pytorch.org/ao/stable/api_reference/api_ref_quantization.html
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -82,14 +83,62 @@ def quantize(request: ExportRequest) -> Quantized:
     return Quantized(module, ranges, tuple(calibrated))
 
 
-def _takes_int4(linear: nn.Linear) -> bool:
+def _takes_int4(linear: nn.Module) -> bool:
     """XNNPACK takes 4-bit weights in whole groups only; a product that has none is quantized to int8."""
-    return linear.in_features % INT4_GROUP == 0
+    return cast("int", linear.in_features) % INT4_GROUP == 0
 
 
 def _with_long_ids(_: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
     """ExecuTorch's quantized look-ups take int64 only."""
     return (inputs[0].long(),)
+
+
+def float_operators(program: torch.export.ExportedProgram) -> Counter[str]:
+    """How many of each operator of a captured module still compute with floats.
+
+    A linear layer between a dequantized input and a dequantized weight is one of integers to XNNPACK.
+    """
+
+    def made_by(value: Any) -> str:
+        return _operator(value) if isinstance(value, torch.fx.Node) else ""
+
+    def of_integers(node: torch.fx.Node) -> bool:
+        sources = [made_by(value) for value in node.args[:2]]
+        return _operator(node) == "linear" and all(source.startswith("dequantize") for source in sources)
+
+    return Counter(
+        _operator(node)
+        for node in program.graph.nodes
+        if node.op == "call_function"
+        and isinstance(node.meta.get("val"), Tensor)
+        and node.meta["val"].is_floating_point()
+        and _operator(node) not in WITHOUT_ARITHMETIC
+        and not _operator(node).startswith(("quantize", "dequantize", "choose_qparams"))
+        and not of_integers(node)
+    )
+
+
+WITHOUT_ARITHMETIC = {
+    *(
+        "_to_copy",
+        "cat",
+        "clone",
+        "dropout",
+        "embedding",
+        "expand",
+        "flatten",
+        "permute",
+        "reshape",
+        "select",
+    ),
+    *("slice", "squeeze", "to", "transpose", "unbind", "unsqueeze", "view"),
+    "access_subclass_inner_tensor",
+}
+
+
+def _operator(node: torch.fx.Node) -> str:
+    """`linear` of torch.ops.aten.linear.default."""
+    return str(getattr(node.target, "_opname", node.target))
 
 
 def _with_static_products(

@@ -1,8 +1,9 @@
-"""The products of a module that quantization is about: its linear layers, alone or in batches, and its tables."""
+"""The products of a module, which quantization is about: its linear layers, single or batched, and tables."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -15,46 +16,53 @@ class BatchedLinear(nn.Module):
     """Linear layers of one shape side by side, computed as one batched product.
 
     Args:
-        linears: of the same shape, each with a bias.
+        linears: nn.Linear of the same shape, each with a bias.
     """
 
-    def __init__(self, linears: Sequence[nn.Linear]) -> None:
+    def __init__(self, linears: nn.ModuleList) -> None:
         super().__init__()
-        weights = [linear.weight.detach().T for linear in linears]  # (out, in) -> (in, out)
-        self.weight = nn.Parameter(torch.stack(weights).contiguous())  # (G, in, out)
-        self.bias = nn.Parameter(torch.stack([linear.bias.detach() for linear in linears])[:, None])  # (G, 1, out)
+        weights = [cast("Tensor", linear.weight).detach().T for linear in linears]  # (out, in) -> (in, out)
+        biases = [cast("Tensor", linear.bias).detach() for linear in linears]
+        self.weight = nn.Parameter(torch.stack(weights))  # (G, in, out)
+        self.bias = nn.Parameter(torch.stack(biases)[:, None])  # (G, 1, out)
 
     def forward(self, x: Tensor) -> Tensor:
         """(G, S, in) -> (G, S, out)."""
         return torch.matmul(x, self.weight) + self.bias
 
 
-Product = nn.Linear | BatchedLinear
+def quantized_parts(
+    request: ExportRequest, products: tuple[type[nn.Module], ...] = (nn.Linear,)
+) -> tuple[dict[str, nn.Module], dict[str, nn.Embedding]]:
+    """The products and the embedding tables that are to be quantized, by dotted name.
 
-
-def quantized_parts(request: ExportRequest) -> tuple[dict[str, Product], dict[str, nn.Embedding]]:
-    """The linear layers and the embedding tables that are to be quantized, by dotted name.
+    Args:
+        products: the kinds that the caller knows how to quantize.
 
     Raises:
-        InputError: none is left to quantize, or there are convolutions, which run-time quantization would
-            give one scale for a whole row of tokens, so that padding changes the answer.
+        InputError: none is left to quantize, or there is a product of another kind. (Of convolutions,
+            run-time quantization would give one scale to a whole row of tokens, so that padding changes the
+            answer.)
     """
-    linears: dict[str, Product] = {}
+    found: dict[str, nn.Module] = {}
     tables: dict[str, nn.Embedding] = {}
     for name, submodule in request.module.named_modules():
-        if isinstance(submodule, nn.Conv1d | nn.Conv2d) and not request.stays_float(name):
+        if request.stays_float(name):
+            continue
+        if isinstance(submodule, products):
+            found[name] = submodule
+        elif isinstance(submodule, nn.Embedding):
+            tables[name] = submodule
+        elif isinstance(submodule, nn.Conv1d | nn.Conv2d | BatchedLinear):
+            kind = "batched products" if isinstance(submodule, BatchedLinear) else "convolutions"
             raise InputError(
-                f"{request.precision} of a module with convolutions ({name})",
+                f"{request.precision} of a module with {kind} ({name})",
                 allowed="linear layers and embeddings",
                 hint="a form made of linear layers: --form group-resident",
             )
-        if isinstance(submodule, Product) and not request.stays_float(name):
-            linears[name] = submodule
-        elif isinstance(submodule, nn.Embedding) and not request.stays_float(name):
-            tables[name] = submodule
-    if not linears:
-        raise InputError(f"{request.precision} of a module without a linear layer to quantize")
-    return linears, tables
+    if not found:
+        raise InputError(f"{request.precision} of a module without a product to quantize")
+    return found, tables
 
 
 def ranges_of(

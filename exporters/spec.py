@@ -104,6 +104,8 @@ class Artifact:
     entry_points: length -> the name by which the runtime is asked for it (method, signature), or "" where
         the runtime chooses by shape.
     versions: package -> version of everything that shaped the file.
+    float_operators: how many of each operator still compute with floats, in one pass; moving values about
+        is no computing. An artifact is integer-only if there are none.
     calibrated: submodules whose ranges calibration found, `ranges` having none for them.
     """
 
@@ -113,6 +115,7 @@ class Artifact:
     entry_points: Mapping[int, str]
     delegation: Delegation
     versions: Mapping[str, str]
+    float_operators: Mapping[str, int]
     calibrated: tuple[str, ...] = ()
 
 

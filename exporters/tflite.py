@@ -85,6 +85,7 @@ def export(request: ExportRequest, path: Path) -> Artifact:
         if request.precision != "fp32":
             packages.append("ai-edge-quantizer")
         path.write_bytes(_finished(content, request.metadata))
+        float_operators = tflite_quantization.float_operators(content)
     return Artifact(
         path=path,
         inputs=inputs,
@@ -92,6 +93,7 @@ def export(request: ExportRequest, path: Path) -> Artifact:
         entry_points=entry_points,
         delegation=_delegation(path),
         versions={package: version(package) for package in packages},
+        float_operators=float_operators,
         calibrated=tuple(calibrated),
     )
 

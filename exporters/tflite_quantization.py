@@ -5,14 +5,15 @@ https://github.com/google-ai-edge/ai-edge-quantizer
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-from torch import nn
+from torch import Tensor, nn
 
 from exporters.errors import InputError
-from exporters.products import quantized_parts, ranges_of
+from exporters.products import BatchedLinear, quantized_parts, ranges_of
 from exporters.spec import ExportRequest, Precision
 
 if TYPE_CHECKING:
@@ -47,7 +48,8 @@ def quantized(content: bytes, request: ExportRequest) -> tuple[bytes, list[str]]
     Returns:
         The flatbuffer, and the linear layers whose ranges were calibrated.
     """
-    linears, tables = quantized_parts(request)
+    products = (nn.Linear, BatchedLinear) if request.precision == "int8-dynamic" else (nn.Linear,)
+    linears, tables = quantized_parts(request, products)
     is_static = request.precision == "int8-static"
     ranges, calibrated = ranges_of(request, linears) if is_static else ({}, [])
     model = _opened(content)
@@ -59,6 +61,34 @@ def quantized(content: bytes, request: ExportRequest) -> tuple[bytes, list[str]]
             statistics[entering.name.decode()] = _statistics(ranges[name].input)
             statistics[leaving.name.decode()] = _statistics(ranges[name].output)
     return _rewritten(model, _recipe(request.precision), statistics), calibrated
+
+
+def float_operators(content: bytes) -> Counter[str]:
+    """How many of each operator of the last signature's graph still compute with floats.
+
+    An operator that quantizes its float input itself, as run-time quantization has it, counts too.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+
+    names = {number: name for name, number in vars(schema.BuiltinOperator).items() if name.isupper()}
+    model = _opened(content)
+    graph = model.subgraphs[-1]
+    operators = [
+        (names[model.operatorCodes[operator.opcodeIndex].builtinCode], operator)
+        for operator in graph.operators
+    ]
+    return Counter(
+        name
+        for name, operator in operators
+        if name not in WITHOUT_ARITHMETIC
+        and any(graph.tensors[output].type == schema.TensorType.FLOAT32 for output in operator.outputs)
+    )
+
+
+WITHOUT_ARITHMETIC = {
+    *("CAST", "CONCATENATION", "DEQUANTIZE", "EMBEDDING_LOOKUP", "GATHER", "QUANTIZE", "RESHAPE", "SLICE"),
+    *("SPLIT", "SQUEEZE", "STRIDED_SLICE", "TRANSPOSE", "UNPACK"),
+}
 
 
 def _recipe(precision: str) -> Any:
@@ -75,9 +105,7 @@ def _recipe(precision: str) -> Any:
     return recipe
 
 
-def _products(
-    model: Any, parts: Mapping[str, nn.Linear | nn.Embedding]
-) -> Iterator[tuple[str, Any, list[Any]]]:
+def _products(model: Any, parts: Mapping[str, nn.Module]) -> Iterator[tuple[str, Any, list[Any]]]:
     """Each operator that is the product of a part: the part's name, the operator, the tensors of its graph.
 
     An operator is known by its weights, for the names of tensors hold only some of the modules' names.
@@ -88,13 +116,13 @@ def _products(
     """
     from ai_edge_litert import schema_py_generated as schema
 
-    weights = {part.weight.detach().numpy().tobytes(): name for name, part in parts.items()}
+    weights = {_bytes(part): name for name, part in parts.items()}
     operand = {  # where an operator has its weights
         schema.BuiltinOperator.FULLY_CONNECTED: 1,
         schema.BuiltinOperator.BATCH_MATMUL: 1,
         schema.BuiltinOperator.EMBEDDING_LOOKUP: 1,
     }
-    missing = {name for name, part in parts.items() if isinstance(part, nn.Linear)}
+    missing = {name for name, part in parts.items() if not isinstance(part, nn.Embedding)}
     for subgraph in model.subgraphs:
         for operator in subgraph.operators:
             kind = model.operatorCodes[operator.opcodeIndex].builtinCode
@@ -110,6 +138,11 @@ def _products(
             f"LiteRT's converter left no product with the weights of {', '.join(sorted(missing))}",
             hint="another form: --form",
         )
+
+
+def _bytes(part: nn.Module) -> bytes:
+    """The weights as they stand in the flatbuffer: (out, in) of a linear layer, (G, in, out) of a batch."""
+    return cast("Tensor", part.weight).detach().numpy().tobytes()
 
 
 def _statistics(range_: tuple[float, float] | None) -> dict[str, Array]:

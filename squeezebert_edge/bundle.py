@@ -116,7 +116,11 @@ class Verification(_Record):
 
 
 class Manifest(_Record):
-    """manifest.json. `files` are the hashes of every other file, by path in the bundle."""
+    """manifest.json.
+
+    float_operators: how many of each operator still compute with floats; integer-only is what has none.
+    files: the hashes of every other file, by path in the bundle.
+    """
 
     schema_version: Literal[1]
     source: Source
@@ -143,6 +147,7 @@ class Manifest(_Record):
     target: str | None
     versions: dict[str, str]
     delegation: Delegation
+    float_operators: dict[str, int]
     verification: Verification
     files: dict[str, str]
 

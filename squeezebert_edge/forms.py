@@ -149,8 +149,9 @@ class GroupBatchedForm(GroupResidentForm):
 
     def __init__(self, model: SqueezeBertPreTrainedModel, task: type[Task]) -> None:
         super().__init__(model, task)
+        layers = [cast("GroupResidentLayer", layer) for layer in self.layers]
         self.layers = nn.ModuleList(
-            GroupBatchedLayer(layer) if GroupBatchedLayer.fits(layer) else layer for layer in self.layers
+            GroupBatchedLayer(layer) if GroupBatchedLayer.fits(layer) else layer for layer in layers
         )
 
 
@@ -160,15 +161,15 @@ class GroupBatchedLayer(nn.Module):
     def __init__(self, layer: GroupResidentLayer) -> None:
         super().__init__()
         self.groups, self.head_width = len(layer.qkv), layer.head_width
-        self.qkv = BatchedLinear(list(layer.qkv))
+        self.qkv = BatchedLinear(layer.qkv)
         self.post_attention, self.attention_norm = layer.post_attention, layer.attention_norm
-        self.intermediate = BatchedLinear(list(layer.intermediate))
+        self.intermediate = BatchedLinear(layer.intermediate)
         self.activation = layer.activation
-        self.output = BatchedLinear(list(layer.output))
+        self.output = BatchedLinear(layer.output)
         self.output_norm = layer.output_norm
 
     @staticmethod
-    def fits(layer: nn.Module) -> bool:
+    def fits(layer: GroupResidentLayer) -> bool:
         """Whether every grouped product of a group-resident layer has the same groups, more than one."""
         return hasattr(layer, "qkv") and 1 < len(layer.qkv) == len(layer.intermediate) == len(layer.output)
 

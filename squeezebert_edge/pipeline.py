@@ -250,6 +250,7 @@ def _described(artifact: Artifact) -> dict[str, object]:
         "inputs": [{**asdict(tensor), "shape": list(tensor.shape)} for tensor in artifact.inputs],
         "outputs": [{**asdict(tensor), "shape": list(tensor.shape)} for tensor in artifact.outputs],
         "delegation": {**asdict(artifact.delegation), "outside": list(artifact.delegation.outside)},
+        "float_operators": dict(sorted(artifact.float_operators.items())),
         "versions": {"squeezebert-edge": __version__, **artifact.versions},
     }
 

@@ -42,6 +42,7 @@ FIELDS: dict[str, Any] = {
     "target": "iOS17",
     "versions": {"coremltools": "9.0"},
     "delegation": {"delegated": None, "total": None, "outside": [], "reason": "no Mac"},
+    "float_operators": {"softmax": 12},
     "verification": {"status": "verified", "by": "mil-evaluator", "inputs": 64},
 }
 

@@ -98,7 +98,7 @@ def test_parts_that_stay_float_are_as_exact_as_float(tmp_path: Path) -> None:
     runner, _ = made(tmp_path, "tflite", asked)
     assert 0 < noise(runner, asked) < 0.01  # the classifier alone is quantized
     nothing_left = replace(asked, keep_float=("embeddings", "layers", "head"))
-    with pytest.raises(InputError, match="without a linear layer to quantize"):
+    with pytest.raises(InputError, match="without a product to quantize"):
         made(tmp_path / "none", "tflite", nothing_left)
 
 
