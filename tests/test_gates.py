@@ -37,14 +37,15 @@ def zero_a_head(model: nn.Module) -> None:
 
 
 def drop_a_bias(model: nn.Module) -> None:
-    model.base_model.encoder.layers[0].intermediate.conv1d.bias.zero_()
+    model.base_model.encoder.layers[0].attention.query.bias.zero_()
 
 
 def round_to_six_bits(model: nn.Module) -> None:
     for module in model.modules():
-        if isinstance(module, nn.Conv1d):
-            scale = module.weight.abs().amax((1, 2), keepdim=True) / 31
-            module.weight.copy_((module.weight / scale).round() * scale)
+        if isinstance(module, nn.Conv1d | nn.Linear | nn.Embedding):
+            rows = module.weight.flatten(1)
+            scale = rows.abs().amax(1, keepdim=True).clamp(min=1e-9) / 31
+            module.weight.copy_(((rows / scale).round() * scale).view_as(module.weight))
 
 
 def swap_labels(model: nn.Module) -> None:
