@@ -248,9 +248,18 @@ def lay_out(model: SqueezeBertPreTrainedModel, task: type[Task], form: str) -> n
     Raises:
         InputError: no such form.
     """
-    if form not in FORMS:
-        raise InputError(f"unknown form '{form}'", allowed=", ".join(FORMS))
-    return FORMS[form](model, task).eval()
+    return form_named(form)(model, task).eval()
+
+
+def form_named(name: str) -> type[PlainForm | GroupResidentForm]:
+    """The form of a name.
+
+    Raises:
+        InputError: no such form.
+    """
+    if name not in FORMS:
+        raise InputError(f"unknown form '{name}'", allowed=", ".join(FORMS))
+    return FORMS[name]
 
 
 def _added_to_scores(attention_mask: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from squeezebert_edge.bundle import MANIFEST, VOCABULARY, Bundle, Verification, 
 from squeezebert_edge.calibration import Calibration
 from squeezebert_edge.checkpoint import Checkpoint
 from squeezebert_edge.config import SqueezeBertConfig
-from squeezebert_edge.forms import lay_out
+from squeezebert_edge.forms import form_named, lay_out
 from squeezebert_edge.parity import Gates, gates_of, verify
 from squeezebert_edge.pretrained import SqueezeBertPreTrainedModel
 from squeezebert_edge.progress import Progress, of, silent
@@ -49,6 +49,9 @@ class Plan:
     gates: limits in place of a precision's own; a null in them keeps its own.
     calibration: for precisions that quantize activations beforehand.
     keep_float: parts that are not quantized, by their names in the form.
+
+    Raises:
+        InputError: no such form.
     """
 
     pairs: Sequence[tuple[str, str]]
@@ -58,6 +61,10 @@ class Plan:
     gates: Gates = OWN_GATES
     calibration: Calibration | None = None
     keep_float: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        if self.form is not None:
+            form_named(self.form)
 
     @property
     def needs_calibration(self) -> bool:

@@ -186,6 +186,30 @@ def test_run_refuses_before_the_long_work(saved: Path, tmp_path: Path) -> None:
     assert (out / "report.html").read_text() == "of another day"
 
 
+def test_inspect_shows_a_bundle(bundle: Path) -> None:
+    (found,) = answered("inspect", bundle)
+    assert (found["precision"]["exact"], found["form"], found["integer_only"]) == ("fp32", "plain", False)
+    assert found["float_operators"]["softmax"] == 2
+    shown = call("inspect", bundle)
+    assert "float operators" in shown.stdout
+    assert "softmax x2" in shown.stdout
+
+
+def test_int8_is_exported_with_its_meaning_and_its_doubts(saved: Path, tmp_path: Path) -> None:
+    call_ = ("export", saved, "--to", "tflite", "--lengths", "16", "--min-sqnr", "1", "--out", tmp_path)
+    result = call(*call_, "--precision", "int8", "--precision", "int8-static")
+    assert result.returncode == 0, result.stderr
+    assert "warning: calibrated on the built-in samples" in result.stderr
+    assert "tflite-int8-static: in float stay head.classifier" in result.stderr
+    (found,) = answered("inspect", tmp_path / "tflite-int8")
+    assert (found["precision"]["exact"], found["form"]) == ("int8-dynamic", "group-resident")
+    assert "AVX-512" in found["precision"]["decided_by"]
+    assert found["calibration"] is None
+    (static,) = answered("inspect", tmp_path / "tflite-int8-static")
+    assert static["calibration"]["rows"] == 200
+    assert not static["calibration"]["learned"]
+
+
 def test_an_output_that_exists_is_kept(saved: Path, bundle: Path) -> None:
     before = (bundle / "manifest.json").read_bytes()
     arguments = ("export", saved, "--to", "executorch", "--lengths", "16,32", "--out", bundle.parent)
@@ -201,6 +225,11 @@ def test_an_output_that_exists_is_kept(saved: Path, bundle: Path) -> None:
         (["--to", "onnx"], "allowed: executorch, coreml, tflite"),
         (["--to", "executorch", "--precision", "fp16"], "allowed: fp32"),
         (["--precision", "int3"], "has no precision 'int3'"),
+        (["--max-drop", "0.3"], "--max-drop without --data"),
+        (["--data", "dev.tsv"], "--data without --max-drop"),
+        (["--calibration", "texts.txt"], "calibration data without a precision that takes any"),
+        (["--precision", "int8-static", "--calibration", "absent.txt"], "absent.txt: cannot be read"),
+        (["--form", "round"], "unknown form 'round'"),
         (["--lengths", "0"], "from 4 to 64"),
         (["--lengths", "65"], "max_position_embeddings"),
         (["--lengths", "32,16"], "unsorted"),

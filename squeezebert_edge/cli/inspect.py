@@ -1,7 +1,8 @@
-"""`squeezebert-edge inspect`: what a checkpoint holds and what it costs to compute."""
+"""`squeezebert-edge inspect`: what a checkpoint holds and costs to compute, or what a bundle is made of."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,15 +11,28 @@ from squeezebert_edge.cli import options, show
 
 
 def inspect(
-    checkpoint: options.CheckpointArgument,
+    checkpoint: Annotated[
+        str,
+        typer.Argument(
+            metavar="CHECKPOINT_OR_BUNDLE",
+            help="A directory in Hugging Face's layout, a hub id (owner/name), `default`, or a bundle.",
+        ),
+    ],
     length: Annotated[int, typer.Option("--length", min=1, help="Tokens to count the arithmetic for.")] = 128,
     task: options.TaskOption = None,
     json: options.JsonOption = False,
 ) -> None:
-    """Show a checkpoint's head, sizes and labels, and its parameters, bytes and GFLOP by kind of layer."""
+    """Show a checkpoint's head, sizes and labels, and its parameters, bytes and GFLOP by kind of layer.
+
+    Of a bundle: its precision, form, delegation, and the operators that still compute with floats.
+    """
     from squeezebert_edge import checkpoint as checkpoints
     from squeezebert_edge import complexity, pipeline
+    from squeezebert_edge.bundle import MANIFEST
 
+    if (Path(checkpoint) / MANIFEST).is_file():
+        _inspect_bundle(Path(checkpoint), json=json)
+        return
     with show.progress() as progress:
         progress(f"loading {checkpoint}", 0, 0)
         loaded = checkpoints.load(checkpoint, architecture=pipeline.architecture_of(task))
@@ -61,3 +75,38 @@ def inspect(
             for p in (*parts, total)
         ],
     )
+
+
+def _inspect_bundle(directory: Path, *, json: bool) -> None:
+    from squeezebert_edge.bundle import open_bundle
+
+    bundle = open_bundle(directory)
+    manifest = bundle.manifest
+    if json:
+        integer_only = not manifest.float_operators
+        show.as_json(manifest.model_dump() | {"bytes": bundle.size, "integer_only": integer_only})
+        return
+    precision, delegation = manifest.precision, manifest.delegation
+    is_alias = precision.name != precision.exact
+    floats = ", ".join(f"{name} x{count}" for name, count in manifest.float_operators.items())
+    inside = f"{delegation.delegated} of {delegation.total}" if delegation.total else delegation.reason or ""
+    facts = {
+        "checkpoint": f"{manifest.source.checkpoint} ({manifest.source.sha256[:12]}...)",
+        "format": f"{manifest.format}, {bundle.size / 1e6:.1f} MB"
+        + (f", {manifest.target}" if manifest.target else ""),
+        "task": manifest.task,
+        "labels": ", ".join(manifest.labels),
+        "precision": precision.exact
+        + (f", which is {precision.name} by {precision.decided_by}" if is_alias else ""),
+        "weights": precision.weights,
+        "activations": precision.activations,
+        "granularity": precision.granularity or "",
+        "in float by choice": ", ".join(precision.kept_float),
+        "form": manifest.form,
+        "lengths": ", ".join(map(str, manifest.lengths)),
+        "delegated": inside,
+        "outside the delegate": ", ".join(delegation.outside),
+        "float operators": floats or "none: integer-only",
+        "proof": f"{manifest.verification.status} by {manifest.verification.by}",
+    }
+    show.pairs(str(directory), {name: text for name, text in facts.items() if text})
