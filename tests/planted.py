@@ -1,11 +1,16 @@
-"""A network with outlier channels that changes nothing in float: what naive quantization stumbles over."""
+"""A network with outlier channels that changes nothing in float: what naive quantization stumbles over.
+
+python -m tests.planted CHECKPOINT OUT      # writes such a checkpoint
+"""
 
 from __future__ import annotations
 
 import copy
+import sys
 
 import torch
 
+from squeezebert_edge import checkpoint
 from squeezebert_edge.pretrained import SqueezeBertPreTrainedModel
 
 
@@ -26,3 +31,15 @@ def with_outliers(
                 first = channel // inputs * outputs
                 projection.weight[first : first + outputs, channel % inputs] /= factor
     return planted
+
+
+def main() -> None:
+    """Plant outliers in a checkpoint."""
+    source, out = sys.argv[1:]
+    loaded = checkpoint.load(source)
+    model = with_outliers(loaded.model)
+    checkpoint.save(out, config=loaded.config, model=model, tokenizer=loaded.tokenizer)
+
+
+if __name__ == "__main__":
+    main()
