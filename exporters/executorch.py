@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 FILE_NAME = "model.pte"
 PRECISIONS = {"fp32": Precision("float32", "float32"), **executorch_quantization.PRECISIONS}
 RUNTIMES = ("executorch",)
+PRODUCTS = {"linear", "convolution", "bmm", "mm", "addmm", "matmul"}  # in an operator's name, between its _
 
 
 def export(request: ExportRequest, path: Path) -> Artifact:
@@ -169,10 +170,8 @@ def _delegation(program: torch.export.ExportedProgram) -> Delegation:
             if operator.non_delegated and name not in ("getitem", "alloc")
         }
     )
-    return Delegation(
-        delegated=info.num_delegated_nodes,
-        total=info.num_delegated_nodes + outside.total(),
-        outside=tuple(f"{name} x{count}" for name, count in sorted(outside.items())),
+    return Delegation.of(
+        info.num_delegated_nodes, outside, lambda name: not PRODUCTS.isdisjoint(name.split("_"))
     )
 
 

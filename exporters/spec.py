@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
@@ -89,12 +89,28 @@ class TensorSpec:
 
 @dataclass(frozen=True)
 class Delegation:
-    """Which operators the accelerated delegate took; null counts come with the reason."""
+    """Which operators the accelerated delegate took; null counts come with the reason.
+
+    outside: the operators it left, as "name x2". products: those of them that are convolutions, linear
+        layers or matrix products, which should never be there.
+    """
 
     delegated: int | None
     total: int | None
     outside: tuple[str, ...] = ()
+    products: tuple[str, ...] = ()
     reason: str | None = None
+
+    @classmethod
+    def of(cls, delegated: int, outside: Mapping[str, int], is_product: Callable[[str], bool]) -> Delegation:
+        """What is said of so many operators inside, and those outside by name."""
+        listed = {name: f"{name} x{count}" for name, count in sorted(outside.items())}
+        return cls(
+            delegated=delegated,
+            total=delegated + sum(outside.values()),
+            outside=tuple(listed.values()),
+            products=tuple(text for name, text in listed.items() if is_product(name)),
+        )
 
 
 @dataclass(frozen=True)

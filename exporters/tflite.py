@@ -41,6 +41,7 @@ PRECISIONS = {
 RUNTIMES = {"ai-edge-litert": "ai_edge_litert", "tflite-runtime": "tflite_runtime"}  # the preferred one first
 EXTRAS = {"ai-edge-litert": "tflite", "tflite-runtime": "tflite-runtime"}
 
+PRODUCTS = {"FULLY_CONNECTED", "BATCH_MATMUL", "CONV_2D", "DEPTHWISE_CONV_2D"}
 METADATA_NAME = "squeezebert_edge"
 
 
@@ -194,11 +195,7 @@ def _delegation(path: Path) -> Delegation:
                 delegated.add(index)
                 wanted.extend(operators[index]["inputs"])
     outside = Counter(operator["op_name"] for index, operator in operators.items() if index not in delegated)
-    return Delegation(
-        delegated=len(delegated),
-        total=len(operators),
-        outside=tuple(f"{name} x{count}" for name, count in sorted(outside.items())),
-    )
+    return Delegation.of(len(delegated), outside, PRODUCTS.__contains__)
 
 
 class LiteRTRunner:

@@ -81,11 +81,15 @@ class TokenizerRecord(_Record):
 
 
 class Delegation(_Record):
-    """Operators taken by the accelerated delegate, those left outside, and why it is unknown if it is."""
+    """Operators taken by the accelerated delegate, those left outside, and why it is unknown if it is.
+
+    products: convolutions, linear layers and matrix products among those outside; only with the user's leave.
+    """
 
     delegated: int | None
     total: int | None
     outside: list[str]
+    products: list[str] = Field(default_factory=list)
     reason: str | None = None
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 import exporters
-from exporters.errors import InputError
+from exporters.errors import GateError, InputError
 from exporters.spec import Artifact, ExportRequest, Runner
 from squeezebert_edge import __version__, calibration, choices, tasks
 from squeezebert_edge import checkpoint as checkpoints
@@ -49,6 +49,7 @@ class Plan:
     gates: limits in place of a precision's own; a null in them keeps its own.
     calibration: for precisions that quantize activations beforehand.
     keep_float: parts that are not quantized, by their names in the form.
+    allow_undelegated: make bundles whose delegate leaves products to slower kernels; the manifest lists them.
 
     Raises:
         InputError: no such form.
@@ -61,6 +62,7 @@ class Plan:
     gates: Gates = OWN_GATES
     calibration: Calibration | None = None
     keep_float: Sequence[str] = ()
+    allow_undelegated: bool = False
 
     def __post_init__(self) -> None:
         if self.form is not None:
@@ -148,6 +150,7 @@ def export(
 
     Raises:
         InputError: before anything is made, if any of the bundles exists and `force` is false.
+        GateError: a product is left outside the delegate; that bundle is not written.
     """
     refuse_outputs(plan, out, force=force)
     for name, precision in plan.pairs:
@@ -169,6 +172,13 @@ def _make(
     form = plan.form or choices.form_of(name, exact.name).name
     request = _request(checkpoint, task, plan, name, exact.name, form)
     artifact = exporter.export(request, path)
+    if artifact.delegation.products and not plan.allow_undelegated:
+        left = ", ".join(artifact.delegation.products)
+        raise GateError(
+            f"{name} {precision}, form {form}: the delegate has no kernels for {left} as they are used here",
+            allowed="every convolution, linear layer and matrix product inside it",
+            hint="another --form, or --allow-undelegated",
+        )
     verification = verify(
         checkpoint,
         task,
@@ -256,7 +266,11 @@ def _described(artifact: Artifact) -> dict[str, object]:
         "entry_points": dict(artifact.entry_points),
         "inputs": [{**asdict(tensor), "shape": list(tensor.shape)} for tensor in artifact.inputs],
         "outputs": [{**asdict(tensor), "shape": list(tensor.shape)} for tensor in artifact.outputs],
-        "delegation": {**asdict(artifact.delegation), "outside": list(artifact.delegation.outside)},
+        "delegation": {
+            **asdict(artifact.delegation),
+            "outside": list(artifact.delegation.outside),
+            "products": list(artifact.delegation.products),
+        },
         "float_operators": dict(sorted(artifact.float_operators.items())),
         "versions": {"squeezebert-edge": __version__, **artifact.versions},
     }

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 import exporters
-from exporters.errors import InputError
+from exporters.errors import GateError, InputError
+from exporters.spec import Delegation
 from squeezebert_edge import accuracy, parity, pipeline, tasks
 from squeezebert_edge import checkpoint as checkpoints
 from squeezebert_edge.bundle import Bundle, open_bundle
@@ -127,6 +128,21 @@ def test_a_proof_that_fails_is_in_the_manifest(tmp_path: Path) -> None:
     plan = Plan([("executorch", "fp32")], LENGTHS, gates=parity.Gates(min_sqnr_db=199))
     (bundle,) = pipeline.export(small_checkpoint(), plan, tmp_path)
     assert open_bundle(bundle.directory).manifest.verification.status == "failed"
+
+
+def test_a_product_outside_the_delegate_fails_the_export(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = Delegation.of(10, {"CAST": 1, "FULLY_CONNECTED": 2}, lambda name: name == "FULLY_CONNECTED")
+    monkeypatch.setattr("exporters.tflite._delegation", lambda path: left)
+    plan = Plan([("tflite", "fp32")], LENGTHS)
+    with pytest.raises(GateError, match="no kernels for FULLY_CONNECTED x2") as raised:
+        list(pipeline.export(small_checkpoint(), plan, tmp_path))
+    assert raised.value.exit_code == 1
+    assert list(tmp_path.iterdir()) == []
+    (bundle,) = pipeline.export(small_checkpoint(), replace(plan, allow_undelegated=True), tmp_path)
+    assert bundle.manifest.delegation.products == ["FULLY_CONNECTED x2"]
+    assert bundle.manifest.delegation.outside == ["CAST x1", "FULLY_CONNECTED x2"]
 
 
 def test_core_ml_for_ios_18(tmp_path: Path) -> None:

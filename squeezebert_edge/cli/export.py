@@ -30,6 +30,7 @@ def export(
     task: options.TaskOption = None,
     ios: options.IosOption = 17,
     form: options.FormOption = None,
+    allow_undelegated: options.AllowUndelegatedOption = False,
     calibration: options.CalibrationOption = None,
     calibration_samples: options.CalibrationSamplesOption = options.CALIBRATION_SAMPLES,
     data: options.GateDataOption = None,
@@ -66,6 +67,7 @@ def export(
             pipeline.checked_lengths(options.parse_lengths(lengths), loaded.config),
             ios=ios,
             form=form,
+            allow_undelegated=allow_undelegated,
             gates=Gates(max_error=max_error, min_sqnr_db=min_sqnr),
         )
         plan = pipeline.calibrated(plan, loaded, calibration, calibration_samples)

@@ -117,6 +117,13 @@ FormOption = Annotated[
         show_default="the one that suits the format and precision",
     ),
 ]
+AllowUndelegatedOption = Annotated[
+    bool,
+    typer.Option(
+        "--allow-undelegated",
+        help="Export even if the delegate leaves a convolution, linear layer or matrix product outside.",
+    ),
+]
 CalibrationOption = Annotated[
     Path | None,
     typer.Option(
