@@ -49,10 +49,11 @@ def export(request: ExportRequest, path: Path) -> Artifact:
             from executorch.exir import ExecutorchBackendConfig
 
             quantized = executorch_quantization.quantize(request)
-            programs = {
-                entry_points[length]: quantized.capture(tuple(example.values()))
-                for length, example in request.examples.items()
-            }
+            with torch.no_grad():
+                programs = {
+                    entry_points[length]: quantized.capture(tuple(example.values()))
+                    for length, example in request.examples.items()
+                }
             lowered = _lower(request, programs)
             # Fusion turns what is left of quantized embeddings into one operator each.
             program = lowered.to_executorch(ExecutorchBackendConfig(do_quant_fusion_and_const_prop=True))
@@ -123,10 +124,17 @@ def _matmul(a: Tensor, b: Tensor) -> Tensor:
 
     They would cut each attention into several delegates, with copies in between.
     """
-    if a.ndim > 3 and a.shape[:-2] == b.shape[:-2]:
-        product = torch.bmm(a.flatten(0, -3), b.flatten(0, -3))  # (..., M, K), (..., K, N) -> (P, M, N)
-        return product.reshape(*a.shape[:-2], *product.shape[1:])  # (P, M, N) -> (..., M, N)
-    return cast("Tensor", torch.ops.aten.matmul.default.decompose(a, b))
+    if a.ndim == 1:
+        return _matmul(a[None], b).squeeze(-2)
+    if b.ndim == 1:
+        return _matmul(a, b[:, None]).squeeze(-1)
+    if b.ndim == 2:
+        product = torch.mm(a.reshape(-1, a.shape[-1]), b)  # (..., M, K), (K, N) -> (P*M, N)
+        return product.reshape(*a.shape[:-1], b.shape[-1])  # (P*M, N) -> (..., M, N)
+    batch = torch.broadcast_shapes(a.shape[:-2], b.shape[:-2])  # type: ignore[no-untyped-call]
+    a, b = (x if x.shape[:-2] == batch else x.expand(*batch, *x.shape[-2:]) for x in (a, b))
+    product = torch.bmm(a.flatten(0, -3), b.flatten(0, -3))  # (..., M, K), (..., K, N) -> (P, M, N)
+    return product.reshape(*batch, *product.shape[1:])  # (P, M, N) -> (..., M, N)
 
 
 def _gelu(x: Tensor, *, approximate: str = "none") -> Tensor:

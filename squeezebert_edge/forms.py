@@ -118,11 +118,12 @@ class GroupResidentLayer(nn.Module):
         if not hasattr(self, "qkv"):
             query, key, value = (_grouped(part, x) for part in (self.query, self.key, self.value))
             return self._attend(query, key, value, mask)
-        contexts = []
-        for linear, part in zip(self.qkv, _parts(x, len(self.qkv)), strict=True):
-            query, key, value = _parts(linear(part), 3)  # (B, S, 3C/G) -> three of (B, S, C/G)
-            contexts.append(self._attend(query, key, value, mask))
-        return _joined(contexts)
+        fused = [linear(part) for linear, part in zip(self.qkv, _parts(x, len(self.qkv)), strict=True)]
+        split = [_parts(part, 3) for part in fused]  # (B, S, 3C/G) -> three of (B, S, C/G)
+        if self.heads == len(self.qkv):  # LiteRT's delegate takes no product of single heads
+            query, key, value = (_joined(list(parts)) for parts in zip(*split, strict=True))
+            return self._attend(query, key, value, mask)
+        return _joined([self._attend(query, key, value, mask) for query, key, value in split])
 
     def _attend(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
         """(B, S, H*d) each -> (B, S, H*d), for as many heads as there are."""

@@ -39,9 +39,11 @@ def export_within(
         mine = replace(plan, pairs=[(format_, precision)])
         named = of(f"{format_} {precision}", progress)
         replacing = force
+        exact = choices.exact_precision(format_, precision).name
+        form = plan.form or choices.form_of(format_, exact).name
         for kept in _candidates(checkpoint, mine, reference, max_drop, named):
-            form = FORM if kept else plan.form
-            chosen = replace(mine, keep_float=kept, form=form)
+            # Parts have the names of the forms made of linear layers.
+            chosen = replace(mine, keep_float=kept, form=FORM if kept and form == "plain" else form)
             (bundle,) = pipeline.export(checkpoint, chosen, out, force=replacing, progress=progress)
             replacing = True  # what stands there now is of this call
             runner, tokenizer = pipeline.load_runner(bundle), pipeline.tokenizer_of_bundle(bundle)

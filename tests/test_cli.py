@@ -188,7 +188,11 @@ def test_run_refuses_before_the_long_work(saved: Path, tmp_path: Path) -> None:
 
 def test_inspect_shows_a_bundle(bundle: Path) -> None:
     (found,) = answered("inspect", bundle)
-    assert (found["precision"]["exact"], found["form"], found["integer_only"]) == ("fp32", "plain", False)
+    assert (found["precision"]["exact"], found["form"], found["integer_only"]) == (
+        "fp32",
+        "group-resident",
+        False,
+    )
     assert found["float_operators"]["softmax"] == 2
     shown = call("inspect", bundle)
     assert "float operators" in shown.stdout
@@ -202,7 +206,7 @@ def test_int8_is_exported_with_its_meaning_and_its_doubts(saved: Path, tmp_path:
     assert "warning: calibrated on the built-in samples" in result.stderr
     assert "tflite-int8-static: in float stay head.classifier" in result.stderr
     (found,) = answered("inspect", tmp_path / "tflite-int8")
-    assert (found["precision"]["exact"], found["form"]) == ("int8-dynamic", "group-resident")
+    assert (found["precision"]["exact"], found["form"]) == ("int8-dynamic", "group-batched")
     assert "AVX-512" in found["precision"]["decided_by"]
     assert found["calibration"] is None
     (static,) = answered("inspect", tmp_path / "tflite-int8-static")
