@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from squeezebert_edge.report.rows import Report, Row
 
 
+WORTH_CHANGING = 0.95  # of the arithmetic: what fewer would save is lost in noise
+
+
 def run(
     checkpoint: options.CheckpointArgument,
     data: Annotated[
@@ -54,6 +57,8 @@ def run(
     from squeezebert_edge import checkpoint as checkpoints
     from squeezebert_edge import pipeline
     from squeezebert_edge.comparison import compare_precisions
+    from squeezebert_edge.evaluation import reference_answers
+    from squeezebert_edge.lengths import propose_for
     from squeezebert_edge.presets import head_of
     from squeezebert_edge.report import files
     from squeezebert_edge.staging import refuse_existing_file
@@ -81,12 +86,30 @@ def run(
             force=force,
             progress=progress,
         )
+        proposal = None
+        if data is not None:
+            names = options.parse_labels(labels)
+            reference = reference_answers(
+                loaded, data, scored=task, labels=names, max_length=plan.lengths[-1]
+            )
+            proposal = propose_for(reference, loaded.config, plan.lengths)
     for target in (saved, page, *(reports or [])):
         files.write(report, target)
     if json:
-        show.as_json({"checkpoint": checkpoint, "report": str(page), "bundles": described(report)})
+        lengths_proposed = proposal.lengths if proposal else None
+        show.as_json(
+            {
+                "checkpoint": checkpoint,
+                "report": str(page),
+                "proposed_lengths": lengths_proposed,
+                "bundles": described(report),
+            }
+        )
     else:
         print_report(f"{checkpoint}: bundles in {directory}", report)
+        if proposal and proposal.work < WORTH_CHANGING:
+            better = ",".join(map(str, proposal.lengths))
+            show.note(f"--lengths {better} would take {proposal.work:.0%} of the arithmetic on {data}")
         show.note(f"the whole report: {page}")
     proofs = [row.verification for row in report.rows]
     raise typer.Exit(exit_code(proofs, require_runtime=require_runtime))
