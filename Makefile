@@ -3,13 +3,19 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test lint setup clean
+.PHONY: run test lint bench setup clean
 
 run: setup
 	$(BIN)/squeezebert-edge run default --out out/default --force
 
 test: setup lint
 	$(BIN)/pytest --numprocesses 2 --dist worksteal -m "not slow"
+
+# What BENCHMARKS.md quotes; on a machine that does nothing else.
+bench: setup
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'
+	$(BIN)/python benchmarks/latency.py
+	$(BIN)/python benchmarks/export_cost.py
 
 lint: setup
 	$(BIN)/ruff check .

@@ -224,6 +224,28 @@ def main() -> None:
             _print(contenders, paths, times, threads, options.rounds)
 
 
+def _ratios(medians: dict[tuple[str, str], float]) -> str:
+    """How many times faster our exports are than each peer of the same runtime and precision."""
+    told = []
+    for (group, name), median in medians.items():
+        if not name.startswith("ours"):
+            continue
+        precision = name.split()[1]
+        told += [
+            f"- {group} {precision}: {peer_median / median:.2f} times as fast as {peer}"
+            for (peer_group, peer), peer_median in medians.items()
+            if peer_group == group and not peer.startswith("ours") and precision in peer
+        ]
+    int8 = [median for (_, name), median in medians.items() if name.startswith("ours int8")]
+    others = ("onnxruntime", "torch")
+    told += [
+        f"- best int8: {median / min(int8):.2f} times as fast as {group} {name}"
+        for (group, name), median in medians.items()
+        if int8 and group in others
+    ]
+    return "\n".join(told)
+
+
 def _print(
     contenders: list[Contender], paths: list[Path | None], times: list[list[float]], threads: int, rounds: int
 ) -> None:
@@ -235,6 +257,7 @@ def _print(
         low, _, high = statistics.quantiles(taken, n=4)
         size = f"{path.stat().st_size / 1e6:.1f}" if path else "-"
         print(f"| {contender.group} | {contender.name} | {size} | {median:.1f} | {high - low:.1f} |")
+    print(f"\n{_ratios(dict(zip(((c.group, c.name) for c in contenders), medians, strict=True)))}")
     print(f"\n- 128 tokens, batch 1; {rounds} rounds of {BLOCK} inferences each, interleaved")
     load = os.getloadavg()[0]
     print(f"- {machine()}; load {load:.1f} at the end; Python {platform.python_version()}")

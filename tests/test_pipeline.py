@@ -20,6 +20,7 @@ from squeezebert_edge.checkpoint import Checkpoint
 from squeezebert_edge.config import SqueezeBertConfig
 from squeezebert_edge.model import SqueezeBertForSequenceClassification
 from squeezebert_edge.pipeline import Plan
+from squeezebert_edge.text import pad
 from tests.small import TorchRunner, small_checkpoint, uncased_layer
 
 LENGTHS = (16, 48)
@@ -182,3 +183,24 @@ def test_a_real_checkpoint_predicts_the_same_through_every_format(
     np.testing.assert_allclose(logits, recorded["logits"], atol=1e-4)
     assert (logits.argmax(1) == recorded["logits"].argmax(1)).all()
     assert (logits.argmax(1) == recorded["labels"]).sum() == 712
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("format_", ["executorch", "tflite"])
+def test_padding_never_changes_an_int8_answer(tmp_path: Path, shared: Path, format_: str) -> None:
+    checkpoint = checkpoints.load(shared / "checkpoints" / "squeezebert-medium-sst2")
+    (bundle,) = pipeline.export(checkpoint, Plan([(format_, "int8")], (32, 64, 128)), tmp_path)
+    task, runner = pipeline.task_of(checkpoint), pipeline.load_runner(bundle)
+    pad_id = checkpoint.tokenizer.special_ids["pad"]
+    shortest, longer = [], []
+    for example in type(task).read(shared / "data" / "sst2" / "dev.tsv"):
+        (encoding,) = task.cut(example, checkpoint.tokenizer, 128)
+        fitting = [length for length in runner.lengths if length >= len(encoding)]
+        first, *others = (runner(pad(encoding, length, pad_id))["logits"][0] for length in fitting)
+        shortest += [first] * len(others)
+        longer += others
+    at_first, padded = np.stack(shortest), np.stack(longer)
+    assert len(padded) > 872
+    assert (at_first.argmax(1) == padded.argmax(1)).all()
+    noise = ((at_first - padded) ** 2).mean()
+    assert noise == 0 or 10 * np.log10(at_first.var() / noise) >= 60
