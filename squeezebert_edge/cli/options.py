@@ -113,7 +113,7 @@ FormOption = Annotated[
     str | None,
     typer.Option(
         "--form",
-        help="How the network is laid out: plain or group-resident.",
+        help="How the network is laid out: plain, group-resident or group-batched.",
         show_default="the one that suits the format and precision",
     ),
 ]
