@@ -64,7 +64,7 @@ def plain_tflite(directory: Path, precision: str) -> Path:
     import litert_torch
 
     from exporters import tflite_quantization as quantizer
-    from exporters.tflite import NamedModule, _finished
+    from exporters.tflite import NamedModule, finished
 
     names = ("input_ids", "attention_mask", "token_type_ids")
     module = NamedModule(Logits(Squeeze().theirs), ("logits",)).eval()
@@ -75,8 +75,8 @@ def plain_tflite(directory: Path, precision: str) -> Path:
 
         recipe = recipe_manager.RecipeManager()
         recipe.add_dynamic_config(".*", qtyping.TFLOperationName.ALL_SUPPORTED, 8)
-        content = quantizer._rewritten(quantizer._opened(content), recipe)
-    path.write_bytes(_finished(content, {}))
+        content = quantizer.rewritten(quantizer.opened(content), recipe)
+    path.write_bytes(finished(content, {}))
     return path
 
 
@@ -98,7 +98,7 @@ def optimum_like_pte(directory: Path) -> Path:
     )
 
     import exporters
-    from exporters.executorch_quantization import _with_long_ids
+    from exporters.executorch_quantization import with_long_ids
     from exporters.spec import ExportRequest
 
     module = copy.deepcopy(Logits(Squeeze().theirs))
@@ -107,7 +107,7 @@ def optimum_like_pte(directory: Path) -> Path:
     for part in module.modules():
         if isinstance(part, nn.Embedding):
             part.padding_idx = None
-            part.register_forward_pre_hook(_with_long_ids)
+            part.register_forward_pre_hook(with_long_ids)
     table = IntxWeightOnlyConfig(torch.int8, PerAxis(0))
     quantize_(module, table, lambda part, _: isinstance(part, nn.Embedding))
     names = ("input_ids", "attention_mask", "token_type_ids")

@@ -78,7 +78,7 @@ def quantize(request: ExportRequest) -> Quantized:
     for name in tables:
         table = cast("nn.Embedding", module.get_submodule(name))
         table.padding_idx = None  # of use in training only, and not in the pattern that ExecuTorch fuses
-        table.register_forward_pre_hook(_with_long_ids)
+        table.register_forward_pre_hook(with_long_ids)
     quantize_(module, IntxWeightOnlyConfig(bits, PerAxis(0)), lambda _, name: name in tables)
     return Quantized(module, ranges, tuple(calibrated))
 
@@ -88,7 +88,7 @@ def _takes_int4(linear: nn.Module) -> bool:
     return cast("int", linear.in_features) % INT4_GROUP == 0
 
 
-def _with_long_ids(_: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
+def with_long_ids(_: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
     """ExecuTorch's quantized look-ups take int64 only."""
     return (inputs[0].long(),)
 

@@ -85,7 +85,7 @@ def export(request: ExportRequest, path: Path) -> Artifact:
             content, calibrated = tflite_quantization.quantized(content, request)
         if request.precision != "fp32":
             packages.append("ai-edge-quantizer")
-        path.write_bytes(_finished(content, request.metadata))
+        path.write_bytes(finished(content, request.metadata))
         float_operators = tflite_quantization.float_operators(content)
     return Artifact(
         path=path,
@@ -149,7 +149,7 @@ def _no_progress_shown() -> Iterator[None]:
             os.environ[name] = shown
 
 
-def _finished(content: bytes, metadata: Mapping[str, str]) -> bytes:
+def finished(content: bytes, metadata: Mapping[str, str]) -> bytes:
     """The same model with an entry in its metadata table, short names, and all weights inside the flatbuffer.
 
     litert-torch names a tensor by the Python classes it passed through, a twentieth of a small file. The

@@ -36,7 +36,7 @@ def with_half_weights(content: bytes) -> bytes:
     recipe.add_weight_only_config(
         ".*", qtyping.TFLOperationName.ALL_SUPPORTED, 16, algorithm_key="float_casting"
     )
-    return _rewritten(_opened(content), recipe)
+    return rewritten(opened(content), recipe)
 
 
 def quantized(content: bytes, request: ExportRequest) -> tuple[bytes, list[str]]:
@@ -52,7 +52,7 @@ def quantized(content: bytes, request: ExportRequest) -> tuple[bytes, list[str]]
     linears, tables = quantized_parts(request, products)
     is_static = request.precision == "int8-static"
     ranges, calibrated = ranges_of(request, linears) if is_static else ({}, [])
-    model = _opened(content)
+    model = opened(content)
     statistics: dict[str, dict[str, Array]] = {}
     for number, (name, operator, tensors) in enumerate(_products(model, {**linears, **tables})):
         entering, leaving = tensors[operator.inputs[0]], tensors[operator.outputs[0]]
@@ -60,7 +60,7 @@ def quantized(content: bytes, request: ExportRequest) -> tuple[bytes, list[str]]
         if name in ranges:
             statistics[entering.name.decode()] = _statistics(ranges[name].input)
             statistics[leaving.name.decode()] = _statistics(ranges[name].output)
-    return _rewritten(model, _recipe(request.precision), statistics), calibrated
+    return rewritten(model, _recipe(request.precision), statistics), calibrated
 
 
 def float_operators(content: bytes) -> Counter[str]:
@@ -71,7 +71,7 @@ def float_operators(content: bytes) -> Counter[str]:
     from ai_edge_litert import schema_py_generated as schema
 
     names = {number: name for name, number in vars(schema.BuiltinOperator).items() if name.isupper()}
-    model = _opened(content)
+    model = opened(content)
     graph = model.subgraphs[-1]
     operators = [
         (names[model.operatorCodes[operator.opcodeIndex].builtinCode], operator)
@@ -151,13 +151,14 @@ def _statistics(range_: tuple[float, float] | None) -> dict[str, Array]:
     return {name: np.array([[value]], np.float32) for name, value in zip(("min", "max"), range_, strict=True)}
 
 
-def _opened(content: bytes) -> Any:
+def opened(content: bytes) -> Any:
+    """The flatbuffer as the schema's objects (`ModelT`)."""
     from ai_edge_litert.tools import flatbuffer_utils
 
     return flatbuffer_utils.read_model_from_bytearray(content)
 
 
-def _rewritten(model: Any, recipe: Any, statistics: dict[str, Any] | None = None) -> bytes:
+def rewritten(model: Any, recipe: Any, statistics: dict[str, Any] | None = None) -> bytes:
     """The quantizer's own steps, since its front door draws progress bars."""
     from ai_edge_quantizer import model_modifier, params_generator
 

@@ -9,11 +9,10 @@ from squeezebert_edge import latency, pipeline
 from squeezebert_edge.accuracy import ReferenceAnswers, compare
 from squeezebert_edge.bundle import Bundle
 from squeezebert_edge.checkpoint import DEFAULT, Checkpoint
-from squeezebert_edge.evaluation import reference_answers
+from squeezebert_edge.evaluation import reference_answers, reference_on
 from squeezebert_edge.extras import can_measure_accuracy
-from squeezebert_edge.parity import Reference
+from squeezebert_edge.lengths import propose_for
 from squeezebert_edge.pipeline import Plan
-from squeezebert_edge.presets import scored_as
 from squeezebert_edge.progress import Progress, of, silent
 from squeezebert_edge.report.rows import Report, Row
 
@@ -52,7 +51,11 @@ def compare_precisions(
     source = None if reference is None else str(data or BUILT_IN)
     bundles = pipeline.export(checkpoint, plan, out, force=force, progress=progress)
     rows = tuple(_measured(bundle, reference, source, progress) for bundle in bundles)
-    return Report(rows, notes=tuple(plan.calibration.warnings) if plan.calibration else ())
+    return Report(
+        rows,
+        notes=tuple(plan.calibration.warnings) if plan.calibration else (),
+        proposal=propose_for(reference, checkpoint.config, plan.lengths) if data and reference else None,
+    )
 
 
 def _on_built_in(
@@ -62,10 +65,7 @@ def _on_built_in(
     task = pipeline.task_of(checkpoint)
     if not (task.metrics and can_measure_accuracy()):
         return None
-    task, metrics = scored_as(task, scored, labels)
-    reference = Reference(checkpoint.model, type(task))
-    examples = task.built_in(task.samples[0])
-    return ReferenceAnswers(task, metrics, checkpoint.tokenizer, reference, examples, max_length)
+    return reference_on(checkpoint, task.built_in(task.samples[0]), scored, labels, max_length)
 
 
 def _measured(

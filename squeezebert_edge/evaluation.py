@@ -66,9 +66,9 @@ def evaluate_bundles(
             runner = pipeline.load_runner(bundle, threads=threads, runtime=runtime)
             key = (bundle.manifest.source.sha256, runner.lengths[-1])
             if key not in references:
-                references[key] = _reference(
-                    bundle, source, scored, labels, examples, runner.lengths[-1], mine
-                )
+                mine("loading the checkpoint", 0, 0)
+                checkpoint = pipeline.checkpoint_of_bundle(bundle, source)
+                references[key] = reference_on(checkpoint, examples, scored, labels, runner.lengths[-1])
             kept.append(stack.enter_context(_journal(bundle, settings, resume=resume)))
             tokenizer = pipeline.tokenizer_of_bundle(bundle)
             found.append(
@@ -93,8 +93,19 @@ def reference_answers(
     Raises:
         InputError: data that is wrong, or a head that is not scored as asked.
     """
+    examples = type(pipeline.task_of(checkpoint)).read(data)[:limit]
+    return reference_on(checkpoint, examples, scored, labels, max_length)
+
+
+def reference_on(
+    checkpoint: Checkpoint,
+    examples: Sequence[Example],
+    scored: str | None,
+    labels: Sequence[str] | None,
+    max_length: int,
+) -> ReferenceAnswers:
+    """The float reference of a checkpoint on examples that were read already."""
     task, metrics = scored_as(pipeline.task_of(checkpoint), scored, labels)
-    examples = type(task).read(data)[:limit]
     reference = Reference(checkpoint.model, type(task))
     return ReferenceAnswers(task, metrics, checkpoint.tokenizer, reference, examples, max_length)
 
@@ -103,22 +114,6 @@ def answers_path(bundle: Bundle) -> Path:
     """Where a bundle's answers are kept while it is evaluated: beside it, since it holds no other file."""
     directory = bundle.directory.resolve()
     return directory.with_name(f"{directory.name}.answers.jsonl")
-
-
-def _reference(
-    bundle: Bundle,
-    source: str | None,
-    scored: str | None,
-    labels: Sequence[str] | None,
-    examples: Sequence[Example],
-    max_length: int,
-    progress: Progress,
-) -> ReferenceAnswers:
-    progress("loading the checkpoint", 0, 0)
-    checkpoint = pipeline.checkpoint_of_bundle(bundle, source)
-    task, metrics = scored_as(pipeline.task_of_bundle(bundle), scored, labels)
-    reference = Reference(checkpoint.model, type(task))
-    return ReferenceAnswers(task, metrics, checkpoint.tokenizer, reference, examples, max_length)
 
 
 def _journal(

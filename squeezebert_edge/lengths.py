@@ -45,9 +45,11 @@ def propose(
     """
     longest = max(compared)
     candidates = sorted({*range(STEP * 2, longest, STEP), longest})
-    work = {
-        length: complexity.total(complexity.count(config, length, architecture)).macs for length in candidates
-    }
+
+    @cache
+    def work(length: int) -> int:
+        return complexity.total(complexity.count(config, length, architecture)).macs
+
     counts = Counter(next(length for length in candidates if length >= count) for count in tokens)
 
     @cache
@@ -57,7 +59,7 @@ def propose(
         inside = 0
         for start in range(end, -1, -1):  # `end` serves the candidates from `start` on
             inside += counts[candidates[start]]
-            here = inside * work[candidates[end]]
+            here = inside * work(candidates[end])
             if start == 0:
                 options.append((here, (candidates[end],)))
             elif left > 1:
@@ -66,12 +68,9 @@ def propose(
         return min(options, key=lambda option: (option[0], len(option[1])))
 
     least, chosen = best(len(candidates) - 1, most)
-    given = sorted(compared)
-    taken = {
-        length: complexity.total(complexity.count(config, length, architecture)).macs for length in given
-    }
-    before = sum(taken[next(length for length in given if length >= count)] for count in tokens)
-    return Proposal(chosen, tuple(given), least / before)
+    given = tuple(sorted(compared))
+    before = sum(work(next(length for length in given if length >= count)) for count in tokens)
+    return Proposal(chosen, given, least / before)
 
 
 def propose_for(reference: ReferenceAnswers, config: SqueezeBertConfig, compared: Sequence[int]) -> Proposal:

@@ -41,7 +41,7 @@ def export_within(
         replacing = force
         exact = choices.exact_precision(format_, precision).name
         form = plan.form or choices.form_of(format_, exact).name
-        for kept in _candidates(checkpoint, mine, reference, max_drop, named):
+        for kept in _candidates(checkpoint, mine, exact, reference, max_drop, named):
             # Parts have the names of the forms made of linear layers.
             chosen = replace(mine, keep_float=kept, form=FORM if kept and form == "plain" else form)
             (bundle,) = pipeline.export(checkpoint, chosen, out, force=replacing, progress=progress)
@@ -54,11 +54,15 @@ def export_within(
 
 
 def _candidates(
-    checkpoint: Checkpoint, plan: Plan, reference: ReferenceAnswers, max_drop: float, progress: Progress
+    checkpoint: Checkpoint,
+    plan: Plan,
+    exact: str,
+    reference: ReferenceAnswers,
+    max_drop: float,
+    progress: Progress,
 ) -> Iterator[tuple[str, ...]]:
     """Sets of parts to keep in float, the first the most promising; never none at all."""
-    ((format_, precision),) = plan.pairs
-    exact = choices.exact_precision(format_, precision).name
+    ((format_, _),) = plan.pairs
     found = False
     if (format_, exact) in SCHEMES:
         sensitivity = Sensitivity(checkpoint, reference, format_, exact, plan.calibration)

@@ -12,8 +12,8 @@ import torch
 
 import exporters
 from exporters.errors import GateError, InputError
-from exporters.spec import Delegation
-from squeezebert_edge import accuracy, parity, pipeline, tasks
+from exporters.spec import Delegation, Ranges
+from squeezebert_edge import accuracy, parity, pipeline, quantization, tasks
 from squeezebert_edge import checkpoint as checkpoints
 from squeezebert_edge.bundle import Bundle, open_bundle
 from squeezebert_edge.checkpoint import Checkpoint
@@ -144,6 +144,20 @@ def test_a_product_outside_the_delegate_fails_the_export(
     (bundle,) = pipeline.export(small_checkpoint(), replace(plan, allow_undelegated=True), tmp_path)
     assert bundle.manifest.delegation.products == ["FULLY_CONNECTED x2"]
     assert bundle.manifest.delegation.outside == ["CAST x1", "FULLY_CONNECTED x2"]
+
+
+def test_learned_ranges_reach_the_exporter_and_are_not_balanced_away(tmp_path: Path) -> None:
+    small = small_checkpoint()
+    names = {name for parts in quantization.products(small.config).values() for name in parts}
+    learned = replace(small, ranges=dict.fromkeys(names, Ranges((-4.0, 4.0), (-6.0, 6.0))))
+    assert pipeline.quantizable(learned, "int8-static") is learned.model
+    assert pipeline.quantizable(learned, "int8-dynamic") is not learned.model
+    assert pipeline.quantizable(small, "int8-static") is not small.model
+    plan = Plan([("tflite", "int8-static")], (16,))
+    (bundle,) = pipeline.export(learned, plan, tmp_path)  # without calibration data
+    ranges = bundle.manifest.calibration
+    assert ranges is not None
+    assert (set(ranges.learned), ranges.calibrated, ranges.source) == (names, [], None)
 
 
 def test_core_ml_for_ios_18(tmp_path: Path) -> None:

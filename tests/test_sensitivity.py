@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -20,6 +21,7 @@ from squeezebert_edge.metrics import Accuracy
 from squeezebert_edge.parity import Reference
 from squeezebert_edge.sensitivity import PartCost, Sensitivity, fewest_in_float
 from squeezebert_edge.tasks import TextClassification
+from tests.planted import with_outliers
 
 SENTENCES = TextClassification().built_in("sentences.tsv")[:64]
 
@@ -71,6 +73,17 @@ def test_what_torch_predicts_the_runtime_shows(
     (bundle,) = pipeline.export(loaded, plan, tmp_path)
     shown = compare(reference, loaded.tokenizer, pipeline.load_runner(bundle), (32,))
     assert shown.sqnr_db == pytest.approx(predicted.sqnr_db, abs=1.5)
+
+
+def test_planted_outliers_cost_nothing_more(loaded: Checkpoint, reference: ReferenceAnswers) -> None:
+    planted = replace(loaded, model=with_outliers(loaded.model))
+    calibration = text(loaded)
+    costs = []
+    for checkpoint in (loaded, planted):
+        sensitivity = Sensitivity(checkpoint, reference, "tflite", "int8-static", calibration)
+        costs.append(sensitivity.measure(sensitivity.parts).sqnr_db)
+    assert costs[1] > 30
+    assert costs[1] == pytest.approx(costs[0], abs=3)
 
 
 def test_a_pair_that_quantizes_nothing_is_refused(loaded: Checkpoint, reference: ReferenceAnswers) -> None:

@@ -57,8 +57,6 @@ def run(
     from squeezebert_edge import checkpoint as checkpoints
     from squeezebert_edge import pipeline
     from squeezebert_edge.comparison import compare_precisions
-    from squeezebert_edge.evaluation import reference_answers
-    from squeezebert_edge.lengths import propose_for
     from squeezebert_edge.presets import head_of
     from squeezebert_edge.report import files
     from squeezebert_edge.staging import refuse_existing_file
@@ -86,22 +84,15 @@ def run(
             force=force,
             progress=progress,
         )
-        proposal = None
-        if data is not None:
-            names = options.parse_labels(labels)
-            reference = reference_answers(
-                loaded, data, scored=task, labels=names, max_length=plan.lengths[-1]
-            )
-            proposal = propose_for(reference, loaded.config, plan.lengths)
     for target in (saved, page, *(reports or [])):
         files.write(report, target)
+    proposal = report.proposal
     if json:
-        lengths_proposed = proposal.lengths if proposal else None
         show.as_json(
             {
                 "checkpoint": checkpoint,
                 "report": str(page),
-                "proposed_lengths": lengths_proposed,
+                "proposed_lengths": proposal.lengths if proposal else None,
                 "bundles": described(report),
             }
         )

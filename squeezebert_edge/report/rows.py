@@ -24,6 +24,7 @@ from squeezebert_edge.bundle import (
     open_bundle,
 )
 from squeezebert_edge.latency import HostLatency
+from squeezebert_edge.lengths import Proposal
 from squeezebert_edge.paired import AccuracyComparison
 from squeezebert_edge.sensitivity import PartCost
 
@@ -118,11 +119,13 @@ class Report:
     """Bundles of one task side by side, and what is known of the network's parts.
 
     notes: what was warned of when the bundles were made.
+    proposal: sequence lengths that suit the data that the accuracies are of.
     """
 
     rows: tuple[Row, ...]
     rankings: tuple[Ranking, ...] = ()
     notes: tuple[str, ...] = ()
+    proposal: Proposal | None = None
     version: str = __version__
     schema_version: Literal[1] = 1
 
