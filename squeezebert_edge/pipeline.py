@@ -33,8 +33,11 @@ INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 DEFAULT_LENGTHS = (32, 64, 128)
 SHORTEST_LENGTH = 4  # a pair's three special tokens and one of text
 CALIBRATED = "int8-static"
-# Scales of a calibration would clip the logits, and the last product of these heads is too small to matter.
-LAST_PRODUCTS = ("head.classifier", "head.qa_outputs")
+# Products of the head that stay float, in any form. A calibrated scale would clip the logits, and the last
+# product is too small to matter. Where 16 values serve a whole weight, as in iOS 17's 4 bits, the pooler too costs the
+# outputs more than any other product for its size.
+LAST_PRODUCTS = ("classifier", "qa_outputs")
+OF_ONE_TOKEN = ("pooler", *LAST_PRODUCTS)
 OWN_GATES = Gates()  # wishes for nothing, so that each precision keeps its own
 TARGETS = {17: "iOS17", 18: "iOS18"}
 
@@ -220,10 +223,13 @@ def _request(
 ) -> ExportRequest:
     """What the exporter is given."""
     model = checkpoint.model if exact in ("fp32", "fp16") else quantizable(checkpoint, exact)
-    keep_float = tuple(plan.keep_float)
     module = lay_out(model, type(task), form)
-    if exact == CALIBRATED:
-        keep_float += tuple(part for part, _ in module.named_modules() if part in LAST_PRODUCTS)
+    target = TARGETS[plan.ios] if name == "coreml" else None
+    of_head: tuple[str, ...] = LAST_PRODUCTS if exact == CALIBRATED else ()
+    if (exact, target) == ("int4-weights", "iOS17"):
+        of_head = OF_ONE_TOKEN
+    parts = (part for part, _ in module.named_modules() if part.rpartition(".")[2] in of_head)
+    keep_float = (*plan.keep_float, *parts)
     return ExportRequest(
         module=module,
         examples={
@@ -233,7 +239,7 @@ def _request(
         outputs=task.outputs,
         precision=exact,
         metadata=_metadata(checkpoint, task, plan.lengths, exact, form),
-        target=TARGETS[plan.ios] if name == "coreml" else None,
+        target=target,
         calibration=plan.calibration.rows if plan.calibration and exact == CALIBRATED else (),
         ranges=checkpoint.ranges if exact == CALIBRATED else {},
         keep_float=keep_float,

@@ -140,7 +140,7 @@ class Sensitivity:
     def _stays_float(self, name: str) -> bool:
         if name == "embeddings.position_embeddings":  # a constant of the artifact, looked up when it was made
             return self._format == "tflite"
-        return self.scheme.activations == "tensor" and name in LAST_PRODUCTS
+        return self.scheme.activations == "tensor" and name.rpartition(".")[2] in LAST_PRODUCTS
 
     def _quantize(self, name: str, submodule: nn.Linear | nn.Embedding) -> None:
         with torch.no_grad():

@@ -199,6 +199,24 @@ def test_a_real_checkpoint_predicts_the_same_through_every_format(
     assert (logits.argmax(1) == recorded["labels"]).sum() == 712
 
 
+@pytest.mark.parametrize(("ios", "kept"), [(17, ["model.transformer.pooler", "model.classifier"]), (18, [])])
+def test_palettes_leave_the_head_in_float(tmp_path: Path, ios: int, kept: list[str]) -> None:
+    (bundle,) = pipeline.export(
+        small_checkpoint(), Plan([("coreml", "int4-weights")], (16,), ios=ios), tmp_path
+    )
+    assert bundle.manifest.precision.kept_float == kept
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ios", [17, 18])
+def test_a_real_checkpoint_is_verified_in_four_bits_for_core_ml(
+    tmp_path: Path, shared: Path, ios: int
+) -> None:
+    checkpoint = checkpoints.load(shared / "checkpoints" / "squeezebert-medium-sst2")
+    (bundle,) = pipeline.export(checkpoint, Plan([("coreml", "int4-weights")], (64,), ios=ios), tmp_path)
+    assert (bundle.manifest.verification.status, bundle.manifest.verification.failures) == ("verified", [])
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("format_", ["executorch", "tflite"])
 def test_padding_never_changes_an_int8_answer(tmp_path: Path, shared: Path, format_: str) -> None:
