@@ -34,8 +34,8 @@ DEFAULT_LENGTHS = (32, 64, 128)
 SHORTEST_LENGTH = 4  # a pair's three special tokens and one of text
 CALIBRATED = "int8-static"
 # Products of the head that stay float, in any form. A calibrated scale would clip the logits, and the last
-# product is too small to matter. Where 16 values serve a whole weight, as in iOS 17's 4 bits, the pooler too costs the
-# outputs more than any other product for its size.
+# product is too small to matter. Where 16 values serve a whole weight, as in iOS 17's 4 bits, the pooler too
+# costs the outputs more than any other product for its size.
 LAST_PRODUCTS = ("classifier", "qa_outputs")
 OF_ONE_TOKEN = ("pooler", *LAST_PRODUCTS)
 OWN_GATES = Gates()  # wishes for nothing, so that each precision keeps its own

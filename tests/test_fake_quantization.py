@@ -39,6 +39,11 @@ from tests.trained import (
     write_tsv,
 )
 
+# torch's own int8 tensors, the truth here, warn that they will go: once a process, whichever test is first.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.*quantize:DeprecationWarning", "ignore:.*quantize:UserWarning"
+)
+
 ALONE = Processes(0, 1, torch.device("cpu"))
 INT8 = replace(CONFIG, quantize="int8", epochs=3)
 IDS = torch.randint(5, 120, (3, 9), generator=torch.Generator().manual_seed(0))
@@ -66,7 +71,6 @@ def quantized(x: torch.Tensor, limits: tuple[float, float] | None) -> torch.Tens
     return torch.quantize_per_tensor(x, scale, round(-128 - low / scale), torch.qint8).dequantize()
 
 
-@pytest.mark.filterwarnings("ignore:.*quantize:DeprecationWarning", "ignore:.*quantize:UserWarning")
 @pytest.mark.parametrize(
     ("path", "names"),
     [
