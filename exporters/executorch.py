@@ -12,6 +12,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -21,6 +22,7 @@ from torch import Tensor
 
 from exporters import executorch_quantization
 from exporters.errors import EdgeError, InputError
+from exporters.executorch_norms import with_delegated_norms
 from exporters.quiet import quiet_runtime, quiet_tools
 from exporters.spec import Artifact, ComputedBy, Delegation, ExportRequest, Precision
 from exporters.tensors import describe, length_of
@@ -48,7 +50,9 @@ def export(request: ExportRequest, path: Path) -> Artifact:
         with quiet_tools(), _shared_provenance():
             from executorch.exir import ExecutorchBackendConfig
 
-            quantized = executorch_quantization.quantize(request)
+            quantized = executorch_quantization.quantize(
+                replace(request, module=with_delegated_norms(request.module))
+            )
             with torch.no_grad():
                 programs = {
                     entry_points[length]: quantized.capture(tuple(example.values()))

@@ -56,38 +56,6 @@ class PlainForm(nn.Module):
         return tuple(result[name] for name in self.outputs)
 
 
-class GroupResidentForm(nn.Module):
-    """Linear layers over (B, S, C), one for each group of a convolution.
-
-    A group's channels stay together as long as they can: where queries, keys and values have the same groups,
-    and these hold whole heads, one product gives all three to the group's own heads; where the feed-forward
-    part has the same groups on both sides, it is so many small networks. Elsewhere a layer falls back to
-    products that are put together again after each convolution.
-
-    Args:
-        model: the reference, in eval mode; weights that change their shape are copied, others shared.
-        task: names the outputs. Multiple choice gives the score of one choice, (B, 1).
-    """
-
-    def __init__(self, model: SqueezeBertPreTrainedModel, task: type[Task]) -> None:
-        super().__init__()
-        base = model.base_model
-        self.embeddings = base.embeddings
-        layers = [GroupResidentLayer(cast("EncoderLayer", layer)) for layer in base.encoder.layers]
-        self.layers = nn.ModuleList(layers)
-        self.head = Head(model, layers[-1])
-
-    def forward(
-        self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor
-    ) -> tuple[Tensor, ...]:
-        """Compute the outputs, float32."""
-        mask = _added_to_scores(attention_mask)
-        x = self.embeddings(self.embeddings.word_embeddings(input_ids), token_type_ids)  # (B, S, C)
-        for layer in self.layers:
-            x = layer(x, mask)
-        return self.head(x)  # type: ignore[no-any-return]
-
-
 class GroupResidentLayer(nn.Module):
     """One encoder layer over (B, S, C)."""
 
@@ -115,25 +83,24 @@ class GroupResidentLayer(nn.Module):
         return self.output_norm(self._feed_forward(x) + x)  # type: ignore[no-any-return]
 
     def _context(self, x: Tensor, mask: Tensor) -> Tensor:
-        if not hasattr(self, "qkv"):
-            query, key, value = (_grouped(part, x) for part in (self.query, self.key, self.value))
-            return self._attend(query, key, value, mask)
-        fused = [linear(part) for linear, part in zip(self.qkv, _parts(x, len(self.qkv)), strict=True)]
-        split = [_parts(part, 3) for part in fused]  # (B, S, 3C/G) -> three of (B, S, C/G)
-        if self.heads == len(self.qkv):  # LiteRT's delegate takes no product of single heads
-            query, key, value = (_joined(list(parts)) for parts in zip(*split, strict=True))
-            return self._attend(query, key, value, mask)
-        return _joined([self._attend(query, key, value, mask) for query, key, value in split])
+        if hasattr(self, "qkv"):
+            fused = [linear(part) for linear, part in zip(self.qkv, _parts(x, len(self.qkv)), strict=True)]
+            # (B, S, 3C/G) -> (B, 3H/G, S, d) of each group, its queries before its keys before its values
+            groups = [_parts(self._apart(part), 3, dim=1) for part in fused]
+            query, key, value = (_joined(list(parts), dim=1) for parts in zip(*groups, strict=True))
+        else:
+            parts = self.query, self.key, self.value
+            query, key, value = (self._apart(_grouped(part, x)) for part in parts)
+        return self._attend(query, key, value, mask).transpose(1, 2).flatten(2)  # (B, H, S, d) -> (B, S, C)
+
+    def _apart(self, x: Tensor) -> Tensor:
+        """As many heads as there are: (B, S, H*d) -> (B, H, S, d)."""
+        return x.view(*x.shape[:2], -1, self.head_width).transpose(1, 2)
 
     def _attend(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
-        """(B, S, H*d) each -> (B, S, H*d), for as many heads as there are."""
-        shape = (query.shape[0], query.shape[1], query.shape[2] // self.head_width, self.head_width)
-        query = query.view(shape).transpose(1, 2)  # (B, S, H*d) -> (B, H, S, d)
-        key = key.view(shape).permute(0, 2, 3, 1)  # (B, S, H*d) -> (B, H, d, S)
-        value = value.view(shape).transpose(1, 2)  # (B, S, H*d) -> (B, H, S, d)
-        probabilities = F.softmax(torch.matmul(query, key) + mask, dim=-1)  # (B, H, S, S)
-        context = torch.matmul(probabilities, value)  # (B, H, S, d)
-        return context.transpose(1, 2).flatten(2)  # (B, H, S, d) -> (B, S, H*d)
+        """(B, H, S, d) each -> (B, H, S, d)."""
+        probabilities = F.softmax(torch.matmul(query, key.transpose(2, 3)) + mask, dim=-1)  # (B, H, S, S)
+        return torch.matmul(probabilities, value)
 
     def _feed_forward(self, x: Tensor) -> Tensor:
         if len(self.intermediate) != len(self.output):
@@ -142,60 +109,67 @@ class GroupResidentLayer(nn.Module):
         return _joined([narrow(self.activation(widen(part))) for widen, narrow, part in parts])
 
 
-class GroupBatchedForm(GroupResidentForm):
-    """The group-resident form with the groups of each product as one batched product, (G, S, C/G).
+class GroupResidentForm(nn.Module):
+    """Linear layers over (B, S, C), one for each group of a convolution.
 
-    Takes one row at a time. A layer whose groups differ, or hold no whole heads, stays as it is there.
+    A group's channels stay together as long as they can: where queries, keys and values have the same groups,
+    and these hold whole heads, one product gives all three to the group's own heads; where the feed-forward
+    part has the same groups on both sides, it is so many small networks. Elsewhere a layer falls back to
+    products that are put together again after each convolution.
+
+    Args:
+        model: the reference, in eval mode; weights that change their shape are copied, others shared.
+        task: names the outputs. Multiple choice gives the score of one choice, (B, 1).
     """
 
+    layer = GroupResidentLayer
+
     def __init__(self, model: SqueezeBertPreTrainedModel, task: type[Task]) -> None:
-        super().__init__(model, task)
-        layers = [cast("GroupResidentLayer", layer) for layer in self.layers]
-        self.layers = nn.ModuleList(
-            GroupBatchedLayer(layer) if GroupBatchedLayer.fits(layer) else layer for layer in layers
-        )
-
-
-class GroupBatchedLayer(nn.Module):
-    """One encoder layer over (1, S, C), its groups side by side."""
-
-    def __init__(self, layer: GroupResidentLayer) -> None:
         super().__init__()
-        self.groups, self.head_width = len(layer.qkv), layer.head_width
-        self.qkv = BatchedLinear(layer.qkv)
-        self.post_attention, self.attention_norm = layer.post_attention, layer.attention_norm
-        self.intermediate = BatchedLinear(layer.intermediate)
-        self.activation = layer.activation
-        self.output = BatchedLinear(layer.output)
-        self.output_norm = layer.output_norm
+        base = model.base_model
+        self.embeddings = base.embeddings
+        layers = [self.layer(cast("EncoderLayer", layer)) for layer in base.encoder.layers]
+        self.layers = nn.ModuleList(layers)
+        self.head = Head(model, layers[-1])
 
-    @staticmethod
-    def fits(layer: GroupResidentLayer) -> bool:
-        """Whether every grouped product of a group-resident layer has the same groups, more than one."""
-        return hasattr(layer, "qkv") and 1 < len(layer.qkv) == len(layer.intermediate) == len(layer.output)
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor
+    ) -> tuple[Tensor, ...]:
+        """Compute the outputs, float32."""
+        mask = _added_to_scores(attention_mask)
+        x = self.embeddings(self.embeddings.word_embeddings(input_ids), token_type_ids)  # (B, S, C)
+        for layer in self.layers:
+            x = layer(x, mask)
+        return self.head(x)  # type: ignore[no-any-return]
 
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """(1, S, C) and a mask (1, 1, 1, S) -> (1, S, C)."""
-        length, width = x.shape[1], x.shape[2] // self.groups
-        qkv = self.qkv(self._apart(x))  # (G, S, 3C/G)
-        heads = width // self.head_width
-        query, key, value = (
-            part.view(self.groups, length, heads, self.head_width).transpose(1, 2)  # (G, H/G, S, d)
-            for part in _parts(qkv, 3)
-        )
-        probabilities = F.softmax(torch.matmul(query, key.transpose(2, 3)) + mask, dim=-1)  # (G, H/G, S, S)
-        context = torch.matmul(probabilities, value)  # (G, H/G, S, d)
-        context = context.permute(2, 0, 1, 3).reshape(1, length, -1)  # (G, H/G, S, d) -> (1, S, C)
-        x = self.attention_norm(_grouped(self.post_attention, context) + x)
-        inner = self.activation(self.intermediate(self._apart(x)))  # (G, S, I/G)
-        return self.output_norm(self._together(self.output(inner)) + x)  # type: ignore[no-any-return]
 
-    def _apart(self, x: Tensor) -> Tensor:
-        parts = x.view(x.shape[1], self.groups, -1)  # (1, S, C) -> (S, G, C/G)
-        return parts.transpose(0, 1)  # (S, G, C/G) -> (G, S, C/G)
+class GroupBatchedLayer(GroupResidentLayer):
+    """One encoder layer over (1, S, C); a layer whose groups hold no whole heads is one over (B, S, C)."""
 
-    def _together(self, x: Tensor) -> Tensor:
-        return x.transpose(0, 1).reshape(1, x.shape[1], -1)  # (G, S, C/G) -> (S, G, C/G) -> (1, S, C)
+    def __init__(self, layer: EncoderLayer) -> None:
+        super().__init__(layer)
+        if hasattr(self, "qkv") and len(self.qkv) > 1:
+            self.batched_qkv = BatchedLinear(self.qkv)
+            del self.qkv
+
+    def _context(self, x: Tensor, mask: Tensor) -> Tensor:
+        if not hasattr(self, "batched_qkv"):
+            return super()._context(x, mask)
+        groups = len(self.batched_qkv.weight)
+        apart = x.view(x.shape[1], groups, -1).transpose(0, 1)  # (1, S, C) -> (S, G, C/G) -> (G, S, C/G)
+        fused = self._apart(self.batched_qkv(apart))  # (G, S, 3C/G) -> (G, 3H/G, S, d)
+        query, key, value = _parts(fused, 3, dim=1)
+        context = self._attend(query, key, value, mask)  # (G, H/G, S, d)
+        return context.permute(2, 0, 1, 3).reshape(x.shape)  # (G, H/G, S, d) -> (S, G, H/G, d) -> (1, S, C)
+
+
+class GroupBatchedForm(GroupResidentForm):
+    """The group-resident form with the queries, keys and values of all groups as one batched product.
+
+    Takes one row at a time.
+    """
+
+    layer = GroupBatchedLayer
 
 
 class Head(nn.Module):
@@ -338,11 +312,11 @@ def _grouped(linears: nn.ModuleList, x: Tensor) -> Tensor:
     return _joined([linear(part) for linear, part in parts])
 
 
-def _parts(x: Tensor, count: int) -> list[Tensor]:
-    """Equal parts of the channels; slices, for ExecuTorch's XNNPACK does not take a split."""
-    width = x.shape[-1] // count
-    return [x] if count == 1 else [x[..., i * width : (i + 1) * width] for i in range(count)]
+def _parts(x: Tensor, count: int, dim: int = -1) -> list[Tensor]:
+    """Equal parts; slices, for ExecuTorch's XNNPACK does not take a split."""
+    width = x.shape[dim] // count
+    return [x] if count == 1 else [x.narrow(dim, i * width, width) for i in range(count)]
 
 
-def _joined(parts: list[Tensor]) -> Tensor:
-    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)
+def _joined(parts: list[Tensor], dim: int = -1) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(parts, dim)
