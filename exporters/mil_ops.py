@@ -79,6 +79,11 @@ def matmul(
     return torch.matmul(x.mT if transpose_x else x, y.mT if transpose_y else y)
 
 
+def einsum(values: Sequence[Tensor], equation: str) -> Tensor:
+    """Sum of products, as the equation says."""
+    return torch.einsum(equation, *values)
+
+
 def conv(
     x: Tensor,
     weight: Tensor,
@@ -293,6 +298,7 @@ ACTIVATIONS: dict[str, Operator] = {
 }
 PRODUCTS: dict[str, Operator] = {
     "conv": conv,
+    "einsum": einsum,
     "layer_norm": layer_norm,
     "linear": linear,
     "matmul": matmul,

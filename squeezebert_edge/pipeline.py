@@ -12,7 +12,7 @@ import torch
 
 import exporters
 from exporters.errors import GateError, InputError
-from exporters.spec import Artifact, ExportRequest, Runner
+from exporters.spec import MAX_RANK, Artifact, ExportRequest, Runner
 from squeezebert_edge import __version__, calibration, choices, tasks
 from squeezebert_edge import checkpoint as checkpoints
 from squeezebert_edge.balancing import balance
@@ -33,6 +33,7 @@ INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 DEFAULT_LENGTHS = (32, 64, 128)
 SHORTEST_LENGTH = 4  # a pair's three special tokens and one of text
 CALIBRATED = "int8-static"
+NEURAL_ENGINE = "neural-engine"
 # Products of the head that stay float, in any form. A calibrated scale would clip the logits, and the last
 # product is too small to matter. Where 16 values serve a whole weight, as in iOS 17's 4 bits, the pooler too
 # costs the outputs more than any other product for its size.
@@ -175,13 +176,8 @@ def _make(
     form = plan.form or choices.form_of(name, exact.name).name
     request = _request(checkpoint, task, plan, name, exact.name, form)
     artifact = exporter.export(request, path)
-    if artifact.delegation.products and not plan.allow_undelegated:
-        left = ", ".join(artifact.delegation.products)
-        raise GateError(
-            f"{name} {precision}, form {form}: the delegate has no kernels for {left} as they are used here",
-            allowed="every convolution, linear layer and matrix product inside it",
-            hint="another --form, or --allow-undelegated",
-        )
+    if not plan.allow_undelegated:
+        _require_delegated(artifact, f"{name} {precision}", form)
     verification = verify(
         checkpoint,
         task,
@@ -216,6 +212,24 @@ def _make(
             **_described(artifact),
         },
     )
+
+
+def _require_delegated(artifact: Artifact, made: str, form: str) -> None:
+    """Raise GateError if a product is left out, or a program for the Neural Engine does not suit it."""
+    hint = "another --form, or --allow-undelegated"
+    if artifact.delegation.products:
+        left = ", ".join(artifact.delegation.products)
+        raise GateError(
+            f"{made}, form {form}: the delegate has no kernels for {left} as they are used here",
+            allowed="every convolution, linear layer and matrix product inside it",
+            hint=hint,
+        )
+    if form == NEURAL_ENGINE and artifact.structure and artifact.structure.unfit:
+        raise GateError(
+            f"{made}, form {form}: the program has {', '.join(artifact.structure.unfit)}",
+            allowed=f"values of at most {MAX_RANK} axes, 1x1 convolutions and attention's products",
+            hint=hint,
+        )
 
 
 def _request(
@@ -277,9 +291,16 @@ def _described(artifact: Artifact) -> dict[str, object]:
             "outside": list(artifact.delegation.outside),
             "products": list(artifact.delegation.products),
         },
+        "structure": _structure(artifact),
         "float_operators": dict(sorted(artifact.float_operators.items())),
         "versions": {"squeezebert-edge": __version__, **artifact.versions},
     }
+
+
+def _structure(artifact: Artifact) -> dict[str, object] | None:
+    if artifact.structure is None:
+        return None
+    return {**asdict(artifact.structure), "other_products": list(artifact.structure.other_products)}
 
 
 def _metadata(

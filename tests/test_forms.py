@@ -42,7 +42,7 @@ def row(tokens: int, padding: int) -> tuple[torch.Tensor, ...]:
     return ids, mask, torch.zeros_like(ids)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=150)
 @given(
     network=networks(),
     architecture=st.sampled_from(sorted(ARCHITECTURES)),
