@@ -43,7 +43,7 @@ FORMS_BY_PRECISION = {
     ("coreml", "fp16"): Choice("neural-engine", STRUCTURE),
     ("coreml", "int8-weights"): Choice("neural-engine", STRUCTURE),
     ("coreml", "int4-weights"): Choice("neural-engine", STRUCTURE),
-    ("coreml", "int8-static"): Choice("neural-engine", STRUCTURE),
+    ("coreml", "int8-static"): Choice("neural-engine-groups", STRUCTURE),  # a scale for each group
 }
 PLAIN = Choice("plain", NOT_MEASURED)
 

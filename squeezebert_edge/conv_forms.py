@@ -12,7 +12,13 @@ from typing import ClassVar, cast
 import torch
 from torch import Tensor, nn
 
-from squeezebert_edge.layouts import ChannelEmbeddings, ChannelsFirst, ChannelsLast, Layout
+from squeezebert_edge.layouts import (
+    ChannelEmbeddings,
+    ChannelsFirst,
+    ChannelsFirstByGroup,
+    ChannelsLast,
+    Layout,
+)
 from squeezebert_edge.masking import MASKED_SCORE
 from squeezebert_edge.model import (
     EncoderLayer,
@@ -60,13 +66,19 @@ class ConvForm(nn.Module):
 class NeuralEngineForm(ConvForm):
     """Channels first, (1, C, 1, S); see ChannelsFirst."""
 
-    layout = ChannelsFirst
+    layout: ClassVar[type[Layout]] = ChannelsFirst
 
     def __init__(self, model: SqueezeBertPreTrainedModel, task: type[Task]) -> None:
         super().__init__(model, task)
         if isinstance(model, SqueezeBertForMaskedLM) and model.config.tie_word_embeddings:
             words = cast("ChannelEmbeddings", self.embeddings).word_embeddings
             cast("nn.Conv2d", self.head.decoder).weight = words.weight  # so that it is stored once
+
+
+class NeuralEngineGroupsForm(NeuralEngineForm):
+    """The same with a convolution for each group, each of which may have a scale of its own."""
+
+    layout = ChannelsFirstByGroup
 
 
 class Conv2dForm(ConvForm):

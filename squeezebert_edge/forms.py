@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from exporters.errors import InputError
 from exporters.products import BatchedLinear
-from squeezebert_edge.conv_forms import Conv2dForm, ConvForm, NeuralEngineForm
+from squeezebert_edge.conv_forms import Conv2dForm, ConvForm, NeuralEngineForm, NeuralEngineGroupsForm
 from squeezebert_edge.masking import MASKED_SCORE
 from squeezebert_edge.model import (
     EncoderLayer,
@@ -240,6 +240,7 @@ FORMS: dict[str, type[PlainForm | GroupResidentForm | ConvForm]] = {
     "group-batched": GroupBatchedForm,
     "conv2d": Conv2dForm,
     "neural-engine": NeuralEngineForm,
+    "neural-engine-groups": NeuralEngineGroupsForm,
 }
 
 

@@ -127,6 +127,34 @@ class ChannelsFirst(Layout):
         return x[:, index, 0]
 
 
+class ChannelsFirstByGroup(ChannelsFirst):
+    """The same, with a convolution for each group: what goes into it can then have a scale of its own."""
+
+    @staticmethod
+    def product(layer: nn.Conv1d | nn.Linear, scale: float = 1.0) -> nn.Module:
+        """A product (1, C_in, 1, S) -> (1, C_out, 1, S)."""
+        whole = _filled(nn.Conv2d, layer, scale)
+        return whole if isinstance(layer, nn.Linear) else Groups(whole)
+
+
+class Groups(nn.ModuleList):
+    """A 1x1 Conv2d with groups as one without groups for each of them."""
+
+    def __init__(self, whole: nn.Conv2d) -> None:
+        super().__init__()
+        assert whole.bias is not None
+        parameters = whole.weight.detach().chunk(whole.groups), whole.bias.detach().chunk(whole.groups)
+        for weight, bias in zip(*parameters, strict=True):
+            conv = nn.Conv2d(weight.shape[1], weight.shape[0], kernel_size=1, device="meta")
+            conv.weight, conv.bias = nn.Parameter(weight), nn.Parameter(bias)
+            self.append(conv)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(1, C_in, 1, S) -> (1, C_out, 1, S)."""
+        parts = zip(self, x.chunk(len(self), dim=1), strict=True)
+        return torch.cat([conv(part) for conv, part in parts], dim=1)
+
+
 class ChannelNorm(nn.Module):
     """LayerNorm over the channels of (1, C, 1, S), spelled as coremltools makes one operation of it."""
 

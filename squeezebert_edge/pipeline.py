@@ -13,7 +13,7 @@ import torch
 import exporters
 from exporters.errors import GateError, InputError
 from exporters.spec import MAX_RANK, Artifact, ExportRequest, Runner
-from squeezebert_edge import __version__, calibration, choices, tasks
+from squeezebert_edge import __version__, calibration, choices, quantization, tasks
 from squeezebert_edge import checkpoint as checkpoints
 from squeezebert_edge.balancing import balance
 from squeezebert_edge.bundle import MANIFEST, VOCABULARY, Bundle, Verification, open_bundle, write_manifest
@@ -33,12 +33,12 @@ INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 DEFAULT_LENGTHS = (32, 64, 128)
 SHORTEST_LENGTH = 4  # a pair's three special tokens and one of text
 CALIBRATED = "int8-static"
-NEURAL_ENGINE = "neural-engine"
-# Products of the head that stay float, in any form. A calibrated scale would clip the logits, and the last
-# product is too small to matter. Where 16 values serve a whole weight, as in iOS 17's 4 bits, the pooler too
-# costs the outputs more than any other product for its size.
+NEURAL_ENGINE = ("neural-engine", "neural-engine-groups")  # forms whose programs must suit it
+# Parts that stay float, in any form. A calibrated scale would clip the logits, and the last product is too
+# small to matter. Where 16 values serve a whole weight, as in iOS 17's 4 bits, the pooler and the tables of
+# positions and token types too cost the outputs much for their size.
 LAST_PRODUCTS = ("classifier", "qa_outputs")
-OF_ONE_TOKEN = ("pooler", *LAST_PRODUCTS)
+NO_PALETTE = ("position_embeddings", "token_type_embeddings", "pooler", *LAST_PRODUCTS)
 OWN_GATES = Gates()  # wishes for nothing, so that each precision keeps its own
 TARGETS = {17: "iOS17", 18: "iOS18"}
 
@@ -224,7 +224,7 @@ def _require_delegated(artifact: Artifact, made: str, form: str) -> None:
             allowed="every convolution, linear layer and matrix product inside it",
             hint=hint,
         )
-    if form == NEURAL_ENGINE and artifact.structure and artifact.structure.unfit:
+    if form in NEURAL_ENGINE and artifact.structure and artifact.structure.unfit:
         raise GateError(
             f"{made}, form {form}: the program has {', '.join(artifact.structure.unfit)}",
             allowed=f"values of at most {MAX_RANK} axes, 1x1 convolutions and attention's products",
@@ -239,10 +239,10 @@ def _request(
     model = checkpoint.model if exact in ("fp32", "fp16") else quantizable(checkpoint, exact)
     module = lay_out(model, type(task), form)
     target = TARGETS[plan.ios] if name == "coreml" else None
-    of_head: tuple[str, ...] = LAST_PRODUCTS if exact == CALIBRATED else ()
+    in_float: tuple[str, ...] = LAST_PRODUCTS if exact == CALIBRATED else ()
     if (exact, target) == ("int4-weights", "iOS17"):
-        of_head = OF_ONE_TOKEN
-    parts = (part for part, _ in module.named_modules() if part.rpartition(".")[2] in of_head)
+        in_float = NO_PALETTE
+    parts = (part for part, _ in module.named_modules() if part.rpartition(".")[2] in in_float)
     keep_float = (*plan.keep_float, *parts)
     return ExportRequest(
         module=module,
@@ -255,7 +255,7 @@ def _request(
         metadata=_metadata(checkpoint, task, plan.lengths, exact, form),
         target=target,
         calibration=plan.calibration.rows if plan.calibration and exact == CALIBRATED else (),
-        ranges=checkpoint.ranges if exact == CALIBRATED else {},
+        ranges=quantization.of_form(checkpoint.ranges, module) if exact == CALIBRATED else {},
         keep_float=keep_float,
     )
 
