@@ -35,10 +35,10 @@ SHORTEST_LENGTH = 4  # a pair's three special tokens and one of text
 CALIBRATED = "int8-static"
 NEURAL_ENGINE = ("neural-engine", "neural-engine-groups")  # forms whose programs must suit it
 # Parts that stay float, in any form. A calibrated scale would clip the logits, and the last product is too
-# small to matter. Where 16 values serve a whole weight, as in iOS 17's 4 bits, the pooler and the tables of
-# positions and token types too cost the outputs much for their size.
+# small to matter. Where 16 values serve a whole weight, as in iOS 17's 4 bits, the pooler and the table
+# of token types too cost the outputs much for their size.
 LAST_PRODUCTS = ("classifier", "qa_outputs")
-NO_PALETTE = ("position_embeddings", "token_type_embeddings", "pooler", *LAST_PRODUCTS)
+NO_PALETTE = ("token_type_embeddings", "pooler", *LAST_PRODUCTS)
 OWN_GATES = Gates()  # wishes for nothing, so that each precision keeps its own
 TARGETS = {17: "iOS17", 18: "iOS18"}
 
