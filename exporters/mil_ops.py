@@ -80,7 +80,7 @@ def matmul(
 
 
 def einsum(values: Sequence[Tensor], equation: str) -> Tensor:
-    """Sum of products, as the equation says."""
+    """Sums of products: of two tensors, (B, C, H, W1) and (B, W1, H, W2) -> (B, C, H, W2)."""
     return torch.einsum(equation, *values)
 
 
