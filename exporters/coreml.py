@@ -23,9 +23,11 @@ from torch import Tensor, nn
 
 from exporters import coreml_quantization as quantization
 from exporters import mil
+from exporters.coreml_placement import placement
 from exporters.errors import EdgeError, InputError, UnavailableError
+from exporters.mil_structure import structure_of
 from exporters.quiet import quiet_tools
-from exporters.spec import Artifact, ComputedBy, Delegation, ExportRequest, Precision, TensorSpec
+from exporters.spec import Artifact, ComputedBy, ExportRequest, Precision, TensorSpec
 from exporters.tensors import describe, length_of
 
 if TYPE_CHECKING:
@@ -43,10 +45,6 @@ RUNTIMES = ("coreml", "mil-evaluator")
 INPUT = "inputs"
 ROWS = (
     "input_rows"  # user-defined metadata: the names of the rows of INPUT, in order, with commas between them
-)
-
-DELEGATION = Delegation(
-    None, None, reason="what the Neural Engine takes is known only from Core ML's compute plan on a Mac"
 )
 
 
@@ -107,10 +105,11 @@ def export(request: ExportRequest, path: Path) -> Artifact:
         inputs=(TensorSpec(INPUT, "int32", (1, len(request.inputs), None)),),
         outputs=outputs,
         entry_points=dict.fromkeys(request.lengths, ""),
-        delegation=DELEGATION,
+        delegation=placement(path),
         versions={"torch": str(torch.__version__), "coremltools": ct.__version__},
         float_operators=quantization.float_operations(program),
         calibrated=calibrated,
+        structure=structure_of(program),
     )
 
 

@@ -79,6 +79,11 @@ def matmul(
     return torch.matmul(x.mT if transpose_x else x, y.mT if transpose_y else y)
 
 
+def einsum(values: Sequence[Tensor], equation: str) -> Tensor:
+    """Sums of products: of two tensors, (B, C, H, W1) and (B, W1, H, W2) -> (B, C, H, W2)."""
+    return torch.einsum(equation, *values)
+
+
 def conv(
     x: Tensor,
     weight: Tensor,
@@ -293,6 +298,7 @@ ACTIVATIONS: dict[str, Operator] = {
 }
 PRODUCTS: dict[str, Operator] = {
     "conv": conv,
+    "einsum": einsum,
     "layer_norm": layer_norm,
     "linear": linear,
     "matmul": matmul,

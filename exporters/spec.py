@@ -114,6 +114,35 @@ class Delegation:
 
 
 @dataclass(frozen=True)
+class Structure:
+    """What a Core ML program is made of, which can be said of it without a Mac.
+
+    max_rank: the most axes that a value has.
+    pointwise: convolutions with a kernel of 1x1. attention: products of two computed values.
+    other_products: those that are neither, as "name x2".
+    operations: all there are, but for those that only make constants.
+    """
+
+    max_rank: int
+    pointwise: int
+    attention: int
+    other_products: tuple[str, ...]
+    transposes: int
+    reshapes: int
+    casts: int
+    operations: int
+
+    @property
+    def unfit(self) -> tuple[str, ...]:
+        """What the Neural Engine is known not to compute well."""
+        rank = (f"values of {self.max_rank} axes",) if self.max_rank > MAX_RANK else ()
+        return rank + self.other_products
+
+
+MAX_RANK = 4  # axes
+
+
+@dataclass(frozen=True)
 class Artifact:
     """What an exporter wrote.
 
@@ -123,6 +152,7 @@ class Artifact:
     float_operators: how many of each operator still compute with floats, in one pass; moving values about
         is no computing. An artifact is integer-only if there are none.
     calibrated: submodules whose ranges calibration found, `ranges` having none for them.
+    structure: of Core ML programs.
     """
 
     path: Path
@@ -133,6 +163,7 @@ class Artifact:
     versions: Mapping[str, str]
     float_operators: Mapping[str, int]
     calibrated: tuple[str, ...] = ()
+    structure: Structure | None = None
 
 
 class Runner(Protocol):

@@ -93,6 +93,25 @@ class Delegation(_Record):
     reason: str | None = None
 
 
+class Structure(_Record):
+    """What a Core ML program is made of, counted in the program itself.
+
+    max_rank: the most axes that a value has.
+    pointwise: convolutions with a kernel of 1x1. attention: products of two computed values.
+    other_products: those that are neither.
+    operations: all there are, but for those that only make constants.
+    """
+
+    max_rank: int
+    pointwise: int
+    attention: int
+    other_products: list[str]
+    transposes: int
+    reshapes: int
+    casts: int
+    operations: int
+
+
 class Verification(_Record):
     """How the artifact compared with the float reference.
 
@@ -122,6 +141,7 @@ class Verification(_Record):
 class Manifest(_Record):
     """manifest.json.
 
+    structure: of Core ML programs only.
     float_operators: how many of each operator still compute with floats; integer-only is what has none.
     files: the hashes of every other file, by path in the bundle.
     """
@@ -151,6 +171,7 @@ class Manifest(_Record):
     target: str | None
     versions: dict[str, str]
     delegation: Delegation
+    structure: Structure | None = None
     float_operators: dict[str, int]
     verification: Verification
     files: dict[str, str]

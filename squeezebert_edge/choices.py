@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 HERE = "AMD EPYC with AVX-512 VNNI, 2 cores, Linux"
 NOT_MEASURED = "no Mac or iPhone has measured yet"
+STRUCTURE = f"the structure of the program, for {NOT_MEASURED}"
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ INT8 = {
 
 # Run-time scales are per row for linear layers only, alone or batched, so that no form with convolutions is
 # safe from the padding. LiteRT computes batched products faster, and quantizes them at run time only; XNNPACK
-# under ExecuTorch computes them several times slower.
+# under ExecuTorch computes them several times slower. Core ML quantizes no activation at run time.
 FORMS_BY_PRECISION = {
     ("executorch", "fp32"): Choice("group-resident", HERE),
     ("executorch", "int8-dynamic"): Choice("group-resident", HERE),
@@ -38,7 +39,11 @@ FORMS_BY_PRECISION = {
     ("tflite", "int8-dynamic"): Choice("group-batched", HERE),
     ("tflite", "int8-static"): Choice("group-resident", HERE),
     ("tflite", "int4"): Choice("group-resident", HERE),
-    ("coreml", "int8-static"): Choice("group-resident", NOT_MEASURED),
+    ("coreml", "fp32"): Choice("neural-engine", STRUCTURE),
+    ("coreml", "fp16"): Choice("neural-engine", STRUCTURE),
+    ("coreml", "int8-weights"): Choice("neural-engine", STRUCTURE),
+    ("coreml", "int4-weights"): Choice("neural-engine", STRUCTURE),
+    ("coreml", "int8-static"): Choice("neural-engine-groups", STRUCTURE),  # a scale for each group
 }
 PLAIN = Choice("plain", NOT_MEASURED)
 

@@ -15,6 +15,8 @@ from torch import Tensor, nn
 
 from exporters.errors import InputError
 from exporters.products import BatchedLinear
+from squeezebert_edge.conv_forms import Conv2dForm, ConvForm, NeuralEngineForm, NeuralEngineGroupsForm
+from squeezebert_edge.masking import MASKED_SCORE
 from squeezebert_edge.model import (
     EncoderLayer,
     SelfAttention,
@@ -26,10 +28,6 @@ from squeezebert_edge.model import (
 )
 from squeezebert_edge.pretrained import SqueezeBertPreTrainedModel
 from squeezebert_edge.tasks import Task
-
-# Added to the scores of padding. exp(-1e4) is 0 in every precision, and -1e4 is finite in float16, where the
-# reference's float32 minimum is -inf and turns a row that is all padding into NaN.
-MASKED_SCORE = -1e4
 
 
 class PlainForm(nn.Module):
@@ -210,10 +208,13 @@ class Head(nn.Module):
         return (self.classifier(pooled),) if hasattr(self, "classifier") else (x, pooled)
 
 
-FORMS: dict[str, type[PlainForm | GroupResidentForm]] = {
+FORMS: dict[str, type[PlainForm | GroupResidentForm | ConvForm]] = {
     "plain": PlainForm,
     "group-resident": GroupResidentForm,
     "group-batched": GroupBatchedForm,
+    "conv2d": Conv2dForm,
+    "neural-engine": NeuralEngineForm,
+    "neural-engine-groups": NeuralEngineGroupsForm,
 }
 
 
@@ -226,7 +227,7 @@ def lay_out(model: SqueezeBertPreTrainedModel, task: type[Task], form: str) -> n
     return form_named(form)(model, task).eval()
 
 
-def form_named(name: str) -> type[PlainForm | GroupResidentForm]:
+def form_named(name: str) -> type[PlainForm | GroupResidentForm | ConvForm]:
     """The form of a name.
 
     Raises:

@@ -42,7 +42,7 @@ def export_within(
         exact = choices.exact_precision(format_, precision).name
         form = plan.form or choices.form_of(format_, exact).name
         for kept in _candidates(checkpoint, mine, exact, reference, max_drop, named):
-            # Parts have the names of the forms made of linear layers.
+            # Every form but the plain one has parts of these names.
             chosen = replace(mine, keep_float=kept, form=FORM if kept and form == "plain" else form)
             (bundle,) = pipeline.export(checkpoint, chosen, out, force=replacing, progress=progress)
             replacing = True  # what stands there now is of this call

@@ -12,8 +12,8 @@ import torch
 
 import exporters
 from exporters.errors import GateError, InputError
-from exporters.spec import Artifact, ExportRequest, Runner
-from squeezebert_edge import __version__, calibration, choices, tasks
+from exporters.spec import MAX_RANK, Artifact, ExportRequest, Runner
+from squeezebert_edge import __version__, calibration, choices, quantization, tasks
 from squeezebert_edge import checkpoint as checkpoints
 from squeezebert_edge.balancing import balance
 from squeezebert_edge.bundle import MANIFEST, VOCABULARY, Bundle, Verification, open_bundle, write_manifest
@@ -33,11 +33,12 @@ INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 DEFAULT_LENGTHS = (32, 64, 128)
 SHORTEST_LENGTH = 4  # a pair's three special tokens and one of text
 CALIBRATED = "int8-static"
-# Products of the head that stay float, in any form. A calibrated scale would clip the logits, and the last
-# product is too small to matter. Where 16 values serve a whole weight, as in iOS 17's 4 bits, the pooler too
-# costs the outputs more than any other product for its size.
+NEURAL_ENGINE = ("neural-engine", "neural-engine-groups")  # forms whose programs must suit it
+# Parts that stay float, in any form. A calibrated scale would clip the logits, and the last product is too
+# small to matter. Where 16 values serve a whole weight, as in iOS 17's 4 bits, the pooler and the table
+# of token types too cost the outputs much for their size.
 LAST_PRODUCTS = ("classifier", "qa_outputs")
-OF_ONE_TOKEN = ("pooler", *LAST_PRODUCTS)
+NO_PALETTE = ("token_type_embeddings", "pooler", *LAST_PRODUCTS)
 OWN_GATES = Gates()  # wishes for nothing, so that each precision keeps its own
 TARGETS = {17: "iOS17", 18: "iOS18"}
 
@@ -175,13 +176,8 @@ def _make(
     form = plan.form or choices.form_of(name, exact.name).name
     request = _request(checkpoint, task, plan, name, exact.name, form)
     artifact = exporter.export(request, path)
-    if artifact.delegation.products and not plan.allow_undelegated:
-        left = ", ".join(artifact.delegation.products)
-        raise GateError(
-            f"{name} {precision}, form {form}: the delegate has no kernels for {left} as they are used here",
-            allowed="every convolution, linear layer and matrix product inside it",
-            hint="another --form, or --allow-undelegated",
-        )
+    if not plan.allow_undelegated:
+        _require_delegated(artifact, f"{name} {precision}", form)
     verification = verify(
         checkpoint,
         task,
@@ -218,6 +214,24 @@ def _make(
     )
 
 
+def _require_delegated(artifact: Artifact, made: str, form: str) -> None:
+    """Raise GateError if a product is left out, or a program for the Neural Engine does not suit it."""
+    hint = "another --form, or --allow-undelegated"
+    if artifact.delegation.products:
+        left = ", ".join(artifact.delegation.products)
+        raise GateError(
+            f"{made}, form {form}: the delegate has no kernels for {left} as they are used here",
+            allowed="every convolution, linear layer and matrix product inside it",
+            hint=hint,
+        )
+    if form in NEURAL_ENGINE and artifact.structure and artifact.structure.unfit:
+        raise GateError(
+            f"{made}, form {form}: the program has {', '.join(artifact.structure.unfit)}",
+            allowed=f"values of at most {MAX_RANK} axes, 1x1 convolutions and attention's products",
+            hint=hint,
+        )
+
+
 def _request(
     checkpoint: Checkpoint, task: Task, plan: Plan, name: str, exact: str, form: str
 ) -> ExportRequest:
@@ -225,10 +239,10 @@ def _request(
     model = checkpoint.model if exact in ("fp32", "fp16") else quantizable(checkpoint, exact)
     module = lay_out(model, type(task), form)
     target = TARGETS[plan.ios] if name == "coreml" else None
-    of_head: tuple[str, ...] = LAST_PRODUCTS if exact == CALIBRATED else ()
+    in_float: tuple[str, ...] = LAST_PRODUCTS if exact == CALIBRATED else ()
     if (exact, target) == ("int4-weights", "iOS17"):
-        of_head = OF_ONE_TOKEN
-    parts = (part for part, _ in module.named_modules() if part.rpartition(".")[2] in of_head)
+        in_float = NO_PALETTE
+    parts = (part for part, _ in module.named_modules() if part.rpartition(".")[2] in in_float)
     keep_float = (*plan.keep_float, *parts)
     return ExportRequest(
         module=module,
@@ -241,7 +255,7 @@ def _request(
         metadata=_metadata(checkpoint, task, plan.lengths, exact, form),
         target=target,
         calibration=plan.calibration.rows if plan.calibration and exact == CALIBRATED else (),
-        ranges=checkpoint.ranges if exact == CALIBRATED else {},
+        ranges=quantization.of_form(checkpoint.ranges, module) if exact == CALIBRATED else {},
         keep_float=keep_float,
     )
 
@@ -277,9 +291,16 @@ def _described(artifact: Artifact) -> dict[str, object]:
             "outside": list(artifact.delegation.outside),
             "products": list(artifact.delegation.products),
         },
+        "structure": _structure(artifact),
         "float_operators": dict(sorted(artifact.float_operators.items())),
         "versions": {"squeezebert-edge": __version__, **artifact.versions},
     }
+
+
+def _structure(artifact: Artifact) -> dict[str, object] | None:
+    if artifact.structure is None:
+        return None
+    return {**asdict(artifact.structure), "other_products": list(artifact.structure.other_products)}
 
 
 def _metadata(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, FiniteFloat, ValidationError
+from torch import nn
 
 from exporters.errors import InputError
 from exporters.spec import Ranges
@@ -103,6 +104,28 @@ def read(directory: Path) -> dict[str, Ranges] | None:
     if found.weights_sha256 != _weights_sha256(directory):
         raise InputError(f"{path}: the ranges were learned with other weights than are here", hint=_AGAIN)
     return {name: Ranges(ranges.input, ranges.output) for name, ranges in found.ranges.items()}
+
+
+def of_form(ranges: Mapping[str, Ranges], module: nn.Module) -> dict[str, Ranges]:
+    """The ranges by the products that a form has, where its convolutions stand for others than were learned.
+
+    Queries, keys and values have a convolution each, `layers.3.qkv.query`, which takes in what the products
+    `layers.3.qkv.<group>` do. One with groups takes in what all of them do together. What comes out of a
+    convolution is not told.
+    """
+    learned = {name: each.input for name, each in ranges.items() if each.input}
+    found = {}
+    for name, submodule in module.named_modules():
+        if name in ranges:
+            found[name] = ranges[name]
+        elif isinstance(submodule, nn.Conv2d):
+            layer, _, group = name.rpartition(".")
+            groups = [group] if group.isdigit() else [str(number) for number in range(submodule.groups)]
+            layers = (name, layer, layer.rpartition(".")[0])
+            inputs = [learned[p] for g in groups for p in (f"{one}.{g}" for one in layers) if p in learned]
+            if len(inputs) == len(groups):
+                found[name] = Ranges((min(low for low, _ in inputs), max(high for _, high in inputs)))
+    return found
 
 
 def write(directory: Path, ranges: Mapping[str, Ranges]) -> None:

@@ -199,6 +199,15 @@ def test_inspect_shows_a_bundle(bundle: Path) -> None:
     assert "softmax x2" in shown.stdout
 
 
+def test_inspect_shows_what_a_core_ml_program_is_made_of(saved: Path, tmp_path: Path) -> None:
+    result = call("export", saved, "--to", "coreml", "--lengths", "16,32", "--out", tmp_path)
+    assert result.returncode == 0, result.stderr
+    (found,) = answered("inspect", tmp_path / "coreml-fp32")
+    assert (found["structure"]["max_rank"], found["structure"]["pointwise"]) == (4, 14)
+    shown = " ".join(call("inspect", tmp_path / "coreml-fp32").stdout.split())
+    assert "14 1x1 convolutions, 16 products of attention; 3 transposes, 0 reshapes" in shown
+
+
 def test_int8_is_exported_with_its_meaning_and_its_doubts(saved: Path, tmp_path: Path) -> None:
     call_ = ("export", saved, "--to", "tflite", "--lengths", "16", "--min-sqnr", "1", "--out", tmp_path)
     result = call(*call_, "--precision", "int8", "--precision", "int8-static")

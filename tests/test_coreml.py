@@ -24,12 +24,14 @@ from squeezebert_edge import tasks
 from squeezebert_edge.activations import activation
 from squeezebert_edge.config import ACTIVATION_NAMES
 from squeezebert_edge.forms import lay_out
+from squeezebert_edge.layouts import ChannelEmbedding
 from squeezebert_edge.model import ARCHITECTURES
 
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 LENGTHS = (16, 32)
 HEADS = sorted(ARCHITECTURES)
 FLOAT_PRECISIONS = ("fp32", "fp16")
+FORMS = ("plain", "neural-engine")
 
 
 def request(
@@ -46,11 +48,11 @@ def request(
     return ExportRequest(module, examples, outputs, precision, {"task": "a test"}, target)
 
 
-def head(architecture: str, **overrides: Any) -> tuple[nn.Module, tuple[str, ...]]:
-    """A head of one layer as it is exported, and the names of its outputs."""
+def head(architecture: str, form: str = "plain", **overrides: Any) -> tuple[nn.Module, tuple[str, ...]]:
+    """A head of one layer in a form, and the names of its outputs."""
     task = tasks.of_architecture(architecture)
     model = tiny_model(architecture, num_hidden_layers=1, **overrides)
-    return lay_out(model, task, "plain"), tuple(task.outputs)
+    return lay_out(model, task, form), tuple(task.outputs)
 
 
 def rows(length: int, tokens: int, vocabulary: int = 120) -> dict[str, Tensor]:
@@ -100,9 +102,10 @@ def question(tmp_path_factory: pytest.TempPathFactory) -> Made:
 # The answers
 
 
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("architecture", HEADS)
-def test_every_head_equals_its_module_in_fp32(architecture: str, tmp_path: Path) -> None:
-    module, outputs = head(architecture)
+def test_every_head_equals_its_module_in_fp32(architecture: str, form: str, tmp_path: Path) -> None:
+    module, outputs = head(architecture, form)
     path = tmp_path / coreml.FILE_NAME
     coreml.export(request(module, outputs), path)
     runner = evaluated(path)
@@ -113,9 +116,10 @@ def test_every_head_equals_its_module_in_fp32(architecture: str, tmp_path: Path)
                 torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("architecture", HEADS)
-def test_every_head_in_fp16_is_near_its_module(architecture: str, tmp_path: Path) -> None:
-    module, outputs = head(architecture)
+def test_every_head_in_fp16_is_near_its_module(architecture: str, form: str, tmp_path: Path) -> None:
+    module, outputs = head(architecture, form)
     path = tmp_path / coreml.FILE_NAME
     coreml.export(request(module, outputs, "fp16"), path)
     runner = evaluated(path)
@@ -162,15 +166,18 @@ def test_every_activation_equals_torch(precision: str, tmp_path: Path) -> None:
         assert worst < tolerance, name
 
 
-def test_ids_beyond_int16_keep_their_words_in_fp16(tmp_path: Path) -> None:
+@pytest.mark.parametrize("channels_first", [False, True])
+def test_ids_beyond_int16_keep_their_words_in_fp16(channels_first: bool, tmp_path: Path) -> None:
     class Words(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.words = nn.Embedding(70_000, 2)
-            self.words.weight.data = torch.arange(140_000.0).reshape(-1, 2) % 1999
+            table = nn.Embedding(70_000, 2)
+            table.weight.data = torch.arange(140_000.0).reshape(-1, 2) % 1999
+            self.words = ChannelEmbedding(table) if channels_first else table
 
         def forward(self, ids: Tensor, mask: Tensor, types: Tensor) -> tuple[Tensor]:
-            return (self.words(ids) * (mask + types)[..., None],)
+            words = self.words(ids)[:, :, 0, 0][None] if channels_first else self.words(ids)
+            return (words * (mask + types)[..., None],)
 
     module = Words().eval()
     path = tmp_path / coreml.FILE_NAME
@@ -260,8 +267,9 @@ def test_everybody_may_read_the_package(question: Made) -> None:
         assert file.stat().st_mode & stat.S_IROTH, file
 
 
-def test_weights_are_stored_once_for_all_lengths(tmp_path: Path) -> None:
-    module, outputs = head("SqueezeBertForMaskedLM", vocab_size=3000)
+@pytest.mark.parametrize("form", FORMS)
+def test_weights_are_stored_once_for_all_lengths(form: str, tmp_path: Path) -> None:
+    module, outputs = head("SqueezeBertForMaskedLM", form, vocab_size=3000)
     sizes = []
     for lengths in ((32,), (16, 32, 48)):
         path = tmp_path / f"{len(lengths)}.mlpackage"

@@ -26,7 +26,7 @@ from tests.tiny import tiny_model
 pytestmark = pytest.mark.filterwarnings("ignore:Implicitly cleaning up:ResourceWarning")
 
 HEADS = sorted(ARCHITECTURES)
-FORMS = ("plain", "group-resident")
+FORMS = ("plain", "group-resident", "neural-engine", "neural-engine-groups")
 PRECISIONS = (
     ("int8-weights", "iOS17"),
     ("int8-weights", "iOS18"),
@@ -39,7 +39,7 @@ SCHEMES = PRECISIONS[:1] + PRECISIONS[2:5]  # each way to quantize
 PALETTES, STATIC = ("int4-weights", "iOS17"), ("int8-static", "iOS17")
 # What float16 leaves of a tiny model's answers. In int8-static it also moves values to the next level.
 FLOORS = {"int8-weights": 48, "int4-weights": 48, "int8-static": 30}
-WEIGHTED = (nn.Linear, nn.Conv1d, nn.Embedding)
+WEIGHTED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Embedding)
 CALIBRATION = [row(length, length) for length in range(4, 17)]
 
 
@@ -161,19 +161,24 @@ def scales(program: mil.Program) -> list[float]:
 # The answers
 
 
-@pytest.mark.parametrize("precision", ["int8-weights", "int8-static"])
+@pytest.mark.parametrize(
+    ("precision", "form"), [("int8-weights", "neural-engine"), ("int8-static", "neural-engine-groups")]
+)
 @pytest.mark.parametrize("architecture", HEADS)
-def test_every_head_equals_what_torch_quantizes(architecture: str, precision: str, tmp_path: Path) -> None:
-    wish = quantized_request(architecture, "plain", precision, "iOS17")
+def test_every_head_equals_what_torch_quantizes(
+    architecture: str, precision: str, form: str, tmp_path: Path
+) -> None:
+    wish = quantized_request(architecture, form, precision, "iOS17")
     artifact, _ = export(wish, tmp_path)
     assert sqnr(artifact.path, emulated(wish)) >= FLOORS[precision]
 
 
+@pytest.mark.parametrize("form", ["plain", "group-resident", "neural-engine"])
 @pytest.mark.parametrize(("precision", "target"), [one for one in PRECISIONS if one != PALETTES])
-def test_a_form_of_linear_layers_equals_what_torch_quantizes(
-    precision: str, target: str, tmp_path: Path
+def test_every_form_equals_what_torch_quantizes(
+    precision: str, target: str, form: str, tmp_path: Path
 ) -> None:
-    wish = quantized_request("SqueezeBertForSequenceClassification", "group-resident", precision, target)
+    wish = quantized_request("SqueezeBertForSequenceClassification", form, precision, target)
     artifact, _ = export(wish, tmp_path)
     assert sqnr(artifact.path, emulated(wish)) >= FLOORS[precision]
 
@@ -278,7 +283,8 @@ def test_only_inputs_of_products_are_quantized(form: str, tmp_path: Path) -> Non
             assert users[step.results[0].name] <= {"conv", "linear"}
     left = coreml_quantization.float_operations(program)
     assert not {"conv", "linear"} & left.keys()
-    assert {"softmax", "add", "matmul", "gelu", "layer_norm", "tanh"} <= left.keys()
+    assert {"softmax", "add", "gelu", "layer_norm", "tanh"} <= left.keys()
+    assert left.keys() & {"matmul", "einsum"}
 
 
 @pytest.mark.parametrize("precision", ["int8-weights", "int4-weights"])

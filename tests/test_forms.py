@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
 from exporters.errors import InputError
 from squeezebert_edge import tasks
@@ -30,7 +31,8 @@ def networks(draw: st.DrawFn) -> dict[str, Any]:
         "embedding_size": width,
         "num_attention_heads": heads,
         "intermediate_size": inner,
-        "num_hidden_layers": draw(st.sampled_from([1, 2])),
+        "num_hidden_layers": draw(st.sampled_from([1, 2, 3])),
+        "vocab_size": draw(st.sampled_from([16, 120])),
         **{name: draw(st.sampled_from(counts)) for name in GROUPS},
     }
 
@@ -42,7 +44,7 @@ def row(tokens: int, padding: int) -> tuple[torch.Tensor, ...]:
     return ids, mask, torch.zeros_like(ids)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=100)
 @given(
     network=networks(),
     architecture=st.sampled_from(sorted(ARCHITECTURES)),
@@ -69,6 +71,33 @@ def test_laying_out_leaves_the_reference_as_it_was() -> None:
 
 def test_an_unknown_form_is_refused() -> None:
     with pytest.raises(
-        InputError, match="unknown form 'round'\nallowed: plain, group-resident, group-batched"
+        InputError,
+        match="unknown form 'round'\nallowed: plain, group-resident, group-batched, conv2d, neural",
     ):
         lay_out(tiny_model(), tasks.TextClassification, "round")
+
+
+@pytest.mark.parametrize("form", ["neural-engine", "neural-engine-groups", "conv2d"])
+def test_a_norm_may_leave_channels_out(form: str) -> None:
+    model = tiny_model("SqueezeBertForSequenceClassification")
+    for name, parameter in model.named_parameters():
+        if name.lower().endswith("layernorm.weight"):
+            parameter.data[::3] = 0
+    inputs = row(7, 3)
+    with torch.inference_mode():
+        (expected,) = lay_out(model, tasks.TextClassification, "plain")(*inputs)
+        (found,) = lay_out(model, tasks.TextClassification, form)(*inputs)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("q_groups", [4, 2])  # with the keys' and values' 4: one part, or three
+@pytest.mark.parametrize("form", ["neural-engine", "neural-engine-groups", "conv2d"])
+def test_forms_of_convolutions_have_the_parts_of_the_group_resident_form(form: str, q_groups: int) -> None:
+    model = tiny_model("SqueezeBertForMaskedLM", q_groups=q_groups)
+    parts = {
+        name.rpartition(".")[0] if name.rpartition(".")[2].isdigit() else name
+        for name, part in lay_out(model, tasks.FillMask, "group-resident").named_modules()
+        if isinstance(part, nn.Linear)
+    }
+    names = {name for name, _ in lay_out(model, tasks.FillMask, form).named_modules()}
+    assert parts <= names

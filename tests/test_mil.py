@@ -206,6 +206,14 @@ def products() -> Iterator[Case]:
             "y": right.transpose(1, 2).contiguous() if y_flipped else right,
         }
         yield case("matmul", inputs, product, transpose_x=bool(x_flipped), transpose_y=bool(y_flipped))
+    many, few = random(1, 3, 2, 4), random(1, 4, 2, 5)
+    products = [many[0, :, row] @ few[0, :, row] for row in (0, 1)]  # (3, 4) by (4, 5)
+    yield Case(
+        "einsum",
+        lambda mb, x, y: mb.einsum(values=(x, y), equation="nchw,nwhu->nchu"),
+        {"x": many, "y": few},
+        [torch.stack(products, dim=1)[None]],
+    )
 
 
 def convolutions() -> Iterator[Case]:

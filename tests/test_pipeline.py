@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import exporters
+from exporters import mil_structure
 from exporters.errors import GateError, InputError
 from exporters.spec import Delegation, Ranges
 from squeezebert_edge import accuracy, parity, pipeline, quantization, tasks
@@ -146,6 +147,42 @@ def test_a_product_outside_the_delegate_fails_the_export(
     assert bundle.manifest.delegation.outside == ["CAST x1", "FULLY_CONNECTED x2"]
 
 
+def test_a_program_for_the_neural_engine_that_does_not_suit_it_fails_the_export(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inner = mil_structure.structure_of
+    monkeypatch.setattr(
+        "exporters.coreml.structure_of",
+        lambda program: replace(inner(program), max_rank=5, other_products=("linear x1",)),
+    )
+    plan = Plan([("coreml", "fp16")], LENGTHS)
+    with pytest.raises(GateError, match="form neural-engine: .* values of 5 axes, linear x1") as raised:
+        list(pipeline.export(small_checkpoint(), plan, tmp_path))
+    assert raised.value.exit_code == 1
+    assert list(tmp_path.iterdir()) == []
+    (bundle,) = pipeline.export(small_checkpoint(), replace(plan, allow_undelegated=True), tmp_path / "left")
+    assert bundle.manifest.structure is not None
+    assert bundle.manifest.structure.other_products == ["linear x1"]
+    (bundle,) = pipeline.export(small_checkpoint(), replace(plan, form="plain"), tmp_path / "plain")
+    assert bundle.manifest.form == "plain"  # which promises nothing
+
+
+@pytest.mark.parametrize("precision", exporters.get("coreml").PRECISIONS)
+def test_core_ml_bundles_are_made_for_the_neural_engine(tmp_path: Path, precision: str) -> None:
+    checkpoint = small_checkpoint(num_hidden_layers=1)
+    plan = pipeline.calibrated(Plan([("coreml", precision)], LENGTHS), checkpoint, None, 16)
+    (bundle,) = pipeline.export(checkpoint, plan, tmp_path)
+    manifest = open_bundle(bundle.directory).manifest
+    groups = "-groups" if precision == "int8-static" else ""
+    assert manifest.form == f"neural-engine{groups}"
+    found = manifest.structure
+    assert found is not None
+    assert (found.max_rank, found.other_products, found.transposes, found.reshapes) == (4, [], 2, 0)
+    assert manifest.delegation.delegated is None or manifest.verification.by == "runtime"
+    # Whatever stands in the padding, and however much of it: not a bit of an answer changes.
+    assert manifest.verification.padding_error == 0
+
+
 def test_learned_ranges_reach_the_exporter_and_are_not_balanced_away(tmp_path: Path) -> None:
     small = small_checkpoint()
     names = {name for parts in quantization.products(small.config).values() for name in parts}
@@ -158,6 +195,17 @@ def test_learned_ranges_reach_the_exporter_and_are_not_balanced_away(tmp_path: P
     ranges = bundle.manifest.calibration
     assert ranges is not None
     assert (set(ranges.learned), ranges.calibrated, ranges.source) == (names, [], None)
+
+
+@pytest.mark.parametrize("form", ["neural-engine", "neural-engine-groups"])
+def test_learned_ranges_reach_convolutions(tmp_path: Path, form: str) -> None:
+    small = small_checkpoint()
+    names = {name for parts in quantization.products(small.config).values() for name in parts}
+    learned = replace(small, ranges=dict.fromkeys(names, Ranges((-4.0, 4.0), (-6.0, 6.0))))
+    (bundle,) = pipeline.export(learned, Plan([("coreml", "int8-static")], (16,), form=form), tmp_path)
+    ranges = bundle.manifest.calibration
+    assert ranges is not None
+    assert (ranges.calibrated, ranges.source) == ([], None)
 
 
 def test_core_ml_for_ios_18(tmp_path: Path) -> None:
@@ -199,8 +247,11 @@ def test_a_real_checkpoint_predicts_the_same_through_every_format(
     assert (logits.argmax(1) == recorded["labels"]).sum() == 712
 
 
-@pytest.mark.parametrize(("ios", "kept"), [(17, ["model.transformer.pooler", "model.classifier"]), (18, [])])
-def test_palettes_leave_the_head_in_float(tmp_path: Path, ios: int, kept: list[str]) -> None:
+SMALL_PARTS = ["embeddings.token_type_embeddings", "head.pooler", "head.classifier"]
+
+
+@pytest.mark.parametrize(("ios", "kept"), [(17, SMALL_PARTS), (18, [])])
+def test_palettes_leave_what_is_small_in_float(tmp_path: Path, ios: int, kept: list[str]) -> None:
     (bundle,) = pipeline.export(
         small_checkpoint(), Plan([("coreml", "int4-weights")], (16,), ios=ios), tmp_path
     )
@@ -208,13 +259,28 @@ def test_palettes_leave_the_head_in_float(tmp_path: Path, ios: int, kept: list[s
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("lengths", [(64,), (32, 64)])
 @pytest.mark.parametrize("ios", [17, 18])
 def test_a_real_checkpoint_is_verified_in_four_bits_for_core_ml(
-    tmp_path: Path, shared: Path, ios: int
+    tmp_path: Path, shared: Path, ios: int, lengths: tuple[int, ...]
 ) -> None:
     checkpoint = checkpoints.load(shared / "checkpoints" / "squeezebert-medium-sst2")
-    (bundle,) = pipeline.export(checkpoint, Plan([("coreml", "int4-weights")], (64,), ios=ios), tmp_path)
+    (bundle,) = pipeline.export(checkpoint, Plan([("coreml", "int4-weights")], lengths, ios=ios), tmp_path)
     assert (bundle.manifest.verification.status, bundle.manifest.verification.failures) == ("verified", [])
+
+
+@pytest.mark.slow
+def test_core_ml_s_int8_scales_lose_no_more_than_those_of_linear_layers(tmp_path: Path, shared: Path) -> None:
+    source = shared / "checkpoints" / "squeezebert-medium-sst2"
+    checkpoint = checkpoints.load(source)
+    plan = Plan([("coreml", "int8-static")], (32, 64))
+    plan = pipeline.calibrated(plan, checkpoint, shared / "data" / "sst2" / "train.tsv", 128)
+    found = {}
+    for form in (None, "group-resident"):
+        (bundle,) = pipeline.export(checkpoint, replace(plan, form=form), tmp_path / str(form))
+        assert bundle.manifest.verification.sqnr_db is not None
+        found[form] = bundle.manifest.verification.sqnr_db
+    assert found[None] > found["group-resident"] - 0.2  # float16 rounds elsewhere
 
 
 @pytest.mark.slow

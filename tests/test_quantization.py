@@ -11,6 +11,8 @@ import pytest
 from exporters.errors import InputError
 from exporters.spec import Ranges
 from squeezebert_edge import checkpoint, quantization
+from squeezebert_edge.forms import lay_out
+from squeezebert_edge.tasks import TextClassification
 from squeezebert_edge.text import Tokenizer
 from tests.small import VOCABULARY
 from tests.tiny import tiny_config, tiny_model
@@ -116,3 +118,23 @@ def test_products_are_fused_where_groups_hold_whole_heads() -> None:
         assert names["encoder.layers.0.attention.query"][3] == "layers.0.query.3"
         assert names["encoder.layers.0.attention.key"][1] == "layers.0.key.1"
         assert names["encoder.layers.0.attention.value"][3] == "layers.0.value.3"
+
+
+def test_a_convolution_takes_in_what_the_products_it_stands_for_do() -> None:
+    model = tiny_model(num_hidden_layers=1)
+    inputs = [(-1.0, 4.0), (-3.0, 2.0), (-2.0, 1.0), (0.0, 5.0)]
+    ranges = {f"layers.0.qkv.{group}": Ranges(each, (-9.0, 9.0)) for group, each in enumerate(inputs)}
+    ranges |= {
+        "head.pooler": Ranges((-7.0, 7.0), (-8.0, 8.0)),
+        "layers.0.output.1": Ranges((-6.0, 6.0)),  # one of four: the others' are not known
+    }
+    whole, apart, linear = (
+        quantization.of_form(ranges, lay_out(model, TextClassification, form))
+        for form in ("neural-engine", "neural-engine-groups", "group-resident")
+    )
+    pooler = {"head.pooler": ranges["head.pooler"]}
+    parts = [f"layers.0.qkv.{part}" for part in ("query", "key", "value")]
+    assert whole == dict.fromkeys(parts, Ranges((-3.0, 5.0))) | pooler
+    of_groups = {f"{part}.{group}": Ranges(each) for part in parts for group, each in enumerate(inputs)}
+    assert apart == of_groups | pooler | {"layers.0.output.1": ranges["layers.0.output.1"]}
+    assert linear == ranges

@@ -123,9 +123,10 @@ def test_static_needs_ranges_or_text() -> None:
             exporters.get(format_).export(asked, Path("nowhere"))
 
 
-def test_convolutions_are_refused() -> None:
+@pytest.mark.parametrize("form", ["plain", "conv2d", "neural-engine"])
+def test_convolutions_are_refused(form: str) -> None:
     task = tasks.TextClassification
-    asked = request(lay_out(tiny_model(), task, "plain"), task.outputs, "int8-dynamic", lengths=(LENGTH,))
+    asked = request(lay_out(tiny_model(), task, form), task.outputs, "int8-dynamic", lengths=(LENGTH,))
     for format_ in FORMATS:
         with pytest.raises(InputError, match="convolutions") as raised:
             exporters.get(format_).export(asked, Path("nowhere"))

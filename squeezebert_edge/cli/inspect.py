@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from squeezebert_edge.cli import options, show
+
+if TYPE_CHECKING:
+    from squeezebert_edge.bundle import Structure
 
 
 def inspect(
@@ -24,7 +27,8 @@ def inspect(
 ) -> None:
     """Show a checkpoint's head, sizes and labels, and its parameters, bytes and GFLOP by kind of layer.
 
-    Of a bundle: its precision, form, delegation, and the operators that still compute with floats.
+    Of a bundle: its precision, form, delegation, what a Core ML program is made of, and the operators that
+    still compute with floats.
     """
     from squeezebert_edge import checkpoint as checkpoints
     from squeezebert_edge import complexity, pipeline
@@ -106,7 +110,19 @@ def _inspect_bundle(directory: Path, *, json: bool) -> None:
         "lengths": ", ".join(map(str, manifest.lengths)),
         "delegated": inside,
         "outside the delegate": ", ".join(delegation.outside),
+        "structure": _structure(manifest.structure) if manifest.structure else "",
         "float operators": floats or "none: integer-only",
         "proof": f"{manifest.verification.status} by {manifest.verification.by}",
     }
     show.pairs(str(directory), {name: text for name, text in facts.items() if text})
+
+
+def _structure(found: Structure) -> str:
+    """What a program is made of, in a sentence."""
+    products = (
+        f"{found.pointwise} 1x1 convolutions",
+        f"{found.attention} products of attention",
+        *found.other_products,
+    )
+    moves = f"{found.transposes} transposes, {found.reshapes} reshapes, {found.casts} casts"
+    return f"{found.operations} operations on at most {found.max_rank} axes: {', '.join(products)}; {moves}"
