@@ -60,14 +60,15 @@ class Protocol:
         return margin + 3 * self.most_seconds
 
 
-MLPERF = Protocol("mlperf", 1024, 60, 600, cool_down=300, quoted=True)
-QUICK = Protocol("quick", 128, 10, 60, cool_down=0, quoted=True)
-RAPID = Protocol("rapid", 64, 6, 60, cool_down=0, quoted=False)
+MLPERF = Protocol("mlperf", 1024, 60.0, 600.0, cool_down=300.0, quoted=True)
+QUICK = Protocol("quick", 128, 10.0, 60.0, cool_down=0.0, quoted=True)
+RAPID = Protocol("rapid", 64, 6.0, 60.0, cool_down=0.0, quoted=False)
+PRESETS = {protocol.name: protocol for protocol in (MLPERF, QUICK, RAPID)}
 
 
 def exactly(queries: int) -> Protocol:
     """So many queries, however long they take; never quoted."""
-    return Protocol("queries", queries, 0, None, cool_down=0, quoted=False)
+    return Protocol("queries", queries, 0.0, None, cool_down=0.0, quoted=False)
 
 
 @dataclass(frozen=True)

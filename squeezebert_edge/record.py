@@ -294,12 +294,12 @@ class Record(Run):
 
     @property
     def standing(self) -> str:
-        """`quoted`, why its latency is not to be quoted, or the rule it broke."""
+        """That it is quoted, why it is not to be, or the rule it broke; with the protocol's name."""
         if self.validity.rule:
             return f"invalid: {self.validity.rule}"
         if self.emulated:
             return "emulated"
-        return "quoted" if self.quotable else f"unquoted ({self.protocol.name})"
+        return f"{'quoted' if self.quotable else 'unquoted'} ({self.protocol.name})"
 
     @property
     def doubts(self) -> list[str]:

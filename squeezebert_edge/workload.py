@@ -76,18 +76,19 @@ def of_examples(
     """The rows of examples, each of them at the shortest length that fits."""
     rows: list[Mapping[str, Array]] = []
     times = []
-    _rows_of(task, tokenizer, examples[0], lengths)  # the first call of a tokenizer is a slow one
+    rows_of(task, tokenizer, examples[0], lengths)  # the first call of a tokenizer is a slow one
     for example in examples:
         start = time.monotonic_ns()
-        found = _rows_of(task, tokenizer, example, lengths)
+        found = rows_of(task, tokenizer, example, lengths)
         times.append(time.monotonic_ns() - start)
         rows += found
     return Workload(source, len(examples), tuple(rows), tuple(times))
 
 
-def _rows_of(
+def rows_of(
     task: Task, tokenizer: Tokenizer, example: Example, lengths: Sequence[int]
 ) -> list[Mapping[str, Array]]:
+    """The rows of one example, each at the shortest length that fits."""
     encodings = task.encode(example, tokenizer, lengths[-1], DEFAULT_DOC_STRIDE)
     return [
         pad(encoding, shortest_length(len(encoding), lengths), tokenizer.special_ids["pad"])

@@ -69,7 +69,7 @@ def measured(
     rule = record.broken_rule(protocol, found, medians)
     fields = dict(run(found, emulated=emulated)) | {
         "record_version": 1,
-        "id": f"{format_}-{precision}-{ms}-{protocol.name}-{seal}",
+        "id": f"{format_}-{precision}-{protocol.name}-{seal}-{round(10 * ms)}",
         "time": "2026-11-25T12:01:01Z",
         "generator": "squeezebert-edge 0.1.0",
         "bundle": record.Measured(

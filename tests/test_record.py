@@ -91,7 +91,8 @@ def test_a_record_that_is_cut_short_or_gone_is_refused(tmp_path: Path) -> None:
 
 
 def test_only_a_valid_run_of_a_quoted_protocol_on_a_real_processor_is_quoted() -> None:
-    assert measured().standing == measured(protocol=MLPERF).standing == "quoted"
+    assert measured().standing == "quoted (quick)"
+    assert measured(protocol=MLPERF).standing == "quoted (mlperf)"
     assert measured(protocol=RAPID).standing == "unquoted (rapid)"
     assert measured(protocol=exactly(400)).standing == "unquoted (queries)"
     assert phone(9.0, emulated=True).standing == "emulated"
@@ -131,4 +132,4 @@ def test_the_examples_are_records(path: Path) -> None:
 
 def test_there_are_examples_of_each_standing() -> None:
     standings = {record.read(path).standing for path in EXAMPLES}
-    assert standings >= {"quoted", "emulated", "unquoted (rapid)", "invalid: too slow"}
+    assert standings >= {"quoted (quick)", "emulated", "unquoted (rapid)", "invalid: too slow"}

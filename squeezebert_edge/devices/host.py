@@ -226,7 +226,7 @@ def _wait(process: subprocess.Popen[bytes], end: float, progress: Progress) -> i
     """The exit status of a process, or null if it has none by then (seconds of the monotonic clock)."""
     begin = time.monotonic()
     while (now := time.monotonic()) < end:
-        progress("measuring, seconds", int(now - begin), 0)
+        progress("running, seconds", int(now - begin), 0)
         try:
             return process.wait(min(POLL, end - now))
         except subprocess.TimeoutExpired:
@@ -247,8 +247,12 @@ def _result(directory: Path, status: int, words: str) -> dict[str, Any]:
         raise GateError(f"the measuring process wrote no result: {error}{last}", hint=AGAIN) from None
     if not isinstance(result, dict):
         raise GateError(f"the measuring process wrote {type(result).__name__}, no result{last}", hint=AGAIN)
-    if "error" in result:
+    if "error" not in result:
+        return result
+    kinds = {kind.exit_code: kind for kind in (InputError, GateError, UnavailableError)}
+    try:
         told = result["error"]
-        kinds = {kind.exit_code: kind for kind in (InputError, GateError, UnavailableError)}
-        raise kinds[told["exit_code"]](told["problem"], allowed=told["allowed"], hint=told["hint"])
-    return result
+        explained = kinds[told["exit_code"]](told["problem"], allowed=told["allowed"], hint=told["hint"])
+    except (KeyError, TypeError) as error:
+        raise GateError(f"the measuring process wrote no result: {error!r}{last}", hint=AGAIN) from None
+    raise explained
