@@ -16,6 +16,8 @@ bench: setup
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'
 	$(BIN)/python benchmarks/latency.py
 	$(BIN)/python benchmarks/export_cost.py
+	$(BIN)/squeezebert-edge export default --to tflite --to executorch --precision int8 --out out/bench --force
+	$(BIN)/python benchmarks/measuring_cost.py out/bench/tflite-int8 out/bench/executorch-int8
 
 lint: setup
 	$(BIN)/ruff check .

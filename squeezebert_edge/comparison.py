@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from squeezebert_edge import latency, pipeline
+from exporters.errors import GateError
+from squeezebert_edge import benchmark, devices, pipeline
 from squeezebert_edge.accuracy import ReferenceAnswers, compare
 from squeezebert_edge.bundle import Bundle
 from squeezebert_edge.checkpoint import DEFAULT, Checkpoint
 from squeezebert_edge.evaluation import reference_answers, reference_on
 from squeezebert_edge.extras import can_measure_accuracy
+from squeezebert_edge.latency import Protocol
 from squeezebert_edge.lengths import propose_for
 from squeezebert_edge.pipeline import Plan
 from squeezebert_edge.progress import Progress, of, silent
+from squeezebert_edge.record import Record
 from squeezebert_edge.report.rows import Report, Row
-
-BUILT_IN = "the built-in sample"
+from squeezebert_edge.workload import BUILT_IN
 
 
 def compare_precisions(
@@ -27,15 +29,17 @@ def compare_precisions(
     data: Path | None = None,
     scored: str | None = None,
     labels: Sequence[str] | None = None,
+    protocol: Protocol | None = None,
     force: bool = False,
     progress: Progress = silent,
 ) -> Report:
-    """Make the plan's bundles in `out` and measure each: its proof, accuracy and rough latency on this host.
+    """Make the plan's bundles in `out` and measure each: its proof, accuracy and latency on this host.
 
     Args:
         data: labelled examples of a form that the task reads; without it there is no accuracy, but for the
             default model, which brings its own.
         scored, labels: as for `evaluation.evaluate_bundles`.
+        protocol: of the latencies, measured on `data`'s texts or the built-in ones; null measures none.
         force: replace bundles that exist.
 
     Raises:
@@ -49,11 +53,17 @@ def compare_precisions(
     elif checkpoint.source == DEFAULT:
         reference = _on_built_in(checkpoint, scored, labels, max_length)
     source = None if reference is None else str(data or BUILT_IN)
-    bundles = pipeline.export(checkpoint, plan, out, force=force, progress=progress)
-    rows = tuple(_measured(bundle, reference, source, progress) for bundle in bundles)
+    bundles = []
+    rows = []
+    for bundle in pipeline.export(checkpoint, plan, out, force=force, progress=progress):
+        bundles.append(bundle)
+        rows.append(_compared(bundle, reference, source, progress))
+    notes = list(plan.calibration.warnings) if plan.calibration else []
+    records = list(_timed(bundles, protocol, data, notes, progress)) if protocol else []
     return Report(
-        rows,
-        notes=tuple(plan.calibration.warnings) if plan.calibration else (),
+        tuple(rows),
+        records=tuple(records),
+        notes=tuple(notes),
         proposal=propose_for(reference, checkpoint.config, plan.lengths) if data and reference else None,
     )
 
@@ -68,22 +78,34 @@ def _on_built_in(
     return reference_on(checkpoint, task.built_in(task.samples[0]), scored, labels, max_length)
 
 
-def _measured(
+def _compared(
     bundle: Bundle, reference: ReferenceAnswers | None, data: str | None, progress: Progress
 ) -> Row:
-    if bundle.manifest.verification.status == "not verified":
-        return Row.of(bundle)  # what could not be computed for the proof cannot be for a measurement
-    named = of(f"{bundle.manifest.format} {bundle.manifest.precision.name}", progress)
-    task, tokenizer = pipeline.task_of_bundle(bundle), pipeline.tokenizer_of_bundle(bundle)
+    """A bundle with its accuracy; what could not be computed for the proof cannot be for that."""
+    if reference is None or bundle.manifest.verification.status == "not verified":
+        return Row.of(bundle)
     runner = pipeline.load_runner(bundle)
-    accuracy = None
-    if reference:
-        accuracy = compare(reference, tokenizer, runner, runner.lengths, progress=named)
-    named("latency", 0, 0)
-    example = reference.examples[0] if reference else task.built_in()[0]
-    return Row.of(
-        bundle,
-        data=data,
-        accuracy=accuracy,
-        latency=latency.rough(task, tokenizer, runner, example),
+    found = compare(
+        reference,
+        pipeline.tokenizer_of_bundle(bundle),
+        runner,
+        runner.lengths,
+        progress=of(f"{bundle.manifest.format} {bundle.manifest.precision.name}", progress),
     )
+    return Row.of(bundle, data=data, accuracy=found)
+
+
+def _timed(
+    bundles: Sequence[Bundle], protocol: Protocol, data: Path | None, notes: list[str], progress: Progress
+) -> Iterator[Record]:
+    """The records of the bundles that run here; one that gave none is noted, for the rest still stands."""
+    device = devices.opened("host")
+    for bundle in bundles:
+        if bundle.manifest.verification.by != "runtime":
+            continue
+        try:
+            yield from benchmark.benchmark(
+                [bundle], device, benchmark.Request(protocol, data=data), progress=progress
+            )
+        except GateError as error:
+            notes.append(f"{bundle.directory.name} has no latency: {error.problem}")

@@ -5,20 +5,29 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from exporters.errors import InputError
 from squeezebert_edge import __version__, journal, pipeline
-from squeezebert_edge.accuracy import ReferenceAnswers, compare, fingerprint
+from squeezebert_edge.accuracy import Compute, ReferenceAnswers, compare, fingerprint
 from squeezebert_edge.bundle import MANIFEST, Bundle
 from squeezebert_edge.checkpoint import Checkpoint
 from squeezebert_edge.data import Example
+from squeezebert_edge.devices import Device
+from squeezebert_edge.devices.runner import DeviceRunner
 from squeezebert_edge.paired import AccuracyComparison
 from squeezebert_edge.parity import Reference
 from squeezebert_edge.presets import scored_as
 from squeezebert_edge.progress import Progress, of, silent
+from squeezebert_edge.record import Settings
+from squeezebert_edge.text import Tokenizer
+from squeezebert_edge.workload import rows_of
+
+if TYPE_CHECKING:
+    from squeezebert_edge.devices import Inputs
 
 
 def evaluate_bundles(
@@ -31,6 +40,7 @@ def evaluate_bundles(
     limit: int | None = None,
     threads: int = 1,
     runtime: str | None = None,
+    device: Device | None = None,
     resume: bool = False,
     progress: Progress = silent,
 ) -> list[AccuracyComparison]:
@@ -44,9 +54,12 @@ def evaluate_bundles(
         labels: the file's names for the model's outputs, in their order.
         source: where the checkpoint of all bundles is now; by default where their manifests say.
         limit: how many of the first examples to take.
+        device: where the bundles answer, by the code that a latency is measured with there; by default in
+            this process.
         resume: take the answers that an interrupted call has kept.
 
     Raises:
+        GateError: a device that gave no answers.
         InputError: bundles of different tasks, a checkpoint that is gone or another one, data that is wrong,
             or kept answers that are of other data or settings.
     """
@@ -56,23 +69,32 @@ def evaluate_bundles(
     for bundle in bundles:
         scored_as(pipeline.task_of_bundle(bundle), scored, labels)
     examples = type(pipeline.task_of_bundle(bundles[0])).read(data)[:limit]
-    settings = [scored, labels, runtime, fingerprint(examples)]
+    settings = [scored, labels, runtime, device and str(device.describe()), fingerprint(examples)]
     found = []
     with ExitStack() as stack:
         kept = []
         references: dict[tuple[str, int], ReferenceAnswers] = {}
         for bundle in bundles:
             mine = of(bundle.directory.name, progress)
-            runner = pipeline.load_runner(bundle, threads=threads, runtime=runtime)
-            key = (bundle.manifest.source.sha256, runner.lengths[-1])
+            lengths = bundle.manifest.lengths
+            key = (bundle.manifest.source.sha256, lengths[-1])
             if key not in references:
                 mine("loading the checkpoint", 0, 0)
                 checkpoint = pipeline.checkpoint_of_bundle(bundle, source)
-                references[key] = reference_on(checkpoint, examples, scored, labels, runner.lengths[-1])
+                references[key] = reference_on(checkpoint, examples, scored, labels, lengths[-1])
             kept.append(stack.enter_context(_journal(bundle, settings, resume=resume)))
             tokenizer = pipeline.tokenizer_of_bundle(bundle)
+            compute: Compute
+            if device is None:
+                compute = pipeline.load_runner(bundle, threads=threads, runtime=runtime)
+            else:
+                answers = kept[-1]
+                rows = _asked(references[key], tokenizer, lengths, set(answers.done) if answers else ())
+                own = None if bundle.manifest.format == "coreml" else threads  # Core ML has no such setting
+                asked = Settings(threads=own, runtime=runtime)
+                compute = DeviceRunner(device, bundle, asked, rows, mine)
             found.append(
-                compare(references[key], tokenizer, runner, runner.lengths, journal=kept[-1], progress=mine)
+                compare(references[key], tokenizer, compute, lengths, journal=kept[-1], progress=mine)
             )
         for answers in filter(None, kept):
             answers.forget()
@@ -108,6 +130,16 @@ def reference_on(
     task, metrics = scored_as(pipeline.task_of(checkpoint), scored, labels)
     reference = Reference(checkpoint.model, type(task))
     return ReferenceAnswers(task, metrics, checkpoint.tokenizer, reference, examples, max_length)
+
+
+def _asked(
+    reference: ReferenceAnswers, tokenizer: Tokenizer, lengths: Sequence[int], known: Collection[int]
+) -> Iterator[Inputs]:
+    """The rows that `compare` will ask for, in its order."""
+    for batch in reference.batches:
+        for index in batch:
+            if index not in known:
+                yield from rows_of(reference.task, tokenizer, reference.examples[index], lengths)
 
 
 def answers_path(bundle: Bundle) -> Path:

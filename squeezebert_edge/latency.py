@@ -1,80 +1,252 @@
-"""A rough latency on this machine: enough to rank bundles here, no evidence for a phone."""
+"""Latency by MLPerf's rules: single stream, warmed up, counted, timed; what breaks a rule is no number.
+
+The protocol of MLPerf Inference's single-stream scenario (loadgen, https://github.com/mlcommons/inference):
+one query after the other, at least so many and for at least so long. Needs nothing but the standard library,
+since it also runs where nothing else is; every other implementation is held to tests/vectors/statistics.json.
+"""
 
 from __future__ import annotations
 
-import platform
-import statistics
+import gc
+import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from functools import partial
+from typing import Any, ClassVar
 
-import numpy as np
+SECOND = 1_000_000_000  # nanoseconds, the unit of every time here
 
-from exporters.spec import Runner
-from squeezebert_edge.data import Example
-from squeezebert_edge.tasks import Task
-from squeezebert_edge.text import Tokenizer, pad, shortest_length
+WARM_UP_BLOCK, WARM_UP_MOST = 10, 100  # queries: in each block, and in all at one length
+WARM_UP_TOLERANCE = 0.02  # between the medians of two consecutive blocks
+REPEAT_TOLERANCE = 0.05  # between the medians of repeated runs
+# The largest of 299 samples is above the true 99th percentile with 95% probability: 0.99**299 < 0.05.
+FEWEST_FOR_P99 = 299
 
-Array = np.ndarray[tuple[int, ...], np.dtype[Any]]
+TOO_SLOW = "too slow"
 
-RUNS, WARM_UPS = 30, 5
+Clock = Callable[[], int]  # nanoseconds that only grow
+
+STRICT = {"extra": "forbid"}  # for pydantic, which makes these records part of record.py's schema
 
 
 @dataclass(frozen=True)
-class HostLatency:
-    """Medians of `runs` runs of one row on `machine`, in milliseconds.
+class Protocol:
+    """How long is measured, and what is then good for.
 
-    tokens: of the row, a real text's. length: the shortest of the artifact's that fits it.
+    name: mlperf, quick, rapid, or queries for so many and no more.
+    queries: at least so many. seconds: for at least so long.
+    most_seconds: by when the queries must be done, warm-up apart; null where the count alone decides.
+    cool_down: seconds of rest between two runs.
+    quoted: whether its numbers may be shown as the device's.
     """
 
-    machine: str
-    threads: int
-    runs: int
-    tokens: int
+    __pydantic_config__: ClassVar[Any] = STRICT
+
+    name: str
+    queries: int
+    seconds: float
+    most_seconds: float | None
+    cool_down: float
+    quoted: bool
+
+    @property
+    def time_limit(self) -> float:
+        """Seconds after which a device that has not answered hangs: start, warm-up, queries, a margin."""
+        margin = 300.0
+        if self.most_seconds is None:
+            return margin + 60.0 * 3 * self.queries  # an emulated device takes half a minute a query
+        return margin + 3 * self.most_seconds
+
+
+MLPERF = Protocol("mlperf", 1024, 60.0, 600.0, cool_down=300.0, quoted=True)
+QUICK = Protocol("quick", 128, 10.0, 60.0, cool_down=0.0, quoted=True)
+RAPID = Protocol("rapid", 64, 6.0, 60.0, cool_down=0.0, quoted=False)
+PRESETS = {protocol.name: protocol for protocol in (MLPERF, QUICK, RAPID)}
+
+
+def exactly(queries: int) -> Protocol:
+    """So many queries, however long they take; never quoted."""
+    return Protocol("queries", queries, 0.0, None, cool_down=0.0, quoted=False)
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Every query that was measured, in order, by column.
+
+    row: which text it was. length: the sequence length it ran at.
+    start_ns: when it began, from the beginning of the first. latency_ns: how long it took.
+    """
+
+    __pydantic_config__: ClassVar[Any] = STRICT
+
+    row: tuple[int, ...]
+    length: tuple[int, ...]
+    start_ns: tuple[int, ...]
+    latency_ns: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class WarmUp:
+    """Queries at one length before any is measured; steady if the last two blocks' medians agreed."""
+
+    __pydantic_config__: ClassVar[Any] = STRICT
+
     length: int
-    median_ms: float
-    longest: int
-    longest_median_ms: float
+    queries: int
+    steady: bool
 
 
-def rough(
-    task: Task, tokenizer: Tokenizer, runner: Runner, example: Example, *, threads: int = 1
-) -> HostLatency | None:
-    """Time an example's first row at its own length and at the longest; None if no runtime computes it here.
+@dataclass(frozen=True)
+class Statistics:
+    """Of latencies, in nanoseconds.
+
+    p50, p90, p99: see `percentile`; p99 is null under FEWEST_FOR_P99 samples.
+    standard_deviation: of the sample (divided by n - 1); null of a single one.
+    per_second: the reciprocal of the mean: queries a second, one after the other.
+    """
+
+    __pydantic_config__: ClassVar[Any] = STRICT
+
+    count: int
+    p50_ns: int
+    p90_ns: int
+    p99_ns: int | None
+    least_ns: int
+    most_ns: int
+    mean_ns: float
+    standard_deviation_ns: float | None
+    per_second: float
+
+
+def percentile(ascending: Sequence[int], percent: int) -> int:
+    """The value at index floor(n * percent / 100), from 0: that of loadgen's results.cc, in whole numbers.
+
+    It is one of the values, and at least as large as so many percent of them.
+    """
+    return ascending[len(ascending) * percent // 100]
+
+
+def statistics(latencies: Sequence[int]) -> Statistics:
+    """Of at least one latency in nanoseconds."""
+    ascending = sorted(latencies)
+    count, total = len(ascending), sum(ascending)
+    mean = total / count
+    squares = math.fsum((latency - mean) ** 2 for latency in ascending)
+    return Statistics(
+        count=count,
+        p50_ns=percentile(ascending, 50),
+        p90_ns=percentile(ascending, 90),
+        p99_ns=percentile(ascending, 99) if count >= FEWEST_FOR_P99 else None,
+        least_ns=ascending[0],
+        most_ns=ascending[-1],
+        mean_ns=mean,
+        standard_deviation_ns=math.sqrt(squares / (count - 1)) if count > 1 else None,
+        per_second=SECOND * count / total,
+    )
+
+
+def by_length(samples: Samples) -> dict[int, Statistics]:
+    """The statistics of each length's samples, ascending."""
+    found: dict[int, list[int]] = {}
+    for length, latency in zip(samples.length, samples.latency_ns, strict=True):
+        found.setdefault(length, []).append(latency)
+    return {length: statistics(found[length]) for length in sorted(found)}
+
+
+def broken_rule(protocol: Protocol, samples: Samples) -> str | None:
+    """The rule that a run breaks, or null: a device that did not get done has no latency."""
+    if len(samples.latency_ns) < protocol.queries:
+        return TOO_SLOW
+    if samples.start_ns[-1] + samples.latency_ns[-1] < protocol.seconds * SECOND:
+        return "too short"
+    return None
+
+
+def broken_repeat(medians: Sequence[int]) -> str | None:
+    """The rule that repeated runs break, or null: their medians must agree."""
+    least, most = min(medians), max(medians)
+    if most - least > REPEAT_TOLERANCE * least:
+        return f"repeat: medians differ by {(most - least) / least:.1%}, more than {REPEAT_TOLERANCE:.0%}"
+    return None
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Without Python's collector of garbage, as timeit does it."""
+    enabled = gc.isenabled()
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def warm_up(
+    run: Callable[[int], object], lengths: Sequence[int], protocol: Protocol, clock: Clock = time.monotonic_ns
+) -> tuple[WarmUp, ...]:
+    """Run at each length until two consecutive tens have medians within 2%, at most a hundred times.
+
+    Warm-up exceeds neither the protocol's count nor its time: what is slower will be found too slow.
 
     Args:
-        threads: what the runner was loaded with.
+        run: computes the row of that index.
+        lengths: of each row; the first row of a length stands for it.
     """
-    if runner.computed_by != "runtime":
-        return None
-    encoding = task.cut(example, tokenizer, runner.lengths[-1])[0]
-    length, longest = shortest_length(len(encoding), runner.lengths), runner.lengths[-1]
-    short, long = (
-        _median_ms(runner, pad(encoding, size, tokenizer.special_ids["pad"])) for size in (length, longest)
+    most = math.inf if protocol.most_seconds is None else protocol.most_seconds * SECOND
+    end = clock() + most
+    return tuple(
+        _warm_up_at(length, partial(run, lengths.index(length)), protocol.queries, end, clock)
+        for length in sorted(set(lengths))
     )
-    return HostLatency(machine(), threads, RUNS, len(encoding), length, short, longest, long)
 
 
-def machine() -> str:
-    """This machine in words: its processor, architecture and system."""
-    processor = platform.processor()
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    except OSError:
-        names = []
-    named = [names[0] if names else processor, platform.machine(), platform.system()]
-    return ", ".join(dict.fromkeys(filter(None, named)))
+def _warm_up_at(length: int, run: Callable[[], object], queries: int, end: float, clock: Clock) -> WarmUp:
+    medians: list[int] = []
+    block: list[int] = []
+    for done in range(1, min(WARM_UP_MOST, queries) + 1):
+        start = clock()
+        run()
+        block.append(clock() - start)
+        if clock() >= end:
+            break
+        if len(block) == WARM_UP_BLOCK:
+            medians.append(percentile(sorted(block), 50))
+            block = []
+            if len(medians) > 1 and abs(medians[-1] - medians[-2]) <= WARM_UP_TOLERANCE * medians[-2]:
+                return WarmUp(length, done, steady=True)
+    return WarmUp(length, done, steady=False)
 
 
-def _median_ms(runner: Runner, inputs: Mapping[str, Array]) -> float:
-    for _ in range(WARM_UPS):
-        runner(inputs)
-    times = []
-    for _ in range(RUNS):
-        start = time.perf_counter()
-        runner(inputs)
-        times.append(time.perf_counter() - start)
-    return 1000 * statistics.median(times)
+def measure(
+    run: Callable[[int], object], lengths: Sequence[int], protocol: Protocol, clock: Clock = time.monotonic_ns
+) -> Samples:
+    """Run the rows in turn until the protocol has its count and its time, or is out of time.
+
+    Args:
+        run: computes the row of that index.
+        lengths: of each row.
+    """
+    starts: list[int] = []
+    ends: list[int] = []
+    least, count, rows = int(protocol.seconds * SECOND), protocol.queries, len(lengths)
+    most = math.inf if protocol.most_seconds is None else int(protocol.most_seconds * SECOND)
+    with undisturbed():
+        begin = end = clock()
+        while not (len(ends) >= count and end - begin >= least) and end - begin < most:
+            row = len(ends) % rows
+            start = clock()
+            run(row)
+            end = clock()
+            starts.append(start)
+            ends.append(end)
+    order = [index % rows for index in range(len(ends))]
+    return Samples(
+        row=tuple(order),
+        length=tuple(lengths[row] for row in order),
+        start_ns=tuple(start - begin for start in starts),
+        latency_ns=tuple(end - start for start, end in zip(starts, ends, strict=True)),
+    )

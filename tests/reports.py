@@ -6,11 +6,12 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from squeezebert_edge.bundle import Delegation, Precision, Verification
-from squeezebert_edge.latency import HostLatency
 from squeezebert_edge.paired import AccuracyComparison, Flip, MetricComparison
 from squeezebert_edge.parity import GATES
+from squeezebert_edge.record import Record
 from squeezebert_edge.report.rows import Ranking, Report, Row
 from squeezebert_edge.sensitivity import PartCost
+from tests.records import measured
 
 REFERENCE = 0.9128
 INT8 = {"int8": "int8-dynamic"}
@@ -36,17 +37,11 @@ def accuracy(difference: float, flips: int = 0, examples: int = 872, **changed: 
     )  # fmt: skip
 
 
-def latency(ms: float) -> HostLatency:
-    """A latency of so many milliseconds at 32 tokens."""
-    return HostLatency("a host, x86_64, Linux", 1, 30, 21, 32, ms, 128, 4 * ms)
-
-
 def row(
     format_: Any = "tflite",
     precision: Any = "int8",
     megabytes: float = 20.0,
     difference: float | None = None,
-    ms: float | None = None,
     status: Any = "verified",
     sqnr_db: float | None = 48.0,
     **changed: Any,
@@ -81,7 +76,6 @@ def row(
         ),
         data=None if difference is None else "dev.tsv",
         accuracy=None if difference is None else accuracy(difference, flips=abs(round(difference * 9))),
-        latency=None if ms is None else latency(ms),
     )
     return replace(made, **changed)
 
@@ -98,23 +92,49 @@ def ranking() -> Ranking:
     return Ranking("CHECKPOINT", "tflite", "int8-dynamic", "accuracy", 872, tuple(costs))
 
 
+MEDIANS_MS = {
+    ("executorch", "fp32"): 24.1,
+    ("executorch", "int8"): 11.2,
+    ("executorch", "int8-static"): 13.4,
+    ("executorch", "int4"): 12.9,
+    ("tflite", "fp32"): 21.0,
+    ("tflite", "fp16"): 21.4,
+    ("tflite", "int8"): 8.6,
+    ("tflite", "int8-static"): 88.0,
+    ("tflite", "int4"): 8.9,
+}
+
+
+def latency_of(row: Row, ms: float, **changed: Any) -> Record:
+    """A host's record of a bundle."""
+    return measured(ms, seal=row.seal, format_=row.format, precision=row.precision.name, **changed)
+
+
+def timed(*rows: Row, ms: float = 9.0) -> Report:
+    """Bundles with a host's latencies."""
+    return Report(rows, tuple(latency_of(row, ms, id=str(n)) for n, row in enumerate(rows)))
+
+
 def typical() -> Report:
     """Every format and precision of a checkpoint, one failed, one not verified."""
-    return Report(
-        (
-            row("executorch", "fp32", 88.1, 0.0, 24.1, sqnr_db=128.0),
-            row("executorch", "int8", 24.4, -0.11, 11.2, sqnr_db=49.0),
-            row("executorch", "int8-static", 24.6, -0.34, 13.4, sqnr_db=34.0),
-            row("executorch", "int4", 13.9, -0.57, 12.9, sqnr_db=29.0),
-            row("tflite", "fp32", 87.7, 0.0, 21.0, sqnr_db=128.0),
-            row("tflite", "fp16", 44.1, 0.0, 21.4, sqnr_db=128.0),
-            row("tflite", "int8", 23.8, 0.11, 8.6, sqnr_db=48.0),
-            row("tflite", "int8-static", 24.0, -18.9, 88.0, status="failed", sqnr_db=12.0),
-            row("tflite", "int4", 12.9, -0.46, 8.9, sqnr_db=29.0),
-            row("coreml", "fp32", 87.9, 0.0, sqnr_db=126.0),
-            row("coreml", "fp16", 44.0, 0.0, sqnr_db=71.0),
-            row("coreml", "int8-weights", 22.7, -0.11, sqnr_db=50.0),
-            row("coreml", "int4-weights", 12.6, status="not verified", sqnr_db=None),
-        ),
-        (ranking(),),
+    rows = (
+        row("executorch", "fp32", 88.1, 0.0, sqnr_db=128.0),
+        row("executorch", "int8", 24.4, -0.11, sqnr_db=49.0),
+        row("executorch", "int8-static", 24.6, -0.34, sqnr_db=34.0),
+        row("executorch", "int4", 13.9, -0.57, sqnr_db=29.0),
+        row("tflite", "fp32", 87.7, 0.0, sqnr_db=128.0),
+        row("tflite", "fp16", 44.1, 0.0, sqnr_db=128.0),
+        row("tflite", "int8", 23.8, 0.11, sqnr_db=48.0),
+        row("tflite", "int8-static", 24.0, -18.9, status="failed", sqnr_db=12.0),
+        row("tflite", "int4", 12.9, -0.46, sqnr_db=29.0),
+        row("coreml", "fp32", 87.9, 0.0, sqnr_db=126.0),
+        row("coreml", "fp16", 44.0, 0.0, sqnr_db=71.0),
+        row("coreml", "int8-weights", 22.7, -0.11, sqnr_db=50.0),
+        row("coreml", "int4-weights", 12.6, status="not verified", sqnr_db=None),
     )
+    records = [
+        latency_of(each, MEDIANS_MS[each.format, each.precision.name])
+        for each in rows
+        if each.format != "coreml"
+    ]
+    return Report(rows, tuple(records), (ranking(),))

@@ -16,7 +16,10 @@ import pytest
 from squeezebert_edge import checkpoint as checkpoints
 from tests.small import small_checkpoint
 
-VERBS = ("run", "export", "verify", "evaluate", "sensitivity", "report", "predict", "inspect", "train")
+VERBS = (
+    *("run", "export", "verify", "evaluate", "bench", "devices"),
+    *("sensitivity", "report", "predict", "inspect", "train"),
+)
 
 
 def call(*arguments: object, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
@@ -153,7 +156,8 @@ def test_run_measures_both_sides(saved: Path, tmp_path: Path) -> None:
     (tmp_path / "dev.tsv").write_text("sentence\tlabel\ngood film\tgood\nbad\tbad\nfood\t0\n")
     out = tmp_path / "out"
     (found,) = answered(
-        "run", saved, "--data", tmp_path / "dev.tsv", "--to", "tflite", "--precision", "fp32", "--out", out
+        *("run", saved, "--data", tmp_path / "dev.tsv", "--to", "tflite", "--precision", "fp32"),
+        *("--latency", "none", "--out", out),
     )
     (row,) = found["bundles"]
     (metric,) = row["accuracy"]["metrics"]
@@ -162,15 +166,79 @@ def test_run_measures_both_sides(saved: Path, tmp_path: Path) -> None:
     assert metric["low"] < metric["difference"] == 0 < metric["high"]
     assert row["verification"]["status"] == "verified"
     assert Path(row["bundle"]) == out / "tflite-fp32"
-    assert row["host_rough"]["median_ms"] > 0
+    assert row["latency"] == {}
     assert found["report"] == str(out / "report.html")
-    assert "host, rough: ms at" in (out / "report.html").read_text()
     assert json.loads((out / "report.json").read_text())["rows"][0]["accuracy"]["examples"] == 3
     result = call("report", out, "--out", tmp_path / "again.md")
     assert result.returncode == 0
     assert "LiteRT fp32" in result.stdout
     assert "examples are few" in result.stderr
     assert "LiteRT fp32" in (tmp_path / "again.md").read_text()
+
+
+def test_bench_leaves_records_that_report_shows(bundle: Path, tmp_path: Path) -> None:
+    records = tmp_path / "records"
+    (found,) = answered("bench", bundle, "--queries", 12, "--length", 32, "--records", records)
+    (row,) = found["records"]
+    assert (row["standing"], row["queries"], row["length"]) == ("unquoted (queries)", 12, 32)
+    assert row["p50 ms"] is None
+    assert row["device"].startswith("host: ")
+    assert [str(path) for path in records.iterdir()] == [row["record"]]
+    shown = call("bench", bundle, "--queries", 3, "--records", records)
+    assert shown.returncode == 0
+    assert "no latency to quote: unquoted (queries)" in shown.stderr
+    page = tmp_path / "report.html"
+    result = call("report", records, "--format", "html", "--out", page)
+    assert result.returncode == 0, result.stderr
+    assert page.read_text().count("unquoted (queries)") >= 2
+    (listed,) = answered("report", records)
+    assert len(listed["records"]) == 2
+
+
+def test_a_measurement_that_breaks_a_rule_exits_with_1(bundle: Path, tmp_path: Path) -> None:
+    code = (
+        "import sys; from squeezebert_edge import latency; from squeezebert_edge.cli import main; "
+        "latency.RAPID = latency.Protocol('rapid', 10**6, 0.0, 0.2, cool_down=0.0, quoted=False); "
+        "sys.argv[0] = 'squeezebert-edge'; main()"
+    )
+    words = ["bench", bundle, "--rapid", "--records", tmp_path / "records", "--json"]
+    result = subprocess.run(
+        [sys.executable, "-c", code, *map(str, words)], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 1, result.stderr
+    (row,) = json.loads(result.stdout)["records"]
+    assert row["standing"] == "invalid: too slow"
+    assert row["p50 ms"] is None
+    assert len(list((tmp_path / "records").iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "says"),
+    [
+        (["--quick", "--rapid"], 2, "several of"),
+        (["--delegate", "gpu"], 2, "--delegate gpu"),
+        (["--compute-units", "all"], 2, "--compute-units"),
+        (["--cpus", "one"], 2, "--cpus one"),
+        (["--length", "24"], 2, "allowed: 16, 32"),
+        (["--device", "toaster"], 2, "unknown device"),
+        (["--device", "android"], 3, "adb"),
+        (["--data", "absent.tsv"], 2, "absent.tsv"),
+    ],
+)
+def test_bench_refuses_what_it_cannot_do(
+    bundle: Path, tmp_path: Path, arguments: list[str], status: int, says: str
+) -> None:
+    result = call("bench", bundle, *arguments, "--records", tmp_path / "records")
+    assert result.returncode == status
+    assert says in result.stderr
+    assert "Traceback" not in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_devices_are_listed_with_what_they_need() -> None:
+    (found,) = answered("devices")
+    assert found["devices"][0]["device"] == "host"
+    assert "USB debugging" in call("devices").stdout
 
 
 def test_run_refuses_before_the_long_work(saved: Path, tmp_path: Path) -> None:

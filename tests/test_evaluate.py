@@ -19,6 +19,8 @@ from squeezebert_edge import pipeline
 from squeezebert_edge.bundle import Bundle
 from squeezebert_edge.checkpoint import Checkpoint
 from squeezebert_edge.cli import app
+from squeezebert_edge.devices import runner
+from squeezebert_edge.devices.host import Host
 from squeezebert_edge.tasks import TextClassification
 from tests.small import TorchRunner, small_checkpoint
 
@@ -82,6 +84,30 @@ def test_both_sides_in_json_and_in_a_table(bundle: Path, data: Path) -> None:
     assert "3 examples" in result.stdout
     assert "examples are few" in result.stderr
     assert sorted(path.name for path in bundle.parent.iterdir()) == ["checkpoint", "tflite-fp32"]
+
+
+def test_a_device_answers_as_this_process_does(bundle: Path, data: Path) -> None:
+    here, there = (answered(bundle, "--data", data, *more)["bundles"] for more in ((), ("--device", "host")))
+    assert here == there
+
+
+def test_a_device_is_asked_for_what_is_left_after_an_interruption(
+    bundle: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = answered(bundle, "--data", data)["bundles"]
+    monkeypatch.setattr(runner, "MOST_ROWS", 2)
+    answer, errands = Host.answer, []
+
+    def interrupted(self: Host, of: Bundle, rows: Any, *more: Any) -> Any:
+        errands.append(len(rows))
+        if len(errands) == 2:
+            raise KeyboardInterrupt
+        return answer(self, of, rows, *more)
+
+    monkeypatch.setattr(Host, "answer", interrupted)
+    assert call(bundle, "--data", data, "--device", "host").exit_code == 130
+    assert answered(bundle, "--data", data, "--device", "host", "--resume")["bundles"] == whole
+    assert errands == [2, 2, 2, 1]
 
 
 def test_several_bundles_of_several_checkpoints(

@@ -15,23 +15,23 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from exporters.errors import InputError
-from squeezebert_edge import latency
+from squeezebert_edge import record
 from squeezebert_edge.bundle import Bundle
+from squeezebert_edge.latency import RAPID, exactly
 from squeezebert_edge.paired import Flip
 from squeezebert_edge.pipeline import Plan, export
 from squeezebert_edge.report import files, plots
 from squeezebert_edge.report.page import to_html
 from squeezebert_edge.report.rows import Report, Row, collect, to_json
 from squeezebert_edge.report.table import table, to_csv, to_markdown
-from squeezebert_edge.tasks import TextClassification
-from tests.reports import accuracy, ranking, row, typical
-from tests.small import TorchRunner, small_checkpoint
+from tests.records import measured, phone
+from tests.reports import accuracy, latency_of, ranking, row, timed, typical
+from tests.small import small_checkpoint
 
 VOID = {"meta", "br"}
 HOSTILE = '<script>alert("&")</script>'
@@ -77,21 +77,27 @@ def many() -> Report:
     rng = random.Random(0)
     formats = ("executorch", "tflite", "coreml")
     rows = [
-        row(formats[n % 3], "int8", rng.uniform(8, 90), rng.gauss(0, 1), rng.uniform(5, 200))
+        replace(
+            row(formats[n % 3], "int8", rng.uniform(8, 90), rng.gauss(0, 1)), bundle=f"out/{n}", seal=str(n)
+        )
         for n in range(30)
     ]
-    return Report(tuple(replace(each, bundle=f"out/{n}", seal=str(n)) for n, each in enumerate(rows)))
+    return Report(tuple(rows), tuple(latency_of(each, rng.uniform(5, 200), id=each.seal) for each in rows))
 
 
 REPORTS = {
     "typical": typical(),
-    "no accuracy": Report((row(), row("executorch", "fp32", ms=9.0))),
-    "one bundle": Report((row("tflite", "int8", 20.0, -0.1, 9.0),)),
-    "all failed": Report((row(difference=-30.0, ms=9.0, status="failed"),)),
+    "no accuracy": timed(row(), row("executorch", "fp32")),
+    "one bundle": timed(row("tflite", "int8", 20.0, -0.1)),
+    "all failed": timed(row(difference=-30.0, status="failed")),
     "none verified": Report((row("coreml", status="not verified", sqnr_db=None),)),
     "many": many(),
     "no number": Report((row(status="failed", sqnr_db=-200.0, accuracy=accuracy(math.nan)),)),
     "empty": Report(()),
+    "records": Report(
+        (), (measured(), phone(30.0), measured(protocol=RAPID), measured(queries=3, id="slow"))
+    ),
+    "nothing quoted": Report((), (phone(30.0, protocol=exactly(16), emulated=True),)),
 }
 
 
@@ -126,7 +132,7 @@ def test_every_plot_is_described_and_marks_its_front() -> None:
     html = to_html(typical())
     page = Page(html)
     plots_shown = html.count('class="plot"')
-    assert plots_shown == 2
+    assert plots_shown == 3 + 9  # two of the gain, the distribution, and the queries of each measurement
     assert html.count("<desc ") == plots_shown
     assert "On the front: LiteRT int4, Core ML int8-weights, LiteRT int8." in page.text
     assert "On the front: LiteRT int8." in page.text
@@ -142,13 +148,56 @@ def test_without_accuracy_the_plots_are_of_the_error() -> None:
 
 def test_a_host_s_latency_is_headed_as_one_everywhere() -> None:
     report = typical()
-    headed = [column for column in table(report).columns if "ms" in column]
-    assert headed == [">host, rough:\nms at 32", ">host, rough:\nms at 128"]
-    assert "host, rough: ms at 32" in to_markdown(report)
-    assert "host, rough: ms at 32" in to_csv(report)
+    headed = [column for column in table(report).columns if column.endswith("ms")]
+    assert headed == [f">host:\n{what}" for what in ("p50 ms", "p90 ms", "p99 ms", "load ms")]
+    assert "host: p50 ms" in to_markdown(report)
+    assert "host: p50 ms" in to_csv(report)
     shown = " ".join(Page(to_html(report)).text.split())
-    assert shown.count("host, rough: ms at 32") >= 2  # the table's and the plot's
-    assert "a host, x86_64, Linux" in shown
+    assert "host: median ms" in shown
+    assert "host: a host. It ranks bundles on that machine; it is no phone's number." in shown
+
+
+@pytest.mark.parametrize(
+    ("made", "standing"),
+    [
+        (measured(7.7777, protocol=RAPID), "unquoted (rapid)"),
+        (measured(7.7777, protocol=exactly(400)), "unquoted (queries)"),
+        (phone(7.7777, emulated=True), "emulated"),
+        (measured(7.7777, queries=100), "invalid: too slow"),
+    ],
+)
+@pytest.mark.parametrize("with_row", [True, False])
+def test_a_latency_that_is_not_to_be_quoted_is_nowhere(
+    made: record.Record, standing: str, with_row: bool
+) -> None:
+    rows = (row(difference=0.1, seal=made.bundle.sha256),) if with_row else ()
+    report = Report(rows, (made,))
+    for text in (to_html(report), to_markdown(report).replace("\\", "")):
+        assert standing in text
+        assert "7.7" not in text
+    assert "7.7" not in to_csv(report)
+    assert with_row or standing in to_csv(report)
+
+
+def test_devices_stand_side_by_side() -> None:
+    bundle = row(difference=0.1)
+    report = Report((bundle,), (latency_of(bundle, 9.0), phone(31.0, seal=bundle.seal)))
+    assert [column for column in table(report).columns if "p50" in column] == [
+        ">host:\np50 ms",
+        ">android:\np50 ms",
+    ]
+    shown = Page(to_html(report)).text
+    assert "Fastest proven (host)" in shown
+    assert "Fastest proven (android)" in shown
+    assert "cpu (0): 41.5 to 58.0 °C" in " ".join(shown.split())
+
+
+def test_the_last_of_several_records_of_a_bundle_is_its_latency() -> None:
+    bundle = row(difference=0.1)
+    old = latency_of(bundle, 30.0, id="old", time="2026-11-24T00:00:00Z")
+    found = Report((bundle,), (latency_of(bundle, 9.0), old)).quoted(bundle, old.label)
+    assert found is not None
+    assert found.id != "old"
 
 
 def test_what_files_say_is_never_markup(tmp_path: Path) -> None:
@@ -162,7 +211,9 @@ def test_what_files_say_is_never_markup(tmp_path: Path) -> None:
         accuracy=replace(changed, flips=(flip,)),
     )
     costs = replace(ranking(), checkpoint=HOSTILE, metric=HOSTILE)
-    html = to_html(Report((hostile, replace(hostile, seal="other")), (costs,)))
+    named = latency_of(hostile, 9.0)
+    named = named.model_copy(update={"device": named.device.model_copy(update={"name": HOSTILE})})
+    html = to_html(Report((hostile, replace(hostile, seal="other")), (named,), (costs,)))
     page = Page(html)
     assert page.tags["script"] == 0
     assert page.text.count(HOSTILE) >= 8
@@ -258,18 +309,27 @@ def test_any_numbers_can_be_plotted(xs: list[float], ys: list[float]) -> None:
 
 def test_csv_holds_the_rows_unrounded() -> None:
     report = typical()
-    records = list(csv.DictReader(io.StringIO(to_csv(report))))
-    assert len(records) == len(report.rows)
-    for record, each in zip(records, report.rows, strict=True):
-        assert record["bundle"] == each.bundle
-        assert int(record["bytes"]) == each.bytes
-        assert record["proof"] == each.verification.status
+    lines = list(csv.DictReader(io.StringIO(to_csv(report))))
+    assert len(lines) == len(report.rows)
+    for line, each in zip(lines, report.rows, strict=True):
+        assert line["bundle"] == each.bundle
+        assert int(line["bytes"]) == each.bytes
+        assert line["proof"] == each.verification.status
         if each.accuracy:
-            assert float(record["accuracy"]) == each.accuracy.metrics[0].artifact
-            assert int(record["flips"]) == len(each.accuracy.flips)
-        if each.latency:
-            assert float(record["host, rough: ms at 128"]) == each.latency.longest_median_ms
-    assert records[-1]["accuracy"] == records[-1]["host, rough: ms at 32"] == ""
+            assert float(line["accuracy"]) == each.accuracy.metrics[0].artifact
+            assert int(line["flips"]) == len(each.accuracy.flips)
+        quoted = report.quoted(each, "host: a host")
+        if quoted:
+            assert float(line["host: p50 ms"]) == quoted.latency.overall.p50_ns / 1e6
+            assert float(line["host: memory MB"]) == 21.0
+    assert lines[-1]["accuracy"] == lines[-1]["host: p50 ms"] == ""
+
+
+def test_csv_of_records_alone_holds_them_unrounded() -> None:
+    made = (measured(), measured(protocol=RAPID))
+    lines = list(csv.DictReader(io.StringIO(to_csv(Report((), made)))))
+    assert float(lines[0]["p50 ms"]) == made[0].latency.overall.p50_ns / 1e6
+    assert (lines[1]["p50 ms"], lines[1]["standing"]) == ("", "unquoted (rapid)")
 
 
 def test_markdown_holds_the_rows_and_the_warnings() -> None:
@@ -280,14 +340,17 @@ def test_markdown_holds_the_rows_and_the_warnings() -> None:
 
 
 def test_what_does_not_compare_is_said() -> None:
-    other = latency.HostLatency("another host", 1, 30, 9, 32, 1.0, 128, 2.0)
     rows = (
-        row("tflite", "int8", difference=0.0, ms=1.0),
-        replace(row("tflite", "int4", difference=0.0), data="other.tsv", latency=other),
+        row("tflite", "int8", difference=0.0),
+        replace(row("tflite", "int4", difference=0.0), data="other"),
     )
-    warnings = Report(rows).warnings
-    assert any("different data" in warning for warning in warnings)
-    assert any("different machines" in warning for warning in warnings)
+    other = latency_of(rows[1], 9.0)
+    device = other.device.model_copy(update={"name": "another host"})
+    texts = other.texts.model_copy(update={"source": "other.tsv"})
+    records = (latency_of(rows[0], 9.0), other.model_copy(update={"device": device, "texts": texts}))
+    warnings = Report(rows, records).warnings
+    for what in ("different data", "different machines", "different texts"):
+        assert any(what in warning for warning in warnings)
 
 
 @pytest.mark.parametrize("suffix", files.WRITERS)
@@ -328,7 +391,7 @@ def bundle(tmp_path: Path) -> Bundle:
 
 
 def test_bundles_keep_their_measurements_while_they_are_the_same(bundle: Bundle, tmp_path: Path) -> None:
-    measured = Row.of(bundle, data="dev.tsv", accuracy=accuracy(0.1), latency=None)
+    measured = Row.of(bundle, data="dev.tsv", accuracy=accuracy(0.1))
     (tmp_path / "report.json").write_text(to_json(Report((measured, row("coreml")))))
     assert collect([tmp_path]).rows == (measured,)
     assert collect([bundle.directory]).rows == (measured,)
@@ -339,19 +402,30 @@ def test_bundles_keep_their_measurements_while_they_are_the_same(bundle: Bundle,
     assert collect([tmp_path]).rows == (Row.of(bundle),)
 
 
+def test_bundles_keep_their_latencies_while_they_are_the_same(bundle: Bundle, tmp_path: Path) -> None:
+    mine, gone = measured(seal=Row.of(bundle).seal, id="1"), measured(seal="of another", id="2")
+    (tmp_path / "report.json").write_text(to_json(Report((Row.of(bundle),), (mine, gone))))
+    assert collect([tmp_path]).records == (mine,)
+    records = tmp_path / "records"
+    paths = [record.write(each, records) for each in (mine, gone)]
+    assert collect([tmp_path, records]).records == (mine, gone)
+    assert collect([records]).rows == ()
+    assert collect(paths).records == (mine, gone)
+
+
 def test_the_cost_of_parts_is_taken_as_sensitivity_prints_it(tmp_path: Path) -> None:
     known = ranking()
     parts = [{"part": cost.part, "sqnr_db": cost.sqnr_db, "drop": cost.drop} for cost in known.parts]
     (tmp_path / "report.json").write_text(to_json(Report((row(),))))
     (tmp_path / "parts.json").write_text(json.dumps(asdict(known) | {"parts": parts}))
-    assert collect([tmp_path], [tmp_path / "parts.json"]) == Report((row(),), (known,))
+    assert collect([tmp_path], [tmp_path / "parts.json"]) == Report((row(),), rankings=(known,))
     (tmp_path / "parts.json").write_text('{"parts": []}')
     with pytest.raises(InputError, match="sensitivity --json"):
         collect([tmp_path], [tmp_path / "parts.json"])
 
 
 def test_what_is_no_report_is_explained(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no bundle and no report.json"):
+    with pytest.raises(InputError, match="no bundle, no report.json and no record"):
         collect([tmp_path])
     (tmp_path / "report.json").write_text('{"rows": 3}')
     with pytest.raises(InputError, match="rows"):
@@ -359,31 +433,3 @@ def test_what_is_no_report_is_explained(tmp_path: Path) -> None:
     (tmp_path / "report.json").write_text(to_json(Report((row(), replace(row("coreml"), task="fill-mask")))))
     with pytest.raises(InputError, match="bundles of one task"):
         collect([tmp_path])
-
-
-def test_a_latency_is_of_a_real_row_at_its_length_and_at_the_longest() -> None:
-    checkpoint = small_checkpoint()
-    task = TextClassification(["a", "b"])
-    runner = TorchRunner(checkpoint.model, TextClassification, (16, 48))
-    asked = Counter[tuple[int, int]]()
-
-    def counted(inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        asked[inputs["input_ids"].shape[1], int(inputs["attention_mask"].sum())] += 1
-        return runner(inputs)
-
-    counted.computed_by, counted.lengths = "runtime", runner.lengths  # type: ignore[attr-defined]
-    found = latency.rough(task, checkpoint.tokenizer, counted, task.ask(["a good film"]))  # type: ignore[arg-type]
-    assert found is not None
-    assert (found.length, found.longest, found.runs) == (16, 48, 30)
-    assert set(asked) == {(16, found.tokens), (48, found.tokens)}
-    assert min(asked.values()) >= 30
-    assert found.median_ms > 0
-    assert found.machine
-
-
-def test_an_evaluator_s_time_is_no_latency() -> None:
-    checkpoint = small_checkpoint()
-    task = TextClassification(["a", "b"])
-    runner = TorchRunner(checkpoint.model, TextClassification, (16,))
-    runner.computed_by = "mil-evaluator"
-    assert latency.rough(task, checkpoint.tokenizer, runner, task.ask(["good"])) is None

@@ -46,6 +46,14 @@ def evaluate(
         ),
     ] = None,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Take the first N examples.")] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(
+            "--device",
+            help="Where the bundles answer, as `bench` takes it, by the code that it measures.",
+            show_default="in this process",
+        ),
+    ] = None,
     threads: options.ThreadsOption = 1,
     runtime: options.RuntimeOption = None,
     resume: Annotated[
@@ -58,6 +66,7 @@ def evaluate(
 
     Prints both sides' metrics, the difference with its 95% interval, and how often they agree.
     """
+    from squeezebert_edge import devices
     from squeezebert_edge.bundle import open_bundle
     from squeezebert_edge.evaluation import answers_path, evaluate_bundles
     from squeezebert_edge.staging import write_whole
@@ -76,6 +85,7 @@ def evaluate(
                 limit=limit,
                 threads=threads,
                 runtime=runtime,
+                device=None if device is None else devices.opened(device),
                 resume=resume,
                 progress=progress,
             )

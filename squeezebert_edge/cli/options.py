@@ -76,6 +76,9 @@ MOST_THREADS = 64  # far beyond any phone's; ExecuTorch's pool crashes on absurd
 ThreadsOption = Annotated[
     int, typer.Option("--threads", min=1, max=MOST_THREADS, help="Threads of the runtime.")
 ]
+DeviceOption = Annotated[
+    str, typer.Option("--device", help="Where: `squeezebert-edge devices` lists what is reachable.")
+]
 SourceOption = Annotated[
     str | None,
     typer.Option(
@@ -151,7 +154,12 @@ def parse_labels(text: str | None) -> list[str] | None:
 
 
 def parse_lengths(text: str | None) -> list[int] | None:
-    """The numbers of `--lengths`.
+    """The numbers of `--lengths`, as `parse_numbers` reads them."""
+    return parse_numbers("--lengths", text)
+
+
+def parse_numbers(option: str, text: str | None) -> list[int] | None:
+    """The numbers of an option that takes several.
 
     Raises:
         InputError: something in it is not a number.
@@ -162,5 +170,5 @@ def parse_lengths(text: str | None) -> list[int] | None:
         return [int(part) for part in text.split(",")]
     except ValueError:
         raise InputError(
-            f"--lengths {text}", allowed="numbers separated by commas, such as 32,64,128"
+            f"{option} {text}", allowed="numbers separated by commas, such as 32,64,128"
         ) from None

@@ -26,7 +26,8 @@ def report(
         list[Path],
         typer.Argument(
             metavar="PATH...",
-            help="Bundles, report.json files that `run` wrote, or directories that hold them.",
+            help="Bundles, report.json files that `run` wrote, records that `bench` wrote, or directories "
+            "that hold them.",
         ),
     ],
     out: Annotated[
@@ -50,11 +51,12 @@ def report(
     force: Annotated[bool, typer.Option("--force", help="Replace the file of --out.")] = False,
     json: options.JsonOption = False,
 ) -> None:
-    """Show bundles side by side, with what `run` measured of them, and write it as a page or a table.
+    """Show bundles and measurements side by side, with what `run` found of them, as a page or a table.
 
     Nothing is measured anew. Measurements of a bundle that was made again since are left out.
     """
     from squeezebert_edge.report import files
+    from squeezebert_edge.report.measurements import measurement
     from squeezebert_edge.report.rows import collect
 
     if out is not None:
@@ -63,6 +65,11 @@ def report(
     if out is not None:
         files.write(found, out, form)
     if json:
-        show.as_json({"bundles": described(found)})
+        show.as_json(
+            {
+                "bundles": described(found),
+                "records": [measurement(each) for each in found.records],
+            }
+        )
     else:
         print_report(", ".join(map(str, paths)), found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +17,15 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from squeezebert_edge.report.rows import Report, Row
+
+
+class Latency(StrEnum):
+    """How latencies are measured."""
+
+    QUICK = "quick"
+    RAPID = "rapid"
+    MLPERF = "mlperf"
+    NONE = "none"
 
 
 WORTH_CHANGING = 0.95  # of the arithmetic: what fewer would save is lost in noise
@@ -35,6 +45,14 @@ def run(
     ios: options.IosOption = 17,
     calibration: options.CalibrationOption = None,
     calibration_samples: options.CalibrationSamplesOption = options.CALIBRATION_SAMPLES,
+    latency: Annotated[
+        Latency,
+        typer.Option(
+            "--latency",
+            help="How long each bundle's latency is measured here: quick (10 s), mlperf (60 s), rapid (6 s, "
+            "which no report quotes), none.",
+        ),
+    ] = Latency.QUICK,
     out: options.OutOption = None,
     reports: Annotated[
         list[Path] | None,
@@ -52,11 +70,12 @@ def run(
     """Export a checkpoint to every format and precision, prove each, and measure its accuracy on your data.
 
     Without --precision, every one that a format has. The default model brings its own labelled sample.
-    OUT/report.html shows it all; its latencies are this machine's, and rough.
+    OUT/report.html shows it all; its latencies are this machine's.
     """
     from squeezebert_edge import checkpoint as checkpoints
     from squeezebert_edge import pipeline
     from squeezebert_edge.comparison import compare_precisions
+    from squeezebert_edge.latency import PRESETS
     from squeezebert_edge.presets import head_of
     from squeezebert_edge.report import files
     from squeezebert_edge.staging import refuse_existing_file
@@ -81,6 +100,7 @@ def run(
             data=data,
             scored=task,
             labels=options.parse_labels(labels),
+            protocol=PRESETS.get(latency.value),
             force=force,
             progress=progress,
         )
@@ -108,12 +128,14 @@ def run(
 
 def described(report: Report) -> list[dict[str, object]]:
     """A report's rows for machines, the flips counted."""
-    return [_described(row) for row in report.rows]
+    return [_described(report, row) for row in report.rows]
 
 
-def _described(row: Row) -> dict[str, object]:
-    from dataclasses import asdict
+def _described(report: Report, row: Row) -> dict[str, object]:
+    from squeezebert_edge.report.measurements import measurement
 
+    devices = report.devices()
+    quoted = {devices[label]: found for label in devices if (found := report.quoted(row, label))}
     return {
         "bundle": row.bundle,
         "format": row.format,
@@ -124,7 +146,7 @@ def _described(row: Row) -> dict[str, object]:
         "bytes": row.bytes,
         "verification": row.verification.model_dump(),
         "accuracy": accuracy_described(row.accuracy) if row.accuracy else None,
-        "host_rough": asdict(row.latency) if row.latency else None,
+        "latency": {device: measurement(found) for device, found in quoted.items()},
     }
 
 
@@ -132,13 +154,16 @@ def print_report(title: str, report: Report) -> None:
     """A table with a row a bundle, what speaks against any of it, and what was kept in float."""
     from squeezebert_edge.report.table import table
 
-    shown = table(report)
-    proof = shown.columns.index("proof")
-    coloured: list[list[str | Text]] = [
-        [*cells[:proof], show.status(row.verification), *cells[proof + 1 :]]
-        for cells, row in zip(shown.cells, report.rows, strict=True)
-    ]
-    show.table(title, shown.columns, coloured)
+    if report.rows or not report.records:
+        shown = table(report)
+        proof = shown.columns.index("proof")
+        coloured: list[list[str | Text]] = [
+            [*cells[:proof], show.status(row.verification), *cells[proof + 1 :]]
+            for cells, row in zip(shown.cells, report.rows, strict=True)
+        ]
+        show.table(title, shown.columns, coloured)
+    else:
+        show.measurements(title, report.records)
     for warning in report.warnings:
         show.note(f"warning: {warning}")
     for name, row in zip(report.names, report.rows, strict=True):

@@ -17,6 +17,7 @@ from exporters.errors import EdgeError
 
 if TYPE_CHECKING:
     from squeezebert_edge.bundle import Verification
+    from squeezebert_edge.record import Record
 
 WIDTH_IN_FILES = 140  # where there is no terminal to fit a table to
 
@@ -66,14 +67,38 @@ def status(verification: Verification) -> Text:
     return Text(verification.status + by, style=STATUS_STYLE[verification.status])
 
 
+def measurements(title: str, records: Sequence[Record]) -> None:
+    """Tables of measurements, why each latency may be quoted or not in its colour."""
+    from squeezebert_edge.report.measurements import conditions, latencies
+
+    shown = latencies(records)
+    standing = shown.columns.index("standing")
+    coloured: list[list[str | Text]] = [
+        [*cells[:standing], Text(cells[standing], style=_standing_style(record)), *cells[standing + 1 :]]
+        for cells, record in zip(shown.cells, records, strict=True)
+    ]
+    table(title, shown.columns, coloured)
+    beside = conditions(records)
+    table("", beside.columns, beside.cells)
+
+
+def _standing_style(record: Record) -> str:
+    if record.validity.rule:
+        return STATUS_STYLE["failed"]
+    return STATUS_STYLE["verified" if record.quotable else "not verified"]
+
+
 def number(value: float | None, form: str) -> str:
     """A number as the format says, or a dash where there is none."""
     return "-" if value is None else format(value, form)
 
 
 @contextmanager
-def progress() -> Iterator[Callable[[str, int, int], None]]:
-    """Something to tell stages and counts to: a live line on a terminal, a line a stage elsewhere."""
+def progress(per_second: float = 10) -> Iterator[Callable[[str, int, int], None]]:
+    """Something to tell stages and counts to: a live line on a terminal, a line a stage elsewhere.
+
+    per_second: how often the live line is drawn anew, which takes time from what is measured beside it.
+    """
     if not err.is_terminal:
         yield _line_per_stage()
         return
@@ -92,7 +117,10 @@ def progress() -> Iterator[Callable[[str, int, int], None]]:
         BarColumn(),
         MofNCompleteColumn(),
     )
-    with Progress(*columns, TimeElapsedColumn(), console=err, transient=True) as live:
+    shown = Progress(
+        *columns, TimeElapsedColumn(), console=err, transient=True, refresh_per_second=per_second
+    )
+    with shown as live:
         line = live.add_task("", total=None)
 
         def tell(stage: str, done: int, total: int) -> None:

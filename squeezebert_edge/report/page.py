@@ -9,18 +9,12 @@ from dataclasses import dataclass
 from pathlib import PurePath
 
 from squeezebert_edge.paired import Flip
-from squeezebert_edge.report import plots
+from squeezebert_edge.record import Record
+from squeezebert_edge.report import plots, timelines
+from squeezebert_edge.report.cells import milliseconds, number
+from squeezebert_edge.report.measurements import conditions, latencies
 from squeezebert_edge.report.rows import NAMES, Report, Row
-from squeezebert_edge.report.table import (
-    HOST,
-    latency_lengths,
-    metric_cells,
-    metric_names,
-    milliseconds,
-    ms_at,
-    number,
-    table,
-)
+from squeezebert_edge.report.table import metric_cells, metric_names, quoted_devices, table
 
 MOST_FLIPS = 100  # of a bundle, on the page; the JSON has all
 GATES = {  # names of parity.Gates in words
@@ -58,6 +52,19 @@ class Bar:
 
 
 @dataclass(frozen=True)
+class Speed:
+    """A record's percentiles, as shares of the axis from 0 to 1, with their words; p99 may be null."""
+
+    name: str
+    device: str
+    format: str
+    p50: float
+    p90: float
+    p99: float | None
+    said: str
+
+
+@dataclass(frozen=True)
 class Card:
     """A number that people look for first."""
 
@@ -81,22 +88,34 @@ def to_html(report: Report) -> str:
 
 
 def _context(report: Report) -> Mapping[str, object]:
-    checkpoints = list(dict.fromkeys(row.checkpoint for row in report.rows))
+    checkpoints = list(
+        dict.fromkeys(
+            [row.checkpoint for row in report.rows] + [each.bundle.checkpoint for each in report.records]
+        )
+    )
+    quoted = [each for each in report.records if each.quotable]
+    names = _names(quoted)
     return {
         "title": ", ".join(PurePath(checkpoint).name for checkpoint in checkpoints) or "no bundles",
         "checkpoints": checkpoints,
         "version": report.version,
-        "tasks": sorted({row.task for row in report.rows}),
+        "tasks": sorted({row.task for row in report.rows} | {each.bundle.task for each in report.records}),
         "data": sorted({row.data for row in report.rows if row.data}),
         "examples": sorted({row.accuracy.examples for row in report.rows if row.accuracy}),
-        "machines": sorted({row.latency.machine for row in report.rows if row.latency}),
-        "runs": sorted({row.latency.runs for row in report.rows if row.latency}),
+        "devices": [(name, label) for label, name in quoted_devices(report).items()],
         "warnings": report.warnings,
         "cards": list(_cards(report)),
         "table": table(report),
         "rows": list(zip(report.names, report.rows, strict=True)),
         "figures": list(_figures(report)),
         "formats": [(name, NAMES[name]) for name in NAMES if any(row.format == name for row in report.rows)],
+        "measured": [latencies(report.records), conditions(report.records)] if report.records else [],
+        "records": report.records,
+        "speeds": _speeds(quoted),
+        "distribution": timelines.distribution(quoted, names) if quoted else None,
+        "timelines": [
+            (timelines.over_time(each, name), each) for each, name in zip(quoted, names, strict=True)
+        ],
         "frame": {"left": plots.LEFT, "right": plots.RIGHT, "top": plots.TOP, "bottom": plots.BOTTOM},
         "size": (plots.WIDTH, plots.HEIGHT),
         "bars": _bars(report),
@@ -119,6 +138,10 @@ def _context(report: Report) -> Mapping[str, object]:
 
 
 def _cards(report: Report) -> Iterator[Card]:
+    if not report.rows:
+        quoted = sum(each.quotable for each in report.records)
+        yield Card("Latencies to be quoted", f"{quoted} of {len(report.records)}", "measurements")
+        return
     statuses = Counter(row.verification.status for row in report.rows)
     others = [f"{statuses[status]} {status}" for status in ("failed", "not verified") if statuses[status]]
     yield Card(
@@ -140,13 +163,12 @@ def _cards(report: Report) -> Iterator[Card]:
     if proven:
         name, row = min(proven, key=lambda item: item[1].bytes)
         yield Card("Smallest proven", f"{row.bytes / 1e6:.1f} MB", f"{name}{_loss(row)}")
-    lengths = latency_lengths(report)
-    timed = [(ms, name, row) for name, row in proven if (ms := ms_at(row, lengths[0] if lengths else 0))]
-    if timed:
-        ms, name, row = min(timed, key=lambda item: item[0])
-        yield Card(
-            f"Fastest proven ({HOST})", f"{milliseconds(ms)} ms", f"{name} at {lengths[0]} tokens{_loss(row)}"
-        )
+    for label, device in quoted_devices(report).items():
+        timed = [(each, name, row) for name, row in proven if (each := report.quoted(row, label))]
+        if timed:
+            each, name, row = min(timed, key=lambda item: item[0].latency.overall.p50_ns)
+            median = milliseconds(each.latency.overall.p50_ns / 1e6)
+            yield Card(f"Fastest proven ({device})", f"{median} ms", f"{name}, the median{_loss(row)}")
 
 
 def _loss(row: Row) -> str:
@@ -160,10 +182,10 @@ def _figures(report: Report) -> Iterator[Figure]:
     """Gain against size, and against latency where one was taken."""
     sizes = [row.bytes / 1e6 for row in report.rows]
     yield from _figure(report, "size", "size, MB", sizes)
-    lengths = latency_lengths(report)
-    if lengths:
-        times = [ms_at(row, lengths[0]) for row in report.rows]
-        yield from _figure(report, "latency", f"{HOST}: ms at {lengths[0]} tokens", times)
+    for label, device in quoted_devices(report).items():
+        found = [report.quoted(row, label) for row in report.rows]
+        times = [each.latency.overall.p50_ns / 1e6 if each else None for each in found]
+        yield from _figure(report, f"latency on {device}", f"{device}: median ms", times)
 
 
 def _figure(report: Report, what: str, x_title: str, xs: Sequence[float | None]) -> Iterator[Figure]:
@@ -234,6 +256,41 @@ def _bars(report: Report) -> list[Bar]:
             )
         )
     return bars
+
+
+def _names(records: Sequence[Record]) -> list[str]:
+    """What each record is called in a plot: its bundle and device, and which run where that is not enough."""
+    names = [f"{each.bundle.name}, {each.label}" for each in records]
+    return [
+        name if names.count(name) == 1 else f"{name}, {each.time} (run {each.repeat.index})"
+        for name, each in zip(names, records, strict=True)
+    ]
+
+
+def _speeds(records: Sequence[Record]) -> list[Speed]:
+    """Bundle by bundle, device beside device."""
+    ordered = sorted(records, key=lambda each: (each.bundle.name, each.label, each.time))
+    end = 1.05 * max(
+        (each.latency.overall.p99_ns or each.latency.overall.p90_ns for each in ordered), default=1
+    )
+    speeds = []
+    for each, name in zip(ordered, _names(ordered), strict=True):
+        overall = each.latency.overall
+        said = [
+            milliseconds(value and value / 1e6) for value in (overall.p50_ns, overall.p90_ns, overall.p99_ns)
+        ]
+        speeds.append(
+            Speed(
+                name.partition(", ")[0],
+                name.partition(", ")[2],
+                each.bundle.format,
+                overall.p50_ns / end,
+                overall.p90_ns / end,
+                None if overall.p99_ns is None else overall.p99_ns / end,
+                " / ".join(said),
+            )
+        )
+    return speeds
 
 
 def _sides(flip: Flip) -> tuple[str, str, str, str]:

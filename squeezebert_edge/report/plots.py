@@ -97,7 +97,7 @@ def scatter(points: Sequence[Point]) -> Scatter:
     proven = [point for point in points if point.eligible] or points
     floor = _span([value for point in proven for value in (point.y, point.low, point.high)])
     shown = [point for point in points if floor[0] <= point.y <= floor[1]]
-    x_axis, y_axis = _x_axis([point.x for point in shown]), _Axis(*floor, BOTTOM, TOP, logarithmic=False)
+    x_axis, y_axis = cost_axis([point.x for point in shown]), Axis(*floor, BOTTOM, TOP, logarithmic=False)
     able = [point for point in shown if point.eligible]
     best = [able[index] for index in pareto([(point.x, point.y) for point in able])]
     marks = [
@@ -123,7 +123,7 @@ def scatter(points: Sequence[Point]) -> Scatter:
 
 
 @dataclass(frozen=True)
-class _Axis:
+class Axis:
     """Values from `least` to `most` on the places from `start` to `end`."""
 
     least: float
@@ -133,12 +133,14 @@ class _Axis:
     logarithmic: bool
 
     def place(self, value: float) -> float:
+        """Where a value stands."""
         least, most = self.least, self.most
         if self.logarithmic:
             value, least, most = math.log(value), math.log(least), math.log(most)
         return round(self.start + (value - least) / (most - least) * (self.end - self.start), 1)
 
     def ticks(self) -> list[tuple[float, str]]:
+        """Round values with their places."""
         if self.logarithmic:
             decades = range(math.floor(math.log10(self.least)), math.ceil(math.log10(self.most)) + 1)
             values = [digit * 10.0**decade for decade in decades for digit in (1, 2, 5)]
@@ -149,12 +151,12 @@ class _Axis:
         return [(self.place(v), _written(v)) for v in values if self.least <= v <= self.most * (1 + 1e-9)]
 
 
-def _x_axis(values: Sequence[float]) -> _Axis:
+def cost_axis(values: Sequence[float]) -> Axis:
     """From 0, or by magnitudes where that would crowd the small ones."""
     least, most = min(values), max(values)
     if least > 0 and most / least > LOGARITHMIC_FROM:
-        return _Axis(least / 1.3, most * 1.3, LEFT, RIGHT, logarithmic=True)
-    return _Axis(0.0, most * 1.12 or 1.0, LEFT, RIGHT, logarithmic=False)
+        return Axis(least / 1.3, most * 1.3, LEFT, RIGHT, logarithmic=True)
+    return Axis(0.0, most * 1.12 or 1.0, LEFT, RIGHT, logarithmic=False)
 
 
 def _span(values: Sequence[float | None]) -> tuple[float, float]:

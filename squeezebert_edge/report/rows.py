@@ -1,4 +1,4 @@
-"""What a report is made of, and how it is kept: a row for each bundle."""
+"""What a report is made of, and how it is kept: a row for each bundle, and records of measurements."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from exporters.errors import InputError
-from squeezebert_edge import __version__
+from squeezebert_edge import __version__, record
 from squeezebert_edge.bundle import (
     MANIFEST,
     SEAL,
@@ -23,9 +23,9 @@ from squeezebert_edge.bundle import (
     Verification,
     open_bundle,
 )
-from squeezebert_edge.latency import HostLatency
 from squeezebert_edge.lengths import Proposal
 from squeezebert_edge.paired import AccuracyComparison
+from squeezebert_edge.record import Record
 from squeezebert_edge.sensitivity import PartCost
 
 NAMES = {"executorch": "ExecuTorch", "tflite": "LiteRT", "coreml": "Core ML"}
@@ -36,11 +36,10 @@ RECORD = ConfigDict(extra="forbid", ser_json_inf_nan="strings")  # what is no nu
 
 @dataclass(frozen=True, config=RECORD)
 class Row:
-    """One bundle and what was measured of it; null is not measured.
+    """One bundle and its accuracy; null is not measured.
 
-    bundle: its directory. seal: its manifest's sha256, which names its content.
+    bundle: its directory. seal: its manifest's sha256, which names its content, in records too.
     data: what the accuracy was measured on.
-    latency: on the host, roughly; null too where no runtime computes the artifact here.
     """
 
     bundle: str
@@ -58,7 +57,6 @@ class Row:
     verification: Verification
     data: str | None = None
     accuracy: AccuracyComparison | None = None
-    latency: HostLatency | None = None
 
     @classmethod
     def of(
@@ -67,7 +65,6 @@ class Row:
         *,
         data: str | None = None,
         accuracy: AccuracyComparison | None = None,
-        latency: HostLatency | None = None,
     ) -> Row:
         """A bundle with what was measured of it."""
         manifest = bundle.manifest
@@ -87,7 +84,6 @@ class Row:
             verification=manifest.verification,
             data=data,
             accuracy=accuracy,
-            latency=latency,
         )
 
     @property
@@ -116,18 +112,20 @@ class Ranking:
 
 @dataclass(frozen=True, config=RECORD)
 class Report:
-    """Bundles of one task side by side, and what is known of the network's parts.
+    """Bundles of one task side by side, their latencies, and what is known of the network's parts.
 
+    records: of these bundles or, where there are no rows, of any.
     notes: what was warned of when the bundles were made.
     proposal: sequence lengths that suit the data that the accuracies are of.
     """
 
     rows: tuple[Row, ...]
+    records: tuple[Record, ...] = ()
     rankings: tuple[Ranking, ...] = ()
     notes: tuple[str, ...] = ()
     proposal: Proposal | None = None
     version: str = __version__
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
 
     @property
     def names(self) -> list[str]:
@@ -147,14 +145,47 @@ class Report:
         found += [warning for row in self.rows if row.accuracy for warning in row.accuracy.warnings]
         if len({row.data for row in self.rows if row.accuracy}) > 1:
             found.append("the accuracies are of different data, so they do not compare")
-        if len({row.latency.machine for row in self.rows if row.latency}) > 1:
-            found.append("the latencies are of different machines, so they do not compare")
+        found += self._doubts_of_latencies()
         if any(row.verification.by == "mil-evaluator" for row in self.rows):
             found.append(
                 "Core ML was computed by the MIL evaluator, not by Core ML, "
                 "so its answers are proven and its latency is unknown"
             )
         return list(dict.fromkeys(found))
+
+    def _doubts_of_latencies(self) -> list[str]:
+        found = [
+            f"the latency of {each.bundle.name} on {each.label} is not quoted: {each.standing}"
+            for each in self.records
+            if not each.quotable
+        ]
+        found += [
+            f"{each.bundle.name} on {each.label}: {doubt}" for each in self.records for doubt in each.doubts
+        ]
+        quoted = [each for each in self.records if each.quotable]
+        for kind in sorted({each.device.kind for each in quoted}):
+            if len({each.device.name for each in quoted if each.device.kind == kind}) > 1:
+                found.append(
+                    f"the latencies of kind {kind} are of different machines, so they do not compare"
+                )
+        if len({each.texts.source for each in quoted}) > 1:
+            found.append("the latencies are of different texts, so they do not compare")
+        return found
+
+    def devices(self) -> dict[str, str]:
+        """What devices are called here by the labels of their records: their kind, where that is enough."""
+        labels = {each.label: each.device.kind for each in self.records}
+        kinds = list(labels.values())
+        return {label: kind if kinds.count(kind) == 1 else label for label, kind in labels.items()}
+
+    def quoted(self, row: Row, label: str) -> Record | None:
+        """The last quotable record of a bundle on a device."""
+        of_row = [
+            each
+            for each in self.records
+            if each.quotable and each.label == label and each.bundle.sha256 == row.seal
+        ]
+        return max(of_row, key=lambda each: each.time, default=None)
 
 
 _REPORT, _RANKING = TypeAdapter(Report), TypeAdapter(Ranking)
@@ -167,7 +198,7 @@ def to_json(report: Report) -> str:
 
 
 def collect(paths: Sequence[Path], rankings: Sequence[Path] = ()) -> Report:
-    """The rows of bundles, of saved reports, and of directories that hold them.
+    """The rows of bundles, of saved reports, records, and of directories that hold any of them.
 
     A bundle's measurements are those that the saved report beside it has for it, if it is as it was then.
 
@@ -175,13 +206,15 @@ def collect(paths: Sequence[Path], rankings: Sequence[Path] = ()) -> Report:
         rankings: files of what `sensitivity --json` printed.
 
     Raises:
-        InputError: no bundle and no report there, one that was altered, or bundles of different tasks.
+        InputError: no bundle, report or record there, one that was altered, or bundles of different tasks.
     """
     rows: dict[str, Row] = {}
+    records: dict[str, Record] = {}
     ranked: list[Ranking] = []
     notes: list[str] = []
     for path in paths:
         report = _read(path)
+        records |= {each.id: each for each in report.records}
         ranked += report.rankings
         notes += report.notes
         for row in report.rows:
@@ -194,34 +227,50 @@ def collect(paths: Sequence[Path], rankings: Sequence[Path] = ()) -> Report:
         _parsed(path, _RANKING, "a file of what `squeezebert-edge sensitivity --json` printed")
         for path in rankings
     ]
-    return Report(tuple(rows.values()), tuple(dict.fromkeys(ranked)), tuple(dict.fromkeys(notes)))
+    return Report(
+        tuple(rows.values()),
+        tuple(records.values()),
+        tuple(dict.fromkeys(ranked)),
+        tuple(dict.fromkeys(notes)),
+    )
 
 
 def _read(path: Path) -> Report:
-    """A saved report, or bundles with what the report beside them says of their content."""
+    """A saved report, records, or bundles with what the report beside them says of their content."""
     if path.is_file():
-        return _saved(path)
+        of_record = path.name.endswith(record.SUFFIX)
+        return Report((), (record.read(path),)) if of_record else _saved(path)
     alone = (path / MANIFEST).exists()
     bundles = [path] if alone else sorted(file.parent for file in path.glob(f"[!.]*/{MANIFEST}"))
     saved = (path.resolve().parent if alone else path) / SAVED
     report = _saved(saved) if os.path.lexists(saved) else None
-    if not bundles and report is None:
+    records = tuple(record.read(file) for file in sorted(path.glob(f"[!.]*{record.SUFFIX}")))
+    if not bundles and report is None and not records:
         raise InputError(
-            f"{path}: no bundle and no {SAVED} there",
-            allowed=f"bundles, {SAVED} files, and directories that hold them",
+            f"{path}: no bundle, no {SAVED} and no record there",
+            allowed=f"bundles, {SAVED} and *{record.SUFFIX} files, and directories that hold them",
         )
-    if report is None or not bundles:
-        return report or Report(tuple(Row.of(open_bundle(bundle)) for bundle in bundles))
+    known = report or Report(())
+    if bundles:
+        known = _of_bundles(known, bundles)
+    return replace(known, records=known.records + records)
+
+
+def _of_bundles(report: Report, bundles: Sequence[Path]) -> Report:
+    """What a saved report says of the bundles that are there now."""
     known = {row.seal: row for row in report.rows}
     order = {seal: place for place, seal in enumerate(known)}
-    rows = (_measured(Row.of(open_bundle(bundle)), known) for bundle in bundles)
-    return replace(report, rows=tuple(sorted(rows, key=lambda row: order.get(row.seal, len(order)))))
+    rows = [_measured(Row.of(open_bundle(bundle)), known) for bundle in bundles]
+    rows.sort(key=lambda row: order.get(row.seal, len(order)))
+    seals = {row.seal for row in rows}
+    records = tuple(each for each in report.records if each.bundle.sha256 in seals)
+    return replace(report, rows=tuple(rows), records=records)
 
 
 def _measured(row: Row, known: Mapping[str, Row]) -> Row:
-    """The row with the measurements that are known of its content."""
+    """The row with the accuracy that is known of its content."""
     old = known.get(row.seal, row)
-    return replace(row, data=old.data, accuracy=old.accuracy, latency=old.latency)
+    return replace(row, data=old.data, accuracy=old.accuracy)
 
 
 def _saved(path: Path) -> Report:

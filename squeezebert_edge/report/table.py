@@ -6,40 +6,31 @@ import csv
 import io
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from squeezebert_edge.paired import MetricComparison
+from squeezebert_edge.report.cells import NONE, Table, milliseconds, number
+from squeezebert_edge.report.measurements import conditions, latencies, measurement, timed
 from squeezebert_edge.report.rows import Report, Row
-
-HOST = "host, rough"
-NONE = "-"
-
-
-@dataclass(frozen=True)
-class Table:
-    """Headers, of two lines where that keeps a column narrow, and a row of cells for each bundle.
-
-    Columns headed with a leading '>' are numbers.
-    """
-
-    columns: Sequence[str]
-    cells: Sequence[Sequence[str]]
 
 
 def table(report: Report) -> Table:
     """What people compare bundles by, in words and rounded numbers."""
     metrics = metric_names(report)
-    lengths = latency_lengths(report)
+    devices = quoted_devices(report)
     columns = ["bundle", ">MB", "proof", ">SQNR\ndB"]
     for name in metrics:
         columns += [f">reference\n{name}", f">{name}", ">difference (95%)"]
     if metrics:
         columns += [">agreement", ">flips"]
-    columns += [f">{HOST}:\nms at {length}" for length in lengths]
+    columns += [f">{name}:\n{what}" for name in devices.values() for what in timed(None)]
     cells = []
     for name, row in zip(report.names, report.rows, strict=True):
         proven = [f"{row.bytes / 1e6:.1f}", row.proof, number(row.verification.sqnr_db, ".0f")]
-        times = [milliseconds(ms_at(row, length)) for length in lengths]
+        times = [
+            shown
+            for label in devices
+            for shown in map(milliseconds, timed(report.quoted(row, label)).values())
+        ]
         cells.append([name, *proven, *_accuracy(row, metrics), *times])
     return Table(columns, cells)
 
@@ -51,18 +42,13 @@ def metric_names(report: Report) -> list[str]:
     )
 
 
-def latency_lengths(report: Report) -> list[int]:
-    """The lengths that any latency was taken at, ascending."""
-    timed = [row.latency for row in report.rows if row.latency]
-    return sorted({length for latency in timed for length in (latency.length, latency.longest)})
-
-
-def ms_at(row: Row, length: int) -> float | None:
-    """A bundle's rough latency on the host at a length, in milliseconds, if it was taken there."""
-    if row.latency is None:
-        return None
-    taken = {row.latency.longest: row.latency.longest_median_ms, row.latency.length: row.latency.median_ms}
-    return taken.get(length)
+def quoted_devices(report: Report) -> dict[str, str]:
+    """Names of the devices, by label, that have a latency of any row to show."""
+    return {
+        label: name
+        for label, name in report.devices().items()
+        if any(report.quoted(row, label) for row in report.rows)
+    }
 
 
 def metric_of(row: Row, name: str) -> MetricComparison | None:
@@ -72,21 +58,31 @@ def metric_of(row: Row, name: str) -> MetricComparison | None:
 
 
 def to_markdown(report: Report) -> str:
-    """The table and the warnings, in Markdown."""
-    shown = table(report)
-    lines = [
+    """The tables and the warnings, in Markdown."""
+    blocks = [
+        *([_markdown(table(report))] if report.rows or not report.records else []),
+        *(_markdown(shown(report.records)) for shown in (latencies, conditions) if report.records),
+        [f"- {_plain(warning)}" for warning in report.warnings],
+    ]
+    return "\n\n".join("\n".join(lines) for lines in blocks if lines) + "\n"
+
+
+def _markdown(shown: Table) -> list[str]:
+    return [
         _line([column.removeprefix(">") for column in shown.columns]),
         _line(["---:" if column.startswith(">") else "---" for column in shown.columns], escaped=False),
         *(_line(row) for row in shown.cells),
     ]
-    warnings = [f"- {_plain(warning)}" for warning in report.warnings]
-    return "\n".join([*lines, *(["", *warnings] if warnings else [])]) + "\n"
 
 
 def to_csv(report: Report) -> str:
-    """A line for each bundle with unrounded numbers; a cell of what is not known is empty."""
-    metrics, lengths = metric_names(report), latency_lengths(report)
-    records = [_record(row, metrics, lengths) for row in report.rows]
+    """A line for each bundle with unrounded numbers, or for each record where there are only these.
+
+    A cell of what is not known is empty.
+    """
+    records = [_record(report, row) for row in report.rows]
+    if not records:
+        records = [measurement(each) for each in report.records]
     out = io.StringIO()
     writer = csv.DictWriter(out, list(records[0]) if records else [], lineterminator="\n")
     writer.writeheader()
@@ -94,7 +90,7 @@ def to_csv(report: Report) -> str:
     return out.getvalue()
 
 
-def _record(row: Row, metrics: Sequence[str], lengths: Sequence[int]) -> dict[str, object]:
+def _record(report: Report, row: Row) -> dict[str, object]:
     found, accuracy = row.verification, row.accuracy
     record: dict[str, object] = {
         "bundle": row.bundle,
@@ -114,7 +110,7 @@ def _record(row: Row, metrics: Sequence[str], lengths: Sequence[int]) -> dict[st
         "operators": row.delegation.total,
         "examples": accuracy.examples if accuracy else None,
     }
-    for name in metrics:
+    for name in metric_names(report):
         metric = metric_of(row, name)
         record |= {
             f"reference {name}": metric.reference if metric else None,
@@ -128,8 +124,10 @@ def _record(row: Row, metrics: Sequence[str], lengths: Sequence[int]) -> dict[st
         "agreement": accuracy.agreement if accuracy else None,
         "flips": len(accuracy.flips) if accuracy else None,
     }
-    record |= {f"{HOST}: ms at {length}": ms_at(row, length) for length in lengths}
-    return record | {f"{HOST}: machine": row.latency.machine if row.latency else None}
+    for label, name in quoted_devices(report).items():
+        record |= {f"{name}: {what}": value for what, value in timed(report.quoted(row, label)).items()}
+        record[f"{name}: device"] = label if report.quoted(row, label) else None
+    return record
 
 
 def _accuracy(row: Row, metrics: Sequence[str]) -> list[str]:
@@ -150,16 +148,6 @@ def metric_cells(metric: MetricComparison) -> list[str]:
     interval = " [{}, {}]".format(*(number(bound, digits) for bound in (metric.low, metric.high)))
     difference = number(metric.difference, digits) + (interval if math.isfinite(metric.difference) else "")
     return [number(metric.reference, value), number(metric.artifact, value), difference]
-
-
-def number(value: float | None, form: str) -> str:
-    """A number as the format says, or a dash where there is none."""
-    return NONE if value is None or not math.isfinite(value) else format(value, form)
-
-
-def milliseconds(value: float | None) -> str:
-    """A time as precisely as a rough one is worth."""
-    return number(value, ".1f" if value is not None and value >= 10 else ".2f")
 
 
 def _line(cells: Sequence[str], *, escaped: bool = True) -> str:

@@ -1,0 +1,112 @@
+"""Bundles measured on a device, one after the other, each run to its record."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from exporters.errors import InputError
+from squeezebert_edge import __version__, record, workload
+from squeezebert_edge.bundle import Bundle
+from squeezebert_edge.devices import Device
+from squeezebert_edge.latency import Protocol
+from squeezebert_edge.progress import Progress, of, silent
+from squeezebert_edge.workload import Workload
+
+
+@dataclass(frozen=True)
+class Request:
+    """How bundles are measured.
+
+    protocol: of each run. settings: of the runtime; what is open there the device decides.
+    data: texts of a form that the bundles' task reads; by default the built-in sample.
+    repeat: runs of each bundle, whose medians must agree.
+    """
+
+    protocol: Protocol
+    settings: record.Settings = field(default_factory=record.Settings)
+    data: Path | None = None
+    repeat: int = 1
+
+
+def benchmark(
+    bundles: Sequence[Bundle],
+    device: Device,
+    request: Request,
+    *,
+    progress: Progress = silent,
+    sleep: Callable[[float], object] = time.sleep,
+) -> Iterator[record.Record]:
+    """Measure each bundle; the records of one come when its last run is done.
+
+    An invalid run is a record too, which names the rule it broke.
+
+    Args:
+        sleep: rests for so many seconds between two runs.
+
+    Raises:
+        InputError: before anything is measured: settings that cannot be had, wrong data.
+        UnavailableError: the device does not run such bundles, or is gone.
+        GateError: a run that gave no measurement.
+    """
+    if request.repeat < 1:
+        raise InputError(f"{request.repeat} runs", allowed="1 or more")
+    settled = [device.settle(bundle, request.settings) for bundle in bundles]
+    work = [workload.of_bundle(bundle, request.data, request.settings.length) for bundle in bundles]
+    rested = True
+    for bundle, settings, texts in zip(bundles, settled, work, strict=True):
+        runs = []
+        for turn in range(request.repeat):
+            named = of(
+                f"{bundle.directory.name}{f', run {turn + 1}' if request.repeat > 1 else ''}", progress
+            )
+            if not rested:
+                _cool_down(request.protocol.cool_down, named, sleep)
+            runs.append(device.measure(bundle, texts.rows, request.protocol, settings, named))
+            rested = False
+        yield from recorded(bundle, texts, request.protocol, settings, runs)
+
+
+def recorded(
+    bundle: Bundle,
+    texts: Workload,
+    protocol: Protocol,
+    settings: record.Settings,
+    runs: Sequence[record.Run],
+) -> list[record.Record]:
+    """Repeated runs of a bundle as records, with what they are in numbers and whether they count."""
+    numbers = [record.Latency.of(run.samples) for run in runs]
+    medians = [number.overall.p50_ns for number in numbers]
+    found = []
+    for turn, (run, number) in enumerate(zip(runs, numbers, strict=True), start=1):
+        rule = record.broken_rule(protocol, run.samples, medians)
+        found.append(
+            record.Record(
+                **{name: getattr(run, name) for name in record.Run.model_fields},
+                record_version=record.VERSION,
+                id=record.new_id(),
+                time=record.now(),
+                generator=f"squeezebert-edge {__version__}",
+                bundle=record.Measured.of(bundle),
+                settings=settings,
+                protocol=protocol,
+                repeat=record.Repeat(index=turn, of=len(runs), medians_ns=medians),
+                texts=texts.described,
+                tokenization=texts.tokenization,
+                latency=number,
+                validity=record.Validity(valid=rule is None, rule=rule),
+                quotable=rule is None and protocol.quoted and not run.emulated,
+            )
+        )
+    return found
+
+
+def _cool_down(seconds: float, progress: Progress, sleep: Callable[[float], object]) -> None:
+    whole = int(seconds)
+    for second in range(whole):
+        progress("cool-down, seconds", second, whole)
+        sleep(1.0)
+    if seconds > whole:
+        sleep(seconds - whole)

@@ -1,0 +1,142 @@
+"""`squeezebert-edge bench`: the latency of bundles on a device, by MLPerf's protocol."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from exporters.errors import InputError
+from squeezebert_edge.cli import options, show
+
+if TYPE_CHECKING:
+    from squeezebert_edge.latency import Protocol
+
+REDRAWN = 1  # times a second: the display must not take time from what is measured
+
+
+class Delegate(StrEnum):
+    """What a model is computed by."""
+
+    CPU = "cpu"
+    GPU = "gpu"
+
+
+class ComputeUnits(StrEnum):
+    """What Core ML may use."""
+
+    CPU_ONLY = "cpu_only"
+    CPU_AND_GPU = "cpu_and_gpu"
+    CPU_AND_NE = "cpu_and_ne"
+    ALL = "all"
+
+
+def bench(
+    bundles: Annotated[
+        list[Path],
+        typer.Argument(metavar="BUNDLE...", help="Directories that `squeezebert-edge export` wrote."),
+    ],
+    device: options.DeviceOption = "host",
+    quick: Annotated[
+        bool, typer.Option("--quick", help="128 queries and 10 s in place of MLPerf's 1024 and 60 s.")
+    ] = False,
+    rapid: Annotated[
+        bool, typer.Option("--rapid", help="64 queries and 6 s; no report quotes such a latency.")
+    ] = False,
+    queries: Annotated[
+        int | None,
+        typer.Option("--queries", min=1, help="So many, however long they take; never quoted either."),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--data", help="Texts to ask, as `evaluate` takes them.", show_default="the built-in sample"
+        ),
+    ] = None,
+    threads: Annotated[
+        int | None,
+        typer.Option("--threads", min=1, max=options.MOST_THREADS, help="Threads.", show_default="1"),
+    ] = None,
+    length: Annotated[
+        int | None,
+        typer.Option("--length", help="Run all texts at this length.", show_default="each at its shortest"),
+    ] = None,
+    delegate: Annotated[
+        Delegate, typer.Option("--delegate", help="What computes an executorch or tflite bundle.")
+    ] = Delegate.CPU,
+    compute_units: Annotated[
+        ComputeUnits | None,
+        typer.Option("--compute-units", help="What Core ML may use.", show_default="all"),
+    ] = None,
+    cpus: Annotated[
+        str | None, typer.Option("--cpus", metavar="N,N,...", help="Run on these CPUs only.")
+    ] = None,
+    runtime: options.RuntimeOption = None,
+    repeat: Annotated[
+        int, typer.Option("--repeat", min=1, help="Runs of each bundle; their medians must agree within 5%.")
+    ] = 1,
+    cool_down: Annotated[
+        float | None,
+        typer.Option(
+            "--cool-down",
+            min=0,
+            help="Seconds between runs.",
+            show_default="300; 0 for the shorter protocols",
+        ),
+    ] = None,
+    records: Annotated[
+        Path, typer.Option("--records", help="The directory that records are written to.")
+    ] = Path("out/records"),
+    json: options.JsonOption = False,
+) -> None:
+    """Measure the latency of bundles on a device: cold start, warm-up, then one query after the other.
+
+    Each run leaves a record; `report` shows a directory of them. A run that breaks a rule exits with 1.
+    """
+    from squeezebert_edge import devices, record
+    from squeezebert_edge.benchmark import Request, benchmark
+    from squeezebert_edge.bundle import open_bundle
+    from squeezebert_edge.report.measurements import measurement
+
+    protocol = _protocol(queries, quick=quick, rapid=rapid)
+    request = Request(
+        protocol=protocol if cool_down is None else replace(protocol, cool_down=cool_down),
+        settings=record.Settings(
+            threads=threads,
+            delegate=delegate.value,
+            compute_units=compute_units.value if compute_units else None,
+            cpus=options.parse_numbers("--cpus", cpus),
+            length=length,
+            runtime=runtime,
+        ),
+        data=data,
+        repeat=repeat,
+    )
+    opened = [open_bundle(directory) for directory in dict.fromkeys(path.resolve() for path in bundles)]
+    found = []
+    with show.progress(REDRAWN) as progress:
+        for made in benchmark(opened, devices.opened(device), request, progress=progress):
+            found.append((made, record.write(made, records)))
+    if json:
+        show.as_json({"records": [{"record": str(path), **measurement(made)} for made, path in found]})
+    else:
+        show.measurements(f"records in {records}", [made for made, _ in found])
+    for made, _ in found:
+        for doubt in made.doubts:
+            show.note(f"warning: {made.bundle.name} on {made.label}: {doubt}")
+        if not made.quotable:
+            show.note(f"{made.bundle.name} on {made.label}: no latency to quote: {made.standing}")
+    raise typer.Exit(0 if all(made.validity.valid for made, _ in found) else 1)
+
+
+def _protocol(queries: int | None, *, quick: bool, rapid: bool) -> Protocol:
+    from squeezebert_edge import latency
+
+    if (queries is not None) + quick + rapid > 1:
+        raise InputError("several of --quick, --rapid and --queries", allowed="one of them, or none")
+    if queries is not None:
+        return latency.exactly(queries)
+    return latency.QUICK if quick else latency.RAPID if rapid else latency.MLPERF

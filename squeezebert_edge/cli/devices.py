@@ -1,0 +1,25 @@
+"""`squeezebert-edge devices`: where bundles can be measured from here."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from squeezebert_edge.cli import options, show
+
+
+def devices(json: options.JsonOption = False) -> None:
+    """List the devices that --device can name now, what each runs, and what the other kinds need."""
+    from squeezebert_edge.devices import listings
+
+    found = listings()
+    if json:
+        show.as_json({"devices": [asdict(listing) for listing in found]})
+        return
+    show.table(
+        "",
+        ["--device", "name", "runs", "needs"],
+        [
+            [listing.device, listing.name or "-", ", ".join(listing.runs) or "-", listing.needs or "-"]
+            for listing in found
+        ],
+    )

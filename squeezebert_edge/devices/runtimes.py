@@ -1,0 +1,160 @@
+"""Artifacts opened by their runtimes and nothing else: what is timed is the runtime, not a layer around it.
+
+Needs numpy and the one runtime, torch only for ExecuTorch, whose Python API takes its tensors. Runs on boards
+that have no more than that.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from exporters.errors import InputError, UnavailableError
+
+Array = np.ndarray[tuple[int, ...], np.dtype[Any]]
+Outputs = list[Array]
+Query = Callable[[], Outputs]
+
+COMPUTE_UNITS = {
+    "cpu_only": "CPU_ONLY",
+    "cpu_and_gpu": "CPU_AND_GPU",
+    "cpu_and_ne": "CPU_AND_NE",
+    "all": "ALL",
+}
+
+
+class Runtime(Protocol):
+    """A runtime that was found; it opens one artifact.
+
+    name, version: as record.Runtime has them.
+    """
+
+    name: str
+    version: str
+
+    def open(self, path: Path, threads: int | None, compute_units: str | None) -> None:
+        """Load an artifact."""
+        ...
+
+    def query(self, entry_point: str, inputs: Mapping[str, Array], outputs: Sequence[str]) -> Query:
+        """What computes these inputs, (1, length) int32 by name, each time it is called."""
+        ...
+
+
+class LiteRT:
+    """A .tflite, by ai-edge-litert or, where that is not installed or not wanted, tflite-runtime."""
+
+    PACKAGES: Mapping[str, tuple[str, str]] = {
+        "ai-edge-litert": ("litert", "ai_edge_litert.interpreter"),
+        "tflite-runtime": ("tflite-runtime", "tflite_runtime.interpreter"),
+    }
+
+    def __init__(self, package: str | None) -> None:
+        wanted = [package] if package else list(self.PACKAGES)
+        known = [name for name in wanted if _installed(self.PACKAGES[name][1].partition(".")[0])]
+        if not known:
+            raise InputError(f"{' or '.join(wanted)} is not installed", hint=f"pip install {wanted[0]}")
+        self.name, module = self.PACKAGES[known[0]]
+        self.version = version(known[0])
+        self._interpreter = importlib.import_module(module).Interpreter
+        self._runners: dict[str, Any] = {}
+
+    def open(self, path: Path, threads: int | None, compute_units: str | None) -> None:
+        """Load the model and make room for its tensors."""
+        self._model = self._interpreter(str(path), num_threads=threads)
+        self._model.allocate_tensors()
+
+    def query(self, entry_point: str, inputs: Mapping[str, Array], outputs: Sequence[str]) -> Query:
+        """What computes these inputs each time it is called."""
+        if entry_point not in self._runners:
+            self._runners[entry_point] = self._model.get_signature_runner(entry_point)
+        runner = self._runners[entry_point]
+
+        def compute() -> Outputs:
+            found = runner(**inputs)
+            return [found[name] for name in outputs]
+
+        return compute
+
+
+class ExecuTorch:
+    """A .pte, by ExecuTorch's own Python API."""
+
+    name = "executorch"
+
+    def __init__(self, package: str | None) -> None:
+        if not _installed("executorch"):
+            raise InputError("executorch is not installed", hint="pip install executorch")
+        import executorch.kernels.quantized  # noqa: F401  # registers the kernels of quantized embeddings
+        from executorch.extension.pybindings import portable_lib
+        from executorch.runtime import Runtime, Verification
+
+        self.version = version("executorch")
+        self._pool, self._runtime = portable_lib, Runtime.get()
+        self._checked = Verification.InternalConsistency
+
+    def open(self, path: Path, threads: int | None, compute_units: str | None) -> None:
+        """Load the program; a length's method is loaded by its first query."""
+        if threads is not None:
+            self._pool._unsafe_reset_threadpool(threads)
+        self._program = self._runtime.load_program(path, verification=self._checked)
+
+    def query(self, entry_point: str, inputs: Mapping[str, Array], outputs: Sequence[str]) -> Query:
+        """What computes these inputs each time it is called."""
+        import torch
+
+        tensors = [torch.from_numpy(value) for value in inputs.values()]
+        load = self._program.load_method
+
+        def compute() -> Outputs:
+            return [output.numpy() for output in load(entry_point).execute(tensors)]
+
+        return compute
+
+
+class CoreML:
+    """A .mlpackage, by Core ML through coremltools; on a Mac."""
+
+    name = "coreml"
+
+    def __init__(self, package: str | None) -> None:
+        if platform.system() != "Darwin":
+            raise UnavailableError(
+                "Core ML runs on macOS and iOS only", hint="run this on a Mac, or measure another format here"
+            )
+        import coremltools
+
+        self.version = f"macOS {platform.mac_ver()[0]}"
+        self._tools: Any = coremltools
+
+    def open(self, path: Path, threads: int | None, compute_units: str | None) -> None:
+        """Compile and load the package."""
+        units = self._tools.ComputeUnit[COMPUTE_UNITS[compute_units or "all"]]
+        self._model = self._tools.models.MLModel(str(path), compute_units=units)
+
+    def query(self, entry_point: str, inputs: Mapping[str, Array], outputs: Sequence[str]) -> Query:
+        """What computes these inputs each time it is called."""
+        packed = {"inputs": np.stack(list(inputs.values()), axis=1)}  # rows of (1, S) -> (1, rows, S)
+
+        def compute() -> Outputs:
+            found = self._model.predict(packed)
+            return [found[name] for name in outputs]
+
+        return compute
+
+
+RUNTIMES: Mapping[str, Callable[[str | None], Runtime]] = {
+    "tflite": LiteRT,
+    "executorch": ExecuTorch,
+    "coreml": CoreML,
+}
+
+
+def _installed(package: str) -> bool:
+    return importlib.util.find_spec(package) is not None
