@@ -16,6 +16,7 @@ bench: setup
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'
 	$(BIN)/python benchmarks/latency.py
 	$(BIN)/python benchmarks/export_cost.py
+	$(BIN)/python -m benchmarks.tokenizing
 
 lint: setup
 	$(BIN)/ruff check .

@@ -1,8 +1,6 @@
 """Compiles the Android demo's core, its command line and its tests, without Gradle.
 
 Kotlin's compiler comes in a Python package, kotlin-jupyter-kernel; JUnit from the system (Debian: junit4).
-
-    python tests/kotlin.py OUT          # compiles core and its command line; prints the class path
 """
 
 from __future__ import annotations
@@ -11,7 +9,6 @@ import hashlib
 import os
 import shutil
 import subprocess
-import sys
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -99,7 +96,3 @@ def _jar(name: str) -> Path:
 
 def _joined(*parts: Path | str) -> str:
     return os.pathsep.join(map(str, parts))
-
-
-if __name__ == "__main__":
-    print(compile_core(Path(sys.argv[1])))

@@ -1,7 +1,7 @@
 """What the demos' tokenizers are asked, and what Python answers: the same cases for Kotlin and for Swift.
 
-A case is what the demos' command-line programs take as a line of JSON: `text`, `pair`, `max_length` and
-`truncate`, or `question`, `context`, `max_length` and `doc_stride`. Its answer is a list of rows, or an error.
+A case is a line of JSON for the demos' command-line programs: `text`, `pair`, `max_length` and `truncate`, or
+`question`, `context`, `max_length` and `doc_stride`. Its answer is a list of rows, or an error.
 """
 
 from __future__ import annotations
@@ -14,12 +14,11 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-import hostile
-
 from exporters.errors import InputError
 from squeezebert_edge.bundle import write_manifest
 from squeezebert_edge.text import Encoding, Tokenizer
 from squeezebert_edge.vocabulary import TokenizerFlags
+from tests import hostile
 
 Case = dict[str, Any]
 
