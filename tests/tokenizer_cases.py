@@ -17,12 +17,13 @@ from typing import Any
 from exporters.errors import InputError
 from squeezebert_edge.bundle import write_manifest
 from squeezebert_edge.text import Encoding, Tokenizer
-from squeezebert_edge.vocabulary import TokenizerFlags
+from squeezebert_edge.vocabulary import TokenizerFlags, bert_special_tokens
 from tests import hostile
 
 Case = dict[str, Any]
 
 LONG = 100_000
+_TEXTS = frozenset({"text", "pair", "question", "context"})
 _FLAGS = [
     TokenizerFlags(lower_case=lower, strip_accents=accents, cjk=cjk)
     for lower, accents, cjk in itertools.product((True, False), (True, False), (True, False))
@@ -81,7 +82,7 @@ def _fields(encoding: Encoding) -> dict[str, Any]:
 
 def texts_of(case: Case) -> list[str]:
     """Every text in a case."""
-    return [case[name] for name in ("text", "pair", "question", "context") if name in case]
+    return [case[name] for name in sorted(_TEXTS & case.keys())]
 
 
 def vocabulary(asked: Sequence[Case], flags: TokenizerFlags, seed: int) -> list[str]:
@@ -153,6 +154,15 @@ def as_lines(asked: Sequence[Any]) -> str:
 
 
 def shares(asked: Sequence[Case]) -> Iterator[tuple[TokenizerFlags, list[Case]]]:
-    """Every ninth case to each of the nine flags, in turn."""
+    """Every ninth case to each of the nine flags, in turn, with those flags' special tokens in its texts."""
     for number, flags in enumerate(FLAGS):
-        yield flags, list(asked[number :: len(FLAGS)])
+        yield flags, [_respelt(case, flags) for case in asked[number :: len(FLAGS)]]
+
+
+def _respelt(case: Case, flags: TokenizerFlags) -> Case:
+    """A case with BERT's special tokens replaced by others."""
+    respelt = dict(case)
+    for name in _TEXTS & case.keys():
+        for role, token in bert_special_tokens().items():
+            respelt[name] = respelt[name].replace(token, flags.special_tokens[role])
+    return respelt
