@@ -18,6 +18,7 @@ bench: setup
 	$(BIN)/python benchmarks/export_cost.py
 	$(BIN)/squeezebert-edge export default --to tflite --to executorch --precision int8 --out out/bench --force
 	$(BIN)/python benchmarks/measuring_cost.py out/bench/tflite-int8 out/bench/executorch-int8
+	$(BIN)/python -m benchmarks.tokenizing
 
 lint: setup
 	$(BIN)/ruff check .

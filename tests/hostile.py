@@ -84,6 +84,15 @@ def hostile_texts(seed: int = 0, count: int = 400) -> list[str]:
     return [*written(), *pages(), *(_mixture(random) for _ in range(count))]
 
 
+def drawn_texts(random: Random, count: int) -> list[str]:
+    """`count` strings: mixtures, runs of one block, characters of everywhere, marks, and a few long ones."""
+    kinds = (_mixture, _mixture, _mixture, _block, _anywhere, _marked)
+    texts = [kinds[number % len(kinds)](random) for number in range(count)]
+    for number in range(0, count, 500):
+        texts[number] = "".join(texts[number : number + 60])
+    return texts
+
+
 def written() -> list[str]:
     """Strings made by hand, each for one thing that goes wrong."""
     lengths = (1, 2, 99, 100, 101, 199, 200, 201, 5000)
@@ -167,3 +176,33 @@ def _mixture(random: Random) -> str:
 
     pools = (_POOLS[pick(len(_POOLS))] for _ in range(1 + pick(24)))
     return "".join(pool[pick(len(pool))] for pool in pools)
+
+
+def _scalars(random: Random, first: int, width: int, count: int) -> str:
+    codes = (first + int(random.random() * width) for _ in range(count))
+    return "".join(chr(code) for code in codes if not 0xD800 <= code < 0xE000)
+
+
+def _block(random: Random) -> str:
+    """Words of one stretch of 128 code points, mostly of plane 0 or 1."""
+    first = int(random.random() * (0x20000 if random.random() < 0.9 else 0x110000)) & ~127
+    words = (_scalars(random, first, 128, 1 + int(random.random() * 12)) for _ in range(4))
+    return " ".join(words)
+
+
+def _anywhere(random: Random) -> str:
+    return "".join(_scalars(random, 0, 0x110000, 1) + _scalars(random, 0, 0x3100, 3) for _ in range(8))
+
+
+def _marked(random: Random) -> str:
+    """Letters under piles of marks, in no order."""
+    letters = (_scalars(random, 0xC0, 0x240, 1) + _pile(random) for _ in range(6))
+    return "".join(letters)
+
+
+def _pile(random: Random) -> str:
+    stretches = ((0x300, 0x70), (0x591, 0x60), (0x8D4, 0x2C), (0x1D165, 0x48), (0x1E000, 0x2B), (0x302A, 6))
+    return "".join(
+        _scalars(random, *stretches[int(random.random() ** 2 * len(stretches))], 1)
+        for _ in range(int(random.random() * 6))
+    )

@@ -25,24 +25,11 @@ from hypothesis import strategies as st
 from exporters.errors import InputError
 from squeezebert_edge.text import Encoding, Tokenizer, TokenizerFlags, pad, shortest_length
 from squeezebert_edge.vocabulary import read_vocab
+from tests.tokenizer_cases import characters_of
 
 SPECIALS = list(hostile.SPECIAL_TOKENS)
 TEXTS = hostile.hostile_texts()
 LONG = 100_000
-
-
-def characters_of(texts: list[str]) -> list[str]:
-    """Every character that some way of cutting these texts could look up."""
-    forms: list[Callable[[str], str]] = [
-        str,
-        str.lower,
-        lambda text: unicodedata.normalize("NFD", text),
-        lambda text: unicodedata.normalize("NFD", text).lower(),
-        lambda text: unicodedata.normalize("NFD", text.lower()),
-        lambda text: unicodedata.normalize("NFC", text.lower()),
-    ]
-    found = {character for text in texts for form in forms for character in form(text)}
-    return sorted(character for character in found if not character.isspace())
 
 
 def character_vocab(texts: list[str]) -> list[str]:

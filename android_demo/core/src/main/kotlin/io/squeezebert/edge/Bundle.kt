@@ -1,0 +1,122 @@
+package io.squeezebert.edge
+
+import java.io.File
+import java.io.IOException
+import java.io.InputStream
+import java.nio.ByteBuffer
+import java.nio.charset.CharacterCodingException
+import java.nio.file.Files
+import java.security.MessageDigest
+
+/** Where a bundle's files are: a directory, or an app's assets. */
+public interface BundleFiles {
+    /** Paths of all files, with `/` between their parts. */
+    public fun paths(): Set<String>
+
+    /** A file's content, for the caller to close. */
+    public fun open(path: String): InputStream
+}
+
+/**
+ * A bundle in a directory.
+ *
+ * @throws InputException from [paths], if a link is in it.
+ */
+public class DirectoryFiles(private val directory: File) : BundleFiles {
+    override fun paths(): Set<String> {
+        val entries = directory.walkTopDown().filter { it != directory }.toList()
+        entries.firstOrNull { Files.isSymbolicLink(it.toPath()) }?.let {
+            throw InputException("$it: a link, where a bundle has files only")
+        }
+        return entries.filter { it.isFile }.map { it.relativeTo(directory).invariantSeparatorsPath }.toSet()
+    }
+
+    override fun open(path: String): InputStream = File(directory, path).inputStream()
+
+    override fun toString(): String = directory.path
+}
+
+/**
+ * An opened bundle, its files found to be those that were written.
+ *
+ * @property files where its artifact is.
+ */
+public class Bundle private constructor(public val files: BundleFiles, public val manifest: Manifest) {
+    /** The tokenizer that the bundle's vocabulary and manifest make; building it takes tens of milliseconds. */
+    public fun tokenizer(): Tokenizer =
+        Tokenizer(vocabularyOf(decode(files.open(VOCABULARY).use { it.readBytes() }, VOCABULARY)), manifest.tokenizer)
+
+    /** How the outputs of its task become an answer. */
+    public fun task(): Task = Task.of(manifest)
+
+    public companion object {
+        private const val MANIFEST = "manifest.json"
+        private const val SEAL = "manifest.sha256"
+        private const val VOCABULARY = "vocab.txt"
+
+        /**
+         * Opens a bundle and checks every file against the manifest. It reads all of it: not for a main thread.
+         *
+         * @throws InputException not a bundle, a schema this version does not know, or a file that is missing,
+         *     foreign or altered.
+         */
+        public fun open(files: BundleFiles): Bundle {
+            val content: ByteArray
+            val sealed: String
+            try {
+                content = files.open(MANIFEST).use { it.readBytes() }
+                sealed = files.open(SEAL).use { decode(it.readBytes(), SEAL) }.trim()
+            } catch (error: IOException) {
+                throw InputException(
+                    "$files: not a bundle, $MANIFEST or $SEAL cannot be read: ${error.message}",
+                    "what `squeezebert-edge export` wrote",
+                )
+            }
+            val manifest = try {
+                Manifest.of(decode(content, MANIFEST))
+            } catch (error: InputException) {
+                throw InputException("$files: $MANIFEST: ${error.message}")
+            }
+            if (sha256(content.inputStream()) != sealed) {
+                throw InputException("$files: $MANIFEST is not as it was written", hint = EXPORT_AGAIN)
+            }
+            check(files, manifest.files)
+            return Bundle(files, manifest)
+        }
+
+        private const val EXPORT_AGAIN = "export it again, and copy all of it"
+
+        private fun check(files: BundleFiles, expected: Map<String, String>) {
+            val found = files.paths() - setOf(MANIFEST, SEAL)
+            val altered = (found intersect expected.keys).filter { path ->
+                files.open(path).use { sha256(it) } != expected[path]
+            }
+            val changes = listOf(
+                "missing" to expected.keys - found,
+                "not in the manifest" to found - expected.keys,
+                "altered" to altered,
+            ).filter { it.second.isNotEmpty() }
+            if (changes.isNotEmpty()) {
+                val listed = changes.joinToString("; ") { (what, paths) -> "$what: ${paths.sorted().joinToString()}" }
+                throw InputException("$files: not as it was written: $listed", hint = EXPORT_AGAIN)
+            }
+        }
+
+        private fun sha256(stream: InputStream): String {
+            val digest = MessageDigest.getInstance("SHA-256")
+            val buffer = ByteArray(1 shl 16)
+            while (true) {
+                val count = stream.read(buffer)
+                if (count < 0) break
+                digest.update(buffer, 0, count)
+            }
+            return digest.digest().joinToString("") { (it.toInt() and 0xFF).toString(16).padStart(2, '0') }
+        }
+
+        private fun decode(bytes: ByteArray, name: String): String = try {
+            Charsets.UTF_8.newDecoder().decode(ByteBuffer.wrap(bytes)).toString()
+        } catch (_: CharacterCodingException) {
+            throw InputException("$name is not UTF-8")
+        }
+    }
+}

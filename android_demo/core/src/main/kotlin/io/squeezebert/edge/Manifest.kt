@@ -1,0 +1,93 @@
+package io.squeezebert.edge
+
+/**
+ * An input or output as the artifact declares it.
+ *
+ * @property shape its dimensions; null is the sequence length.
+ */
+public data class TensorSpec(val name: String, val dtype: String, val shape: List<Int?>)
+
+/**
+ * What an app needs of a bundle's manifest.json; docs/manifest.md describes all of it.
+ *
+ * @property sourceSha256 the hash of the checkpoint that the bundle was made from.
+ * @property format `executorch`, `coreml` or `tflite`.
+ * @property artifact the model's name in the bundle.
+ * @property task the head, by Hugging Face's pipeline name.
+ * @property problemType of a text classifier; null means one label of several.
+ * @property labels in the order of the outputs.
+ * @property precision as it was asked for, and [exactPrecision] what it stands for.
+ * @property lengths the sequence lengths, ascending.
+ * @property entryPoints the method or signature that serves each length.
+ * @property verification `verified`, `failed` or `not verified`.
+ * @property files sha256 of every other file, by path in the bundle.
+ */
+public data class Manifest(
+    val sourceSha256: String,
+    val format: String,
+    val artifact: String,
+    val task: String,
+    val problemType: String?,
+    val labels: List<String>,
+    val precision: String,
+    val exactPrecision: String,
+    val lengths: List<Int>,
+    val entryPoints: Map<Int, String>,
+    val inputs: List<TensorSpec>,
+    val outputs: List<TensorSpec>,
+    val tokenizer: TokenizerFlags,
+    val verification: String,
+    val files: Map<String, String>,
+) {
+    public companion object {
+        private const val SCHEMA_VERSION = 1
+
+        /**
+         * Reads a manifest.json.
+         *
+         * @throws InputException it is no manifest, or of a schema that this version does not know.
+         */
+        public fun of(text: String): Manifest {
+            val record = JsonRecord.read(text)
+            val version = record.integer("schema_version")
+            if (version != SCHEMA_VERSION) {
+                throw InputException(
+                    "schema_version $version",
+                    "$SCHEMA_VERSION",
+                    "take the core of the squeezebert-edge that wrote it, or export again",
+                )
+            }
+            val lengths = record.integers("lengths")
+            if (lengths.isEmpty() || lengths[0] < 1 || lengths.zipWithNext().any { (a, b) -> a >= b }) {
+                throw InputException("lengths are $lengths", "positive and ascending")
+            }
+            return Manifest(
+                record.record("source").text("sha256"),
+                record.text("format"),
+                record.text("artifact"),
+                record.text("task"),
+                record.optionalText("problem_type"),
+                record.texts("labels"),
+                record.record("precision").text("name"),
+                record.record("precision").text("exact"),
+                lengths,
+                entryPoints(record.textsByKey("entry_points"), lengths),
+                record.records("inputs").map { tensor(it) },
+                record.records("outputs").map { tensor(it) },
+                TokenizerFlags.of(record.record("tokenizer")),
+                record.record("verification").text("status"),
+                record.textsByKey("files"),
+            )
+        }
+
+        private fun tensor(record: JsonRecord) =
+            TensorSpec(record.text("name"), record.text("dtype"), record.optionalIntegers("shape"))
+
+        private fun entryPoints(points: Map<String, String>, lengths: List<Int>): Map<Int, String> {
+            if (points.keys != lengths.map { it.toString() }.toSet()) {
+                throw InputException("entry_points are for ${points.keys}", "one for each of the lengths $lengths")
+            }
+            return lengths.associateWith { points.getValue(it.toString()) }
+        }
+    }
+}

@@ -1,0 +1,75 @@
+package io.squeezebert.edge
+
+import java.io.File
+import java.nio.file.Files
+import org.junit.Assert.assertArrayEquals
+import org.junit.Assert.assertEquals
+import org.junit.Assert.assertTrue
+import org.junit.Test
+
+class BundleTest {
+    private fun open(directory: File) = Bundle.open(DirectoryFiles(directory))
+
+    private fun refused(change: (File) -> Unit): String = Tiny.bundle().let { directory ->
+        change(directory)
+        refusal { open(directory) }
+    }
+
+    @Test
+    fun `what was written is opened and answers`() {
+        val bundle = open(Tiny.bundle())
+        assertEquals(listOf(8, 16), bundle.manifest.lengths)
+        val asked = ArrayList<String>()
+        val runner = object : Runner {
+            override fun run(entryPoint: String, inputs: Map<String, IntArray>): Map<String, FloatArray> {
+                asked.add(entryPoint)
+                assertEquals(listOf("input_ids", "attention_mask"), inputs.keys.toList())
+                assertArrayEquals(intArrayOf(2, 5, 6, 7, 8, 3, 0, 0), inputs["input_ids"])
+                assertArrayEquals(intArrayOf(1, 1, 1, 1, 1, 1, 0, 0), inputs["attention_mask"])
+                return mapOf("logits" to floatArrayOf(-1f, 1f))
+            }
+        }
+        val answer = Predictor(bundle).answer(listOf("The film is GOOD"), runner)
+        assertEquals("positive", (answer as LabelAnswer).label)
+        assertEquals(listOf("length_8"), asked)
+    }
+
+    @Test
+    fun `a changed bundle is refused and says what changed`() {
+        assertTrue("altered: model.tflite" in refused { File(it, "model.tflite").appendText("x") })
+        assertTrue("altered: vocab.txt" in refused { File(it, "vocab.txt").appendText("x") })
+        assertTrue("missing: vocab.txt" in refused { File(it, "vocab.txt").delete() })
+        val foreign = refused { File(it, "sub/new").apply { parentFile.mkdir() }.writeText("x") }
+        assertTrue("not in the manifest: sub/new" in foreign)
+        val manifest = refused { File(it, "manifest.json").appendText(" ") }
+        assertTrue("manifest.json is not as it was written" in manifest)
+        val link = refused { Files.createSymbolicLink(File(it, "link").toPath(), File(it, "vocab.txt").toPath()) }
+        assertTrue("a link" in link)
+    }
+
+    @Test
+    fun `what is no bundle, or a later one, is refused`() {
+        assertTrue("not a bundle" in refused { File(it, "manifest.sha256").delete() })
+        assertTrue("not a bundle" in refusal { open(File("nowhere")) })
+        val later = Tiny.MANIFEST.replace("\"schema_version\": 1", "\"schema_version\": 2")
+        assertTrue("schema_version 2\nallowed: 1" in refusal { open(Tiny.bundle(later)) })
+    }
+
+    @Test
+    fun `a manifest with a field that is missing or of another type names it`() {
+        for ((was, becomes, reason) in listOf(
+            Triple("\"labels\"", "\"label\"", "labels is missing"),
+            Triple("[8, 16]", "[8, 1.5]", "lengths is not integers"),
+            Triple("[8, 16]", "[16, 8]", "positive and ascending"),
+            Triple("\"8\": \"length_8\", ", "", "entry_points are for [16]"),
+            Triple("\"cjk\": true", "\"cjk\": 1", "tokenizer.cjk is not true or false"),
+            Triple("\"cjk\": true, ", "", "tokenizer has the keys"),
+            Triple("\"max_word\": 100", "\"max_word\": 0", "max_word is 0"),
+            Triple("\"mask\": \"[MASK]\"", "\"mask\": \" \"", "one word for each of"),
+            Triple("\"shape\": [1, 2]", "\"shape\": \"1\"", "outputs.0.shape is not a list"),
+        )) {
+            val changed = Tiny.MANIFEST.replace(was, becomes)
+            assertTrue(reason, reason in refusal { Manifest.of(changed) })
+        }
+    }
+}

@@ -1,0 +1,62 @@
+package io.squeezebert.edge
+
+import java.io.File
+import java.nio.file.Files
+import java.security.MessageDigest
+
+/** A small tokenizer and bundles around it. */
+object Tiny {
+    val words: List<String> =
+        "[PAD] [UNK] [CLS] [SEP] [MASK] the film is good bad ##ly , . ? who i made it in 1 ##9 ##8".split(" ")
+
+    val flags = TokenizerFlags(
+        lowerCase = true,
+        stripAccents = true,
+        cjk = true,
+        maxWord = 100,
+        specialTokens = Role.entries.associateWith { "[${it.name}]" },
+    )
+
+    val tokenizer = Tokenizer(words, flags)
+
+    const val MANIFEST = """{
+        "schema_version": 1, "source": {"checkpoint": "CHECKPOINT", "sha256": "00"},
+        "format": "tflite", "artifact": "model.tflite", "task": "text-classification", "problem_type": null,
+        "labels": ["negative", "positive"], "precision": {"name": "int8", "exact": "int8-dynamic"},
+        "lengths": [8, 16], "entry_points": {"8": "length_8", "16": "length_16"},
+        "inputs": [{"name": "input_ids", "dtype": "int32", "shape": [1, null]},
+                   {"name": "attention_mask", "dtype": "int32", "shape": [1, null]}],
+        "outputs": [{"name": "logits", "dtype": "float32", "shape": [1, 2]}],
+        "tokenizer": {"lower_case": true, "strip_accents": true, "cjk": true, "max_word": 100,
+                      "special_tokens": {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]",
+                                         "mask": "[MASK]"}},
+        "verification": {"status": "verified"},
+        "files": {"model.tflite": "FIRST", "vocab.txt": "SECOND"}
+    }"""
+
+    /** A bundle as `export` would write it, in a new directory. */
+    fun bundle(manifest: String = MANIFEST): File {
+        val directory = Files.createTempDirectory("bundle").toFile()
+        val model = "no model".toByteArray()
+        val vocabulary = words.joinToString("\n", postfix = "\n").toByteArray()
+        val sealed = manifest.replace("FIRST", sha256(model)).replace("SECOND", sha256(vocabulary)).toByteArray()
+        File(directory, "model.tflite").writeBytes(model)
+        File(directory, "vocab.txt").writeBytes(vocabulary)
+        File(directory, "manifest.json").writeBytes(sealed)
+        File(directory, "manifest.sha256").writeText(sha256(sealed) + "\n")
+        return directory
+    }
+
+    private fun sha256(bytes: ByteArray): String =
+        MessageDigest.getInstance("SHA-256").digest(bytes).joinToString("") { "%02x".format(it) }
+}
+
+/** The message of the InputException that [call] throws. */
+fun refusal(call: () -> Unit): String {
+    try {
+        call()
+    } catch (error: InputException) {
+        return error.message.orEmpty()
+    }
+    throw AssertionError("not refused")
+}
