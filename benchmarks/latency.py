@@ -20,7 +20,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -77,38 +77,53 @@ def ours(format_: str, precision: str) -> Contender:
             exporter.export(_request(module, exact), path)
         return path
 
-    return Contender(GROUPS[format_], f"ours {precision} ({form})", build, _loaded(format_))
+    return Contender(GROUPS[format_], f"ours {precision} ({form})", build, load(format_))
 
 
-def bert(format_: str, precision: str) -> Contender:
-    """BERT-base in the same runtime, quantized by the same exporter."""
+def bert(format_: str, precision: str, *, as_it_is: bool = False) -> Contender:
+    """BERT-base in the same runtime, quantized by the same exporter.
+
+    Args:
+        as_it_is: its LayerNorms stay outside the delegate, as ExecuTorch's own lowering leaves them.
+    """
     exact = choices.exact_precision(format_, precision).name
+    kind = "bert-as-it-is" if as_it_is else "bert"
 
     def build(directory: Path) -> Path:
         exporter = exporters.get(format_, to_export=True)
-        path = directory / f"bert-{precision}-{exporter.FILE_NAME}"
+        path = directory / f"{kind}-{precision}-{exporter.FILE_NAME}"
         if not path.exists():
-            exporter.export(_request(Bert(), exact), path)
+            exporter.export(_request(Bert(as_it_is), exact), path)
         return path
 
-    return Contender(GROUPS[format_], f"BERT-base {precision}", build, _loaded(format_))
+    name = f"BERT-base {precision}{', LayerNorm as it is' if as_it_is else ''}"
+    return Contender(GROUPS[format_], name, build, load(format_))
 
 
 GROUPS = {"tflite": "litert", "executorch": "executorch"}
 
 
 def _request(module: nn.Module, precision: str) -> ExportRequest:
-    example = {name: torch.from_numpy(value) for name, value in row().items()}
-    return ExportRequest(module.eval(), {LENGTH: example}, ("logits",), precision)
+    return request_at([LENGTH], module, precision)
 
 
-def _loaded(format_: str) -> Callable[[Path | None, int], Run]:
-    def load(path: Path | None, threads: int) -> Run:
+def request_at(lengths: Sequence[int], module: nn.Module, precision: str) -> ExportRequest:
+    """What an exporter is given to make a module with these lengths."""
+    examples = {
+        length: {name: torch.ones(1, length, dtype=torch.int32) for name in INPUTS} for length in lengths
+    }
+    return ExportRequest(module.eval(), examples, ("logits",), precision)
+
+
+def load(format_: str) -> Callable[[Path | None, int], Run]:
+    """What opens an artifact of a format, to run one text."""
+
+    def opened(path: Path | None, threads: int) -> Run:
         assert path is not None
         runner, inputs = exporters.get(format_).load(path, threads=threads), row()
         return lambda: runner(inputs)
 
-    return load
+    return opened
 
 
 def _onnx(path: Path | None, threads: int) -> Run:
@@ -140,8 +155,8 @@ def _torch(compiled: bool) -> Callable[[Path | None, int], Run]:
 CONTENDERS = [
     ours("tflite", "fp32"),
     ours("tflite", "int8"),
-    Contender("litert", "transformers' module fp32", lambda d: plain_tflite(d, "fp32"), _loaded("tflite")),
-    Contender("litert", "transformers' module int8", lambda d: plain_tflite(d, "int8"), _loaded("tflite")),
+    Contender("litert", "transformers' module fp32", lambda d: plain_tflite(d, "fp32"), load("tflite")),
+    Contender("litert", "transformers' module int8", lambda d: plain_tflite(d, "int8"), load("tflite")),
     bert("tflite", "fp32"),
     bert("tflite", "int8"),
     ours("executorch", "fp32"),
@@ -150,8 +165,10 @@ CONTENDERS = [
         "executorch",
         "transformers' module int8 (convolutions float)",
         optimum_like_pte,
-        _loaded("executorch"),
+        load("executorch"),
     ),
+    bert("executorch", "fp32", as_it_is=True),
+    bert("executorch", "int8", as_it_is=True),
     bert("executorch", "fp32"),
     bert("executorch", "int8"),
     Contender("onnxruntime", "transformers' module fp32", lambda d: onnx_file(d, "fp32"), _onnx),

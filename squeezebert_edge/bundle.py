@@ -142,6 +142,7 @@ class Manifest(_Record):
     """manifest.json.
 
     structure: of Core ML programs only.
+    form_decided_by: what measured it to be the best here, or the user who asked for it.
     float_operators: how many of each operator still compute with floats; integer-only is what has none.
     files: the hashes of every other file, by path in the bundle.
     """
@@ -163,6 +164,7 @@ class Manifest(_Record):
     precision: Precision
     calibration: Calibration | None = None
     form: str
+    form_decided_by: str
     lengths: list[int]
     entry_points: dict[int, str]
     inputs: list[Tensor]

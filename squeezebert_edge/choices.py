@@ -5,7 +5,16 @@ Decided by measurement, on the machine that each entry names; padding must never
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+import exporters
+from exporters.errors import InputError
+from squeezebert_edge.forms import form_named
 
 HERE = "AMD EPYC with AVX-512 VNNI, 2 cores, Linux"
 NOT_MEASURED = "no Mac or iPhone has measured yet"
@@ -47,12 +56,49 @@ FORMS_BY_PRECISION = {
 }
 PLAIN = Choice("plain", NOT_MEASURED)
 
+Forms = Mapping[tuple[str, str], Choice]  # of a format and an exact precision
+
 
 def exact_precision(format_: str, precision: str) -> Choice:
     """The precision that a name stands for in a format."""
     return INT8[format_] if precision == "int8" else Choice(precision, "the user")
 
 
-def form_of(format_: str, exact: str) -> Choice:
+def form_of(format_: str, exact: str, forms: Forms = FORMS_BY_PRECISION) -> Choice:
     """The form that suits a format and an exact precision."""
-    return FORMS_BY_PRECISION.get((format_, exact), PLAIN)
+    return forms.get((format_, exact), PLAIN)
+
+
+class FormsFile(BaseModel):
+    """Forms that a device chose: of each format, by exact precision. device: in words."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    schema_version: Literal[1] = 1
+    device: str
+    forms: dict[str, dict[str, str]]
+
+
+def read_forms(path: Path) -> Forms:
+    """The default forms, those of a file in the place of theirs.
+
+    Raises:
+        InputError: not such a file, or it names what there is not.
+    """
+    try:
+        found = FormsFile.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise InputError(
+            f"{path}: not a file of forms ({error})", hint="python benchmarks/choose_forms.py writes one"
+        ) from error
+    chosen = {}
+    for format_, names in found.forms.items():
+        precisions = exporters.get(format_).PRECISIONS
+        for exact, form in names.items():
+            if exact not in precisions:
+                raise InputError(
+                    f"{path}: {format_} has no precision '{exact}'", allowed=", ".join(precisions)
+                )
+            form_named(form)
+            chosen[format_, exact] = Choice(form, found.device)
+    return {**FORMS_BY_PRECISION, **chosen}

@@ -40,10 +40,10 @@ def export_within(
         named = of(f"{format_} {precision}", progress)
         replacing = force
         exact = choices.exact_precision(format_, precision).name
-        form = plan.form or choices.form_of(format_, exact).name
+        form = plan.form_of(format_, exact).name
         for kept in _candidates(checkpoint, mine, exact, reference, max_drop, named):
             # Every form but the plain one has parts of these names.
-            chosen = replace(mine, keep_float=kept, form=FORM if kept and form == "plain" else form)
+            chosen = replace(mine, keep_float=kept, form=FORM if kept and form == "plain" else plan.form)
             (bundle,) = pipeline.export(checkpoint, chosen, out, force=replacing, progress=progress)
             replacing = True  # what stands there now is of this call
             runner, tokenizer = pipeline.load_runner(bundle), pipeline.tokenizer_of_bundle(bundle)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, astuple, dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -49,7 +49,7 @@ class Plan:
 
     lengths: ascending sequence lengths, all in each artifact.
     ios: the oldest iOS a Core ML bundle must run on.
-    form: by default the one that suits a format and precision best.
+    form: by default the one that `forms` has for a format and precision.
     gates: limits in place of a precision's own; a null in them keeps its own.
     calibration: for precisions that quantize activations beforehand.
     keep_float: parts that are not quantized, by their names in the form.
@@ -63,6 +63,7 @@ class Plan:
     lengths: Sequence[int]
     ios: int = 17
     form: str | None = None
+    forms: choices.Forms = field(default_factory=lambda: choices.FORMS_BY_PRECISION)
     gates: Gates = OWN_GATES
     calibration: Calibration | None = None
     keep_float: Sequence[str] = ()
@@ -71,6 +72,12 @@ class Plan:
     def __post_init__(self) -> None:
         if self.form is not None:
             form_named(self.form)
+
+    def form_of(self, format_: str, exact: str) -> choices.Choice:
+        """How the network is laid out for a format and an exact precision."""
+        if self.form is not None:
+            return choices.Choice(self.form, "the user")
+        return choices.form_of(format_, exact, self.forms)
 
     @property
     def needs_calibration(self) -> bool:
@@ -173,7 +180,7 @@ def _make(
     path = directory / exporter.FILE_NAME
     progress("exporting", 0, 0)
     exact = choices.exact_precision(name, precision)
-    form = plan.form or choices.form_of(name, exact.name).name
+    form, form_decided_by = astuple(plan.form_of(name, exact.name))
     request = _request(checkpoint, task, plan, name, exact.name, form)
     artifact = exporter.export(request, path)
     if not plan.allow_undelegated:
@@ -205,6 +212,7 @@ def _make(
             },
             "calibration": _calibration(request, plan, artifact),
             "form": form,
+            "form_decided_by": form_decided_by,
             "lengths": list(plan.lengths),
             "tokenizer": checkpoint.tokenizer.flags.to_manifest(),
             "target": request.target,

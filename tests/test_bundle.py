@@ -28,6 +28,7 @@ FIELDS: dict[str, Any] = {
         "activations": "float16",
     },
     "form": "plain",
+    "form_decided_by": "the user",
     "lengths": [32, 64],
     "entry_points": {32: "", 64: ""},
     "inputs": [{"name": "inputs", "dtype": "int32", "shape": [1, 3, None]}],

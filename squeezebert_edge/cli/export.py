@@ -30,6 +30,7 @@ def export(
     task: options.TaskOption = None,
     ios: options.IosOption = 17,
     form: options.FormOption = None,
+    forms: options.FormsFileOption = None,
     allow_undelegated: options.AllowUndelegatedOption = False,
     calibration: options.CalibrationOption = None,
     calibration_samples: options.CalibrationSamplesOption = options.CALIBRATION_SAMPLES,
@@ -50,7 +51,7 @@ def export(
     the network in float that meet the gate.
     """
     from squeezebert_edge import checkpoint as checkpoints
-    from squeezebert_edge import evaluation, mixed, pipeline
+    from squeezebert_edge import choices, evaluation, mixed, pipeline
     from squeezebert_edge.parity import Gates
 
     if (data is None) != (max_drop is None):
@@ -58,6 +59,8 @@ def export(
             "--max-drop without --data" if data is None else "--data without --max-drop",
             allowed="both: labelled examples, and the percentage points that may be lost on them",
         )
+    if form is not None and forms is not None:
+        raise InputError("--form and --forms", allowed="one of them")
     with show.progress() as progress:
         pairs = pipeline.possible_pairs(to or tuple(exporters.FORMATS), precision or ["fp32"])
         progress(f"loading {checkpoint}", 0, 0)
@@ -67,6 +70,7 @@ def export(
             pipeline.checked_lengths(options.parse_lengths(lengths), loaded.config),
             ios=ios,
             form=form,
+            forms=choices.read_forms(forms) if forms else choices.FORMS_BY_PRECISION,
             allow_undelegated=allow_undelegated,
             gates=Gates(max_error=max_error, min_sqnr_db=min_sqnr),
         )

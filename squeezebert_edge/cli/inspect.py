@@ -106,7 +106,7 @@ def _inspect_bundle(directory: Path, *, json: bool) -> None:
         "activations": precision.activations,
         "granularity": precision.granularity or "",
         "in float by choice": ", ".join(precision.kept_float),
-        "form": manifest.form,
+        "form": f"{manifest.form}, by {manifest.form_decided_by}",
         "lengths": ", ".join(map(str, manifest.lengths)),
         "delegated": inside,
         "outside the delegate": ", ".join(delegation.outside),

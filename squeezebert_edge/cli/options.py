@@ -116,9 +116,14 @@ FormOption = Annotated[
     str | None,
     typer.Option(
         "--form",
-        help="How the network is laid out: plain, group-resident or group-batched.",
+        help="How the network is laid out: plain, conv2d, group-resident, group-batched, neural-engine or "
+        "neural-engine-groups.",
         show_default="the one that suits the format and precision",
     ),
+]
+FormsFileOption = Annotated[
+    Path | None,
+    typer.Option("--forms", metavar="FILE", help="Forms that a device chose: benchmarks/choose_forms.py."),
 ]
 AllowUndelegatedOption = Annotated[
     bool,
