@@ -38,6 +38,7 @@ from squeezebert_edge import choices, tasks
 from squeezebert_edge.forms import lay_out
 
 LENGTH, BLOCK = 128, 8
+REST = 0.25  # seconds, in which the threads of the contender before stop waiting for work
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 PACKAGES = ("torch", "transformers", "executorch", "ai-edge-litert", "litert-torch", "onnxruntime")
 Run = Callable[[], Any]
@@ -189,6 +190,7 @@ def measure(
     times: list[list[float]] = [[] for _ in runs]
     for _ in range(rounds):
         for run, taken in zip(runs, times, strict=True):
+            time.sleep(REST)
             run()  # brings the weights back into the caches
             for _ in range(BLOCK):
                 start = time.perf_counter()

@@ -67,6 +67,7 @@ def main() -> None:
     parser.add_argument("--format", default="tflite", choices=["tflite", "executorch"])
     parser.add_argument("--precision", default="int8")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--artifacts", type=Path, help="keep the artifact here, and take one that is there")
     options = parser.parse_args()
     checkpoint = checkpoints.load(options.tokenizer)
     task, tokenizer = task_of(checkpoint), checkpoint.tokenizer
@@ -83,10 +84,12 @@ def main() -> None:
     exact = choices.exact_precision(options.format, options.precision).name
     form = choices.form_of(options.format, exact).name
     exporter = exporters.get(options.format, to_export=True)
-    with tempfile.TemporaryDirectory() as directory:
-        path = Path(directory) / exporter.FILE_NAME
+    with tempfile.TemporaryDirectory() as temporary:
         every = sorted({length for allowed in wanted.values() for length in allowed})
-        exporter.export(request_at(every, lay_out(model, tasks.TextClassification, form), exact), path)
+        name = "-".join((exact, form, *map(str, every), exporter.FILE_NAME))
+        path = (options.artifacts or Path(temporary)) / name
+        if not path.exists():
+            exporter.export(request_at(every, lay_out(model, tasks.TextClassification, form), exact), path)
         runner = exporter.load(path, threads=options.threads)
         pad_id = tokenizer.special_ids["pad"]
         policies = {name: padded(encodings, allowed, pad_id) for name, allowed in wanted.items()}
