@@ -101,7 +101,8 @@ def measured(
     torch.manual_seed(0)
     exact = choices.exact_precision(format_, precision).name
     modules = {f"chain {narrow} to {wide}": (exact, chain(narrow, wide)) for narrow, wide in CHAINS}
-    modules |= {f"{name} in float32": ("fp32", module) for name, (_, module) in modules.items()}
+    if exact != "fp32":
+        modules |= {f"{name} in float32": ("fp32", module) for name, (_, module) in modules.items()}
     modules |= {
         "SqueezeBERT's products": (exact, of_network(4)),
         "BERT-base's products": (exact, of_network(1)),
@@ -117,12 +118,11 @@ def measured(
     rows = [
         f"| {GROUPS[format_]} {precision} | {threads} | {name} | {median:.2f} | {rates[name] / 1e9:.0f} |"
         for name, median in zip(modules, times, strict=True)
-        if precision != "fp32" or not name.endswith("float32")
     ]
     chains = {name: rate for name, rate in rates.items() if name.startswith("chain")}
     weights = of_network(4).operations * LAYERS / ALONE
-    best_float = max(rate for name, rate in chains.items() if name.endswith("float32"))
     best = max(rate for name, rate in chains.items() if not name.endswith("float32"))
+    best_float = max((rate for name, rate in chains.items() if name.endswith("float32")), default=best)
     return rows, {
         "whole": whole,
         "floor": 1e3 * (weights / best + ATTENTION / best_float),
