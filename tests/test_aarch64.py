@@ -26,17 +26,20 @@ from squeezebert_edge.record import Settings
 NAMED = "SQUEEZEBERT_EDGE_AARCH64"
 USERLAND = Path(os.environ.get(NAMED, "absent"))
 COMPILER = "aarch64-linux-gnu-g++"
-pytestmark = pytest.mark.skipif(
-    not (USERLAND / "root").exists(),
-    reason=f"no Arm userland: run tests/aarch64_userland.sh DIRECTORY and set {NAMED}=DIRECTORY",
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not (USERLAND / "root").exists(),
+        reason=f"no Arm userland: run tests/aarch64_userland.sh DIRECTORY and set {NAMED}=DIRECTORY",
+    ),
+]
 
 ROOT = USERLAND / "root"
 PACKAGES = ROOT / "usr" / "lib" / "python3" / "dist-packages"
 EMULATED = (str(USERLAND / "qemu-aarch64"), "-cpu", "cortex-a76", "-L", str(ROOT))
 LENGTHS = (32, 128)
-# Of logits: in fp32 the kernels add in another order; in int8 such a difference rounds a number near the middle
-# of two steps the other way, and each layer passes the step on.
+# Of logits: in fp32 the kernels add in another order; in int8 such a difference rounds a number near
+# the middle of two steps the other way, and each layer passes the step on.
 TOLERANCE = {"fp32": 1e-5, "int8": 0.05}
 PAIRS = [(name, precision) for name in ("tflite", "executorch") for precision in TOLERANCE]
 
@@ -108,7 +111,6 @@ def test_an_arm_processor_computes_the_same(
     runner = pipeline.load_runner(bundle)
     expected = [runner(row)["logits"] for row in workload.of_bundle(bundle, None, None).rows]
     assert len(found) == len(expected) > 10
-    print(name, precision, max(float(abs(a - b).max()) for a, b in zip(found, expected, strict=True)))
     for here, there in zip(expected, found, strict=True):
         assert here.argmax() == there.argmax()
         np.testing.assert_allclose(there, here, rtol=0, atol=TOLERANCE[precision])
