@@ -34,6 +34,15 @@ JOB, RESULT, OUTPUTS = "job.json", "result.json", "outputs.bin"
 ABANDONED = 75  # the exit status of one whose parent went away
 
 
+def inquiry_of(format_: str | None, runtime: str | None) -> dict[str, Any]:
+    """What is asked of a worker that is to say where it is, and whether a runtime is installed.
+
+    Args:
+        format_: null asks for no runtime. runtime: which of several, as record.Settings has it.
+    """
+    return {"inquiry": {"format": format_, "runtime": runtime}}
+
+
 def job_of(
     artifact: Path,
     format_: str,
@@ -105,6 +114,17 @@ class Session:
         ]
 
 
+def inquired(inquiry: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of record.Device and record.State; refused without the runtime."""
+    from squeezebert_edge.devices import machine
+
+    if inquiry["format"] is not None:
+        from squeezebert_edge.devices.runtimes import RUNTIMES
+
+        RUNTIMES[inquiry["format"]](inquiry["runtime"])
+    return {"device": machine.described(), "state": machine.state()}
+
+
 def measured(session: Session, protocol_fields: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of record.Run."""
     from squeezebert_edge import latency
@@ -161,20 +181,37 @@ def main(directory: Path, spawned_ns: int | None) -> None:
     """Run the job of a directory; what goes wrong is a result too."""
     from exporters.errors import EdgeError
 
+    job = json.loads((directory / JOB).read_text(encoding="utf-8"))
     result: dict[str, Any]
     try:
-        job = json.loads((directory / JOB).read_text(encoding="utf-8"))
-        session = Session(job, spawned_ns)
-        if job["protocol"] is None:
-            result = answered(session, directory / OUTPUTS)
-        else:
-            result = measured(session, job["protocol"])
+        with _installed():
+            result = _done(job, directory, spawned_ns)
     except EdgeError as error:
         said = {"problem": error.problem, "allowed": error.allowed, "hint": error.hint}
         result = {"error": said | {"exit_code": error.exit_code}}
     partial = directory / f"{RESULT}.partial"
     partial.write_text(json.dumps(result), encoding="utf-8")
     partial.replace(directory / RESULT)
+
+
+def _done(job: Mapping[str, Any], directory: Path, spawned_ns: int | None) -> dict[str, Any]:
+    if "inquiry" in job:
+        return inquired(job["inquiry"])
+    session = Session(job, spawned_ns)
+    if job["protocol"] is None:
+        return answered(session, directory / OUTPUTS)
+    return measured(session, job["protocol"])
+
+
+@contextmanager
+def _installed() -> Iterator[None]:
+    """A package that is missing, as the user's to install."""
+    from exporters.errors import InputError
+
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise InputError(f"{error.name} is not installed", hint=f"pip install {error.name}") from error
 
 
 @contextmanager
