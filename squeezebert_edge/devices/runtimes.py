@@ -11,15 +11,16 @@ import platform
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Protocol
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, Protocol
 
 from exporters.errors import InputError, UnavailableError
 
-Array = np.ndarray[tuple[int, ...], np.dtype[Any]]
-Outputs = list[Array]
-Query = Callable[[], Outputs]
+if TYPE_CHECKING:
+    import numpy as np
+
+    Array = np.ndarray[tuple[int, ...], np.dtype[Any]]
+    Outputs = list[Array]
+    Query = Callable[[], Outputs]
 
 COMPUTE_UNITS = {
     "cpu_only": "CPU_ONLY",
@@ -140,6 +141,8 @@ class CoreML:
 
     def query(self, entry_point: str, inputs: Mapping[str, Array], outputs: Sequence[str]) -> Query:
         """What computes these inputs each time it is called."""
+        import numpy as np
+
         packed = {"inputs": np.stack(list(inputs.values()), axis=1)}  # rows of (1, S) -> (1, rows, S)
 
         def compute() -> Outputs:
