@@ -133,6 +133,7 @@ def write_bundle(directory: Path, tokenizer: Tokenizer, **fields: Any) -> Path:
         "precision": dict.fromkeys(("exact", "decided_by", "weights", "activations"), "fp32")
         | {"name": "fp32"},
         "form": "plain",
+        "form_decided_by": "the user",
         "lengths": [16, 48],
         "entry_points": {16: "length_16", 48: "length_48"},
         "inputs": [{"name": name, "dtype": "int32", "shape": [1, None]} for name in names],
