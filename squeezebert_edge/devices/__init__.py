@@ -104,7 +104,11 @@ class Kind:
 KINDS = {
     "host": Kind("squeezebert_edge.devices.host", "host", "nothing"),
     "ssh": Kind(None, "ssh:USER@HOST", "a board that ssh reaches, with Python and the runtime's wheel"),
-    "android": Kind(None, "android[:SERIAL]", "adb, and a phone with USB debugging switched on"),
+    "android": Kind(
+        "squeezebert_edge.devices.android",
+        "android[:SERIAL]",
+        "adb, and a phone with USB debugging switched on",
+    ),
     "ios": Kind(None, "ios[:UDID]", "a Mac with Xcode, and an iPhone that trusts it"),
 }
 
