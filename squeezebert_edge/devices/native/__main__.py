@@ -1,4 +1,7 @@
-"""`python -m squeezebert_edge.devices.native [DIRECTORY [WHEELS]]`: make the kit, by default where it is looked for."""
+"""Makes the kit, by default where it is looked for.
+
+python -m squeezebert_edge.devices.native [DIRECTORY [WHEELS]]
+"""
 
 import sys
 from pathlib import Path
