@@ -107,10 +107,6 @@ def test_it_measures_by_the_protocol(
     assert len(samples.row) >= 30
     assert list(samples.row) == [index % len(rows) for index in range(len(samples.row))]
     assert list(samples.length) == [lengths[row] for row in samples.row]
-    assert (
-        samples.start_ns[-1] + samples.latency_ns[-1] >= 0.2e9 > samples.start_ns[-1]
-        or len(samples.row) == 30
-    )
     assert [warm["length"] for warm in result["warm_up"]] == sorted(set(lengths))
     assert all(warm["queries"] <= 30 for warm in result["warm_up"])
     assert set(result["cold_start"]["first_ns"]) == {str(length) for length in lengths}

@@ -221,20 +221,11 @@ def opened(address: str | None) -> Android:
         raise InputError(
             f"{len(chosen)} phones are attached",
             allowed=serials,
-            hint="--device android:SERIAL, or android:all",
+            hint="--device android:SERIAL",
         )
     if chosen[0].needs:
         raise UnavailableError(f"{chosen[0].serial} is {chosen[0].state}", hint=chosen[0].needs)
     return Android(chosen[0].serial)
-
-
-def every() -> list[Android]:
-    """All phones attached.
-
-    Raises:
-        UnavailableError: none is, or one is not ready.
-    """
-    return [opened(each.serial) for each in adb.attached()] or [opened(None)]
 
 
 def found() -> list[Listing]:
