@@ -234,7 +234,7 @@ def test_the_worker_needs_its_files_and_the_runtime_only(bundle: Bundle, tmp_pat
 
 
 def test_without_a_device_it_is_said_what_is_needed() -> None:
-    for named in ("android", "ios", "ios:some"):
+    for named in ("ios", "ios:some"):
         with pytest.raises(UnavailableError, match="needs"):
             devices.opened(named)
     with pytest.raises(InputError, match=r"allowed: host, ssh:USER@HOST\[:PORT\], android\[:SERIAL\]"):

@@ -108,7 +108,11 @@ KINDS = {
         "ssh:USER@HOST[:PORT]",
         "a machine that ssh reaches, with Python and the runtime's wheel",
     ),
-    "android": Kind(None, "android[:SERIAL]", "adb, and a phone with USB debugging switched on"),
+    "android": Kind(
+        "squeezebert_edge.devices.android",
+        "android[:SERIAL]",
+        "adb, and a phone with USB debugging switched on",
+    ),
     "ios": Kind(None, "ios[:UDID]", "a Mac with Xcode, and an iPhone that trusts it"),
 }
 

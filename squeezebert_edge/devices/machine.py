@@ -33,13 +33,13 @@ def described() -> dict[str, Any]:
         "os": system,
         "architecture": platform.machine(),
         "cpus": os.cpu_count() or 1,
-    } | _facts({"soc": _soc, "clusters": _clusters, "memory_bytes": _memory})
+    } | facts({"soc": _soc, "clusters": _clusters, "memory_bytes": _memory})
 
 
 def state() -> dict[str, Any]:
     """The fields of record.State, now."""
     now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-    return {"time": now} | _facts(
+    return {"time": now} | facts(
         {
             "temperatures_c": _temperatures,
             "thermal_status": _thermal_status,
@@ -90,7 +90,8 @@ def resident() -> dict[str, int | None]:
     return {name: None if value is None else 1024 * int(value) for name, value in kilobytes.items()}
 
 
-def _facts(sources: Mapping[str, Callable[[], Any]]) -> dict[str, Any]:
+def facts(sources: Mapping[str, Callable[[], Any]]) -> dict[str, Any]:
+    """What sources give, by name; of one that raises UnknownError null, and in `unknown` the reason."""
     found: dict[str, Any] = {}
     unknown: dict[str, str] = {}
     for name, source in sources.items():

@@ -1,0 +1,81 @@
+"""The command line over the real adbd, on an emulated arm64 phone: what is pushed answers there alike."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from squeezebert_edge import pipeline, record, workload
+from squeezebert_edge.devices import native
+from tests.small import small_checkpoint
+
+ROOT = Path(__file__).parents[1]
+SCRIPT = ROOT / "tests" / "emulated_phone.sh"
+PHONE = os.environ.get("SQUEEZEBERT_EDGE_PHONE")
+
+pytestmark = [
+    pytest.mark.skipif(
+        PHONE is None,
+        reason="needs SQUEEZEBERT_EDGE_PHONE, made by `tests/emulated_phone.sh make DIRECTORY`",
+    ),
+    pytest.mark.skipif(
+        not (native.directory() / native.KIT).exists(), reason=f"needs a kit, made by `{native.MAKE}`"
+    ),
+]
+
+# Asked there: the logits of the first rows, through the interface that `evaluate --device` uses.
+ANSWER = """
+import sys, numpy
+from pathlib import Path
+from squeezebert_edge import devices, workload
+from squeezebert_edge.bundle import open_bundle
+from squeezebert_edge.progress import silent
+from squeezebert_edge.record import Settings
+device, bundle = devices.opened("android"), open_bundle(Path(sys.argv[1]))
+rows = workload.of_bundle(bundle, None, None).rows[:4]
+answers = device.answer(bundle, rows, device.settle(bundle, Settings()), silent)
+numpy.save(sys.argv[2], [answer["logits"] for answer in answers])
+"""
+
+
+def beside_the_phone(*command: str) -> str:
+    assert PHONE
+    done = subprocess.run(
+        [str(SCRIPT), "run", PHONE, *command],
+        capture_output=True, text=True, timeout=300, check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_an_emulated_phone_end_to_end(tmp_path: Path) -> None:
+    for name in ("tflite", "executorch"):  # one after the other: there is one phone
+        measures_and_answers(tmp_path / name, name)
+
+
+def measures_and_answers(tmp_path: Path, name: str) -> None:
+    plan = pipeline.Plan([(name, "fp32")], (16, 32))
+    (bundle,) = pipeline.export(small_checkpoint(num_hidden_layers=1), plan, tmp_path / "out")
+    beside_the_phone(
+        sys.executable, "-m", "squeezebert_edge", "bench", str(bundle.directory),
+        "--device", "android:127.0.0.1:6001", "--queries", "8", "--records", str(tmp_path / "records"),
+    )  # fmt: skip
+    (path,) = (tmp_path / "records").glob(f"*{record.SUFFIX}")
+    found = record.read(path)
+    assert (found.emulated, found.quotable, found.validity.valid) == (True, False, True)
+    assert (found.device.kind, found.device.architecture) == ("android", "aarch64")
+    assert (found.runtime.runner, found.runtime.libc) == ("native", "glibc")
+    assert found.before.battery is None
+    assert found.before.unknown["battery"]
+    beside_the_phone(sys.executable, "-c", ANSWER, str(bundle.directory), str(tmp_path / "logits.npy"))
+    runner = pipeline.load_runner(bundle)
+    rows = workload.of_bundle(bundle, None, None).rows[:4]
+    expected = [runner(row)["logits"] for row in rows]
+    np.testing.assert_allclose(np.load(tmp_path / "logits.npy"), expected, rtol=0, atol=1e-5)
+    assert list((Path(PHONE or "") / "phone" / "data" / "local" / "tmp").iterdir()) == []
