@@ -3,24 +3,24 @@ import Foundation
 /// A value from JSON with keys in snake_case.
 ///
 /// - Throws: `InputError` that names the field which is missing or of another type.
-func decoded<Value: Decodable>(_ type: Value.Type, from content: Data) throws -> Value {
+package func decoded<Value: Decodable>(_ type: Value.Type, from content: Data) throws -> Value {
   let decoder = JSONDecoder()
   decoder.keyDecodingStrategy = .convertFromSnakeCase
   do {
     return try decoder.decode(type, from: content)
-  } catch let DecodingError.keyNotFound(key, context) {
+  } catch DecodingError.keyNotFound(let key, let context) {
     throw InputError("\(path(context.codingPath + [key])) is missing")
-  } catch let DecodingError.typeMismatch(type, context) {
+  } catch DecodingError.typeMismatch(let type, let context) {
     throw InputError("\(path(context.codingPath)) is of another type", allowed: "\(type)")
-  } catch let DecodingError.valueNotFound(type, context) {
+  } catch DecodingError.valueNotFound(let type, let context) {
     throw InputError("\(path(context.codingPath)) is null", allowed: "\(type)")
-  } catch let DecodingError.dataCorrupted(context) {
+  } catch DecodingError.dataCorrupted(let context) {
     throw InputError("\(path(context.codingPath)): \(context.debugDescription)")
   }
 }
 
 /// A value as JSON on one line, with keys in snake_case.
-func encoded(_ value: some Encodable) throws -> Data {
+package func encoded(_ value: some Encodable) throws -> Data {
   let encoder = JSONEncoder()
   encoder.keyEncodingStrategy = .convertToSnakeCase
   encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]

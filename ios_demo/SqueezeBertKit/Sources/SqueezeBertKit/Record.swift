@@ -155,12 +155,7 @@ public struct Repeat: Sendable, Equatable, Codable {
 /// Whether the measurement kept the rules, or which it broke.
 public struct Validity: Sendable, Equatable, Codable {
   public let valid: Bool
-  @Null public private(set) var rule: String?
-
-  init(valid: Bool, rule: String?) {
-    self.valid = valid
-    self.rule = rule
-  }
+  @Null public internal(set) var rule: String?
 }
 
 /// A number of somebody else's tool, beside ours, and why it is none of ours.

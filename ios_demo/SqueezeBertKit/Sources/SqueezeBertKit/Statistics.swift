@@ -43,10 +43,11 @@ public struct Statistics: Sendable, Equatable, Codable {
 
   /// Whether two have the same counts and times; means and what follows from them to nine digits.
   func isSame(as other: Statistics) -> Bool {
-    times == other.times && zip(ratios, other.ratios).allSatisfy { mine, theirs in
-      guard let mine, let theirs else { return mine == theirs }
-      return abs(mine - theirs) <= 1e-9 * max(abs(mine), abs(theirs))
-    }
+    times == other.times
+      && zip(ratios, other.ratios).allSatisfy { mine, theirs in
+        guard let mine, let theirs else { return mine == theirs }
+        return abs(mine - theirs) <= 1e-9 * max(abs(mine), abs(theirs))
+      }
   }
 }
 

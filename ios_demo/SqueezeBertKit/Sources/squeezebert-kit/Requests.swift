@@ -6,8 +6,8 @@ struct TokenizeRequest: Decodable {
   let pair: String?
   let question: String?
   let context: String?
-  let max_length: Int
-  let doc_stride: Int?
+  let maxLength: Int
+  let docStride: Int?
   let truncate: Truncation?
 }
 
@@ -22,7 +22,7 @@ private struct Rows<Row: Encodable>: Encodable {
 
 private struct TokenRow: Encodable {
   let ids: [Int32]
-  let token_types: [Int32]
+  let tokenTypes: [Int32]
   let starts: [Int]
   let ends: [Int]
   let sequences: [Int]
@@ -39,21 +39,21 @@ func tokenize(_ asked: TokenizeRequest, _ tokenizer: Tokenizer) throws -> Data {
   let encodings =
     if let question = asked.question {
       try tokenizer.windows(
-        question: question, context: asked.context ?? "", maxLength: asked.max_length,
-        docStride: asked.doc_stride ?? defaultDocStride)
+        question: question, context: asked.context ?? "", maxLength: asked.maxLength,
+        docStride: asked.docStride ?? defaultDocStride)
     } else {
       [
         try tokenizer.encode(
-          asked.text ?? "", pair: asked.pair, maxLength: asked.max_length, truncate: asked.truncate ?? .longest)
+          asked.text ?? "", pair: asked.pair, maxLength: asked.maxLength, truncate: asked.truncate ?? .longest)
       ]
     }
   let rows = encodings.map { encoding in
     TokenRow(
-      ids: encoding.ids, token_types: encoding.tokenTypes, starts: encoding.starts, ends: encoding.ends,
+      ids: encoding.ids, tokenTypes: encoding.tokenTypes, starts: encoding.starts, ends: encoding.ends,
       sequences: encoding.sequences.map { $0 ?? -1 }, words: encoding.words.map { $0 ?? -1 },
       truncated: encoding.truncated)
   }
-  return try JSONEncoder().encode(Rows(rows: rows))
+  return try encoded(Rows(rows: rows))
 }
 
 func features(_ asked: AnswerRequest, _ predictor: Predictor) throws -> Data {
@@ -61,7 +61,7 @@ func features(_ asked: AnswerRequest, _ predictor: Predictor) throws -> Data {
     let features = try predictor.features(encoding)
     return FeatureRow(length: features.length, inputs: features.inputs)
   }
-  return try JSONEncoder().encode(Rows(rows: rows))
+  return try encoded(Rows(rows: rows))
 }
 
 /// Answers with outputs that were computed elsewhere.
@@ -91,7 +91,8 @@ private func fields(_ answer: Answer) -> [String: Any] {
   case .words(let words):
     [
       "words": words.map {
-        ["word": $0.word, "start": $0.start, "end": $0.end, "label": $0.label.name, "score": $0.label.score] as [String: Any]
+        ["word": $0.word, "start": $0.start, "end": $0.end, "label": $0.label.name, "score": $0.label.score]
+          as [String: Any]
       }
     ]
   case .span(let span): ["answer": span.text, "start": span.start, "end": span.end, "score": span.score]
@@ -104,7 +105,7 @@ private func fields(_ answer: Answer) -> [String: Any] {
         ] as [String: Any]
       }
     ]
-  case .features(let tokens, let outputs): outputs.merging(["tokens": tokens] as [String: Any]) { $1 }
+  case .features(let tokens, let outputs): (outputs as [String: Any]).merging(["tokens": tokens]) { $1 }
   }
 }
 

@@ -4,7 +4,7 @@ import SqueezeBertKit
 let usage = """
   usage: squeezebert-kit tokenize BUNDLE | features BUNDLE | answer BUNDLE | record
 
-  Each reads JSON lines on stdin and prints one for each; {"error": …} where a line cannot be answered.
+  Each reads JSON lines on stdin and prints one for each; {"error": ...} where a line cannot be answered.
   tokenize   {"text", "pair"?, "max_length", "truncate"?: longest, first or second}, or
              {"question", "context", "max_length", "doc_stride"} -> {"rows": [...]}
   features   {"texts": [...]}, as for predict -> {"rows": [{"length", "inputs"}]}
@@ -17,13 +17,13 @@ do {
   switch (arguments.first, arguments.count) {
   case ("tokenize", 2):
     let tokenizer = try opened(arguments.last).tokenizer()
-    try eachLine { try tokenize(JSONDecoder().decode(TokenizeRequest.self, from: $0), tokenizer) }
+    try eachLine { try tokenize(decoded(TokenizeRequest.self, from: $0), tokenizer) }
   case ("features", 2):
     let predictor = try Predictor(opened(arguments.last))
-    try eachLine { try features(JSONDecoder().decode(AnswerRequest.self, from: $0), predictor) }
+    try eachLine { try features(decoded(AnswerRequest.self, from: $0), predictor) }
   case ("answer", 2):
     let predictor = try Predictor(opened(arguments.last))
-    try eachLine { try answer(JSONDecoder().decode(AnswerRequest.self, from: $0), predictor) }
+    try eachLine { try answer(decoded(AnswerRequest.self, from: $0), predictor) }
   case ("record", 1):
     try eachLine { try Record($0).encoded() }
   default:
@@ -45,7 +45,7 @@ func eachLine(_ answer: (Data) throws -> Data) throws {
     do {
       answered = try answer(Data(line))
     } catch let error as InputError {
-      answered = try JSONEncoder().encode(["error": error.description])
+      answered = try encoded(["error": error.description])
     }
     FileHandle.standardOutput.write(answered + Data("\n".utf8))
   }

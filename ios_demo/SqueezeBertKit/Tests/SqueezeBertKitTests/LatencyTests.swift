@@ -64,10 +64,11 @@ final class LatencyTests: XCTestCase {
     for warming in try vectors().warmUp {
       var now = 1_000_000
       var turn = 0
-      let measurement = Measurement(.exactly(warming.queriesAllowed), lengths: [32], clock: { now }) { _ in
+      let run = { (_: Int) in
         now += warming.latencyNs[turn]
         turn += 1
       }
+      let measurement = Measurement(.exactly(warming.queriesAllowed), lengths: [32], clock: { now }, run: run)
       let expected = WarmUp(length: 32, queries: warming.queries, steady: warming.steady)
       XCTAssertEqual(try measurement.warmUp(), [expected], warming.name)
     }
@@ -76,7 +77,9 @@ final class LatencyTests: XCTestCase {
   func testRunsAreAsLongAsTheVectorsSay() throws {
     for whole in try vectors().runs {
       var now = 1_000_000
-      let samples = try Measurement(whole.protocol, lengths: [32], clock: { now }) { _ in now += whole.eachNs }.measure()
+      let measurement = Measurement(
+        whole.protocol, lengths: [32], clock: { now }, run: { _ in now += whole.eachNs })
+      let samples = try measurement.measure()
       XCTAssertEqual(samples.latencyNs.count, whole.queries, whole.name)
       XCTAssertEqual(whole.protocol.brokenRule(samples), whole.rule, whole.name)
       let known = [MeasurementProtocol.mlperf, .quick, .rapid].first { $0.name == whole.protocol.name }
