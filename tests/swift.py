@@ -80,4 +80,4 @@ def sources() -> list[str]:
 
 def _root() -> Path | None:
     named = os.environ.get("SWIFT_ROOT")
-    return Path(named) if named and Path(named, "usr/bin/swift").exists() else None
+    return Path(named) if named and Path(named, "usr/libexec/swift/bin/swift").exists() else None
