@@ -1,7 +1,11 @@
 """Builds the iOS demo's package with a Swift of the system, or one in a Debian directory named by SWIFT_ROOT.
 
-Such a directory is made by `debootstrap --variant=minbase --include=swiftlang,libc6-dev,libstdc++-14-dev,git trixie`.
-Its compiler looks for its libraries through /proc, so both that and the checkout are mounted into it, which wants root.
+Such a directory is made by
+
+    debootstrap --variant=minbase --include=swiftlang,libc6-dev,libstdc++-14-dev,git trixie DIRECTORY
+
+Its compiler looks for its libraries through /proc, so that and the checkout are mounted into it, which wants
+root.
 """
 
 from __future__ import annotations

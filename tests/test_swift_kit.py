@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from random import SystemRandom
@@ -36,6 +38,12 @@ class Kit:
         assert done.returncode == 0, done.stderr.decode()
         return [json.loads(line) for line in done.stdout.decode().split("\n")[:-1]]
 
+    def refusal(self, bundle: Path) -> str:
+        """Why the command line does not open a bundle."""
+        done = swift.run([str(self.programs / "squeezebert-kit"), "features", str(bundle)], self.scratch, b"")
+        assert done.returncode == 2
+        return done.stderr.decode()
+
 
 @pytest.fixture(scope="session")
 def kit(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Kit:
@@ -65,6 +73,26 @@ def test_it_is_formatted(kit: Kit) -> None:
 def test_it_parses_for_an_iphone(kit: Kit) -> None:
     files = [name for name in swift.sources() if name.startswith("Sources/SqueezeBertKit")]
     swift.checked(["swiftc", "-frontend", "-parse", "-target", "arm64-apple-ios17.0", *files], kit.scratch)
+
+
+def test_the_core_ml_runner_has_the_types_of_core_ml(kit: Kit) -> None:
+    stub = swift.ROOT / "tests" / "stubs" / "CoreML.swift"
+    out = kit.scratch / "stubs"
+    out.mkdir(exist_ok=True)
+    module = ["-emit-module", "-module-name", "CoreML", "-emit-module-path", str(out / "CoreML.swiftmodule")]
+    swift.checked(["swiftc", "-swift-version", "6", *module, str(stub)], kit.scratch)
+    files = [name for name in swift.sources() if name.startswith("Sources/SqueezeBertKit")]
+    options = [
+        "-swift-version",
+        "6",
+        "-package-name",
+        "kit",
+        "-module-name",
+        "SqueezeBertKit",
+        "-I",
+        str(out),
+    ]
+    swift.checked(["swiftc", "-typecheck", "-warnings-as-errors", *options, *files], kit.scratch)
 
 
 @pytest.mark.parametrize(
@@ -103,12 +131,44 @@ def test_inputs_and_answers_are_pythons(
         same(answer, task.answer(example, rows, checkpoint.tokenizer))
 
 
-def test_a_changed_bundle_is_refused(kit: Kit, tmp_path: Path) -> None:
+CHANGES: dict[str, Callable[[Path], object]] = {
+    "altered: model.tflite": lambda bundle: (bundle / "model.tflite").write_bytes(b"another"),
+    "missing: vocab.txt": lambda bundle: (bundle / "vocab.txt").unlink(),
+    "not in the manifest: new": lambda bundle: (bundle / "new").write_text("x"),
+    "manifest.json is not as it was written": lambda bundle: (bundle / "manifest.json").write_text("{}"),
+    "not a bundle": lambda bundle: (bundle / "manifest.sha256").unlink(),
+    "a link": lambda bundle: (bundle / "link").symlink_to("vocab.txt"),
+}
+
+
+@pytest.mark.parametrize("says", CHANGES)
+def test_a_changed_bundle_is_refused(kit: Kit, tmp_path: Path, says: str) -> None:
     bundle = write_bundle(tmp_path / "bundle", small_checkpoint().tokenizer)
-    (bundle / "model.tflite").write_bytes(b"another")
-    done = swift.run([str(kit.programs / "squeezebert-kit"), "features", str(bundle)], kit.scratch, b"")
-    assert done.returncode == 2
-    assert "altered: model.tflite" in done.stderr.decode()
+    CHANGES[says](bundle)
+    assert says in kit.refusal(bundle)
+
+
+def test_a_manifest_that_this_version_does_not_know_is_refused(kit: Kit, tmp_path: Path) -> None:
+    tokenizer = small_checkpoint().tokenizer
+    flags = tokenizer.flags.to_manifest()
+    later: dict[str, dict[str, Any]] = {
+        "schema_version 2": {"schema_version": 2},
+        '"surprise"': {"tokenizer": flags | {"surprise": 1}},
+        "lengths are": {"lengths": [48, 16]},
+        "unknown task": {"task": "translation"},
+        "labels is null": {"labels": None},
+    }
+    for number, (says, fields) in enumerate(later.items()):
+        bundle = write_bundle(tmp_path / str(number), tokenizer)
+        resealed(bundle, fields)
+        assert says in kit.refusal(bundle)
+
+
+def resealed(bundle: Path, fields: dict[str, Any]) -> None:
+    """Change the manifest, and seal it as if it had been written so."""
+    content = json.dumps(json.loads((bundle / "manifest.json").read_text()) | fields).encode()
+    (bundle / "manifest.json").write_bytes(content)
+    (bundle / "manifest.sha256").write_text(hashlib.sha256(content).hexdigest())
 
 
 @pytest.mark.parametrize("path", RECORDS, ids=lambda path: path.stem)
