@@ -146,7 +146,7 @@ public struct Measurement {
 
 let second = 1e9  // nanoseconds, the unit of every time here
 
-/// Nanoseconds since the system started, asleep or not.
+/// Nanoseconds of a clock that only grows.
 public func monotonicNanoseconds() -> Int {
   var time = timespec()
   clock_gettime(CLOCK_MONOTONIC, &time)
