@@ -1,0 +1,32 @@
+import Foundation
+
+/// A value from JSON with keys in snake_case.
+///
+/// - Throws: `InputError` that names the field which is missing or of another type.
+package func decoded<Value: Decodable>(_ type: Value.Type, from content: Data) throws -> Value {
+  let decoder = JSONDecoder()
+  decoder.keyDecodingStrategy = .convertFromSnakeCase
+  do {
+    return try decoder.decode(type, from: content)
+  } catch DecodingError.keyNotFound(let key, let context) {
+    throw InputError("\(path(context.codingPath + [key])) is missing")
+  } catch DecodingError.typeMismatch(let type, let context) {
+    throw InputError("\(path(context.codingPath)) is of another type", allowed: "\(type)")
+  } catch DecodingError.valueNotFound(let type, let context) {
+    throw InputError("\(path(context.codingPath)) is null", allowed: "\(type)")
+  } catch DecodingError.dataCorrupted(let context) {
+    throw InputError("\(path(context.codingPath)): \(context.debugDescription)")
+  }
+}
+
+/// A value as JSON on one line, with keys in snake_case.
+package func encoded(_ value: some Encodable) throws -> Data {
+  let encoder = JSONEncoder()
+  encoder.keyEncodingStrategy = .convertToSnakeCase
+  encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+  return try encoder.encode(value)
+}
+
+private func path(_ keys: [any CodingKey]) -> String {
+  keys.isEmpty ? "the whole" : keys.map { $0.intValue.map(String.init) ?? $0.stringValue }.joined(separator: ".")
+}

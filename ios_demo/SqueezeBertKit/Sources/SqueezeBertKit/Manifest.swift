@@ -1,0 +1,107 @@
+import Foundation
+
+/// An input or output as the artifact declares it; a null dimension is the sequence length.
+public struct TensorSpec: Sendable, Equatable, Decodable {
+  public let name: String
+  public let dtype: String
+  public let shape: [Int?]
+}
+
+/// What an app needs of a bundle's manifest.json; docs/manifest.md describes all of it.
+public struct Manifest: Sendable, Decodable {
+  /// The checkpoint as it was named, and the hash of its contents.
+  public struct Source: Sendable, Decodable {
+    public let checkpoint: String
+    public let sha256: String
+  }
+
+  /// The precision as it was asked for, and the exact one.
+  public struct Precision: Sendable, Decodable {
+    public let name: String
+    public let exact: String
+  }
+
+  /// `verified`, `failed` or `not verified`.
+  public struct Verification: Sendable, Decodable {
+    public let status: String
+  }
+
+  public let source: Source
+  /// `executorch`, `coreml` or `tflite`.
+  public let format: String
+  /// The model's name in the bundle.
+  public let artifact: String
+  /// The head, by Hugging Face's pipeline name.
+  public let task: String
+  /// Of a text classifier; nil means one label of several.
+  public let problemType: String?
+  /// In the order of the outputs.
+  public let labels: [String]
+  public let precision: Precision
+  /// How the network is laid out.
+  public let form: String
+  /// The sequence lengths, ascending.
+  public let lengths: [Int]
+  /// The method or signature that serves each length; empty where the runtime chooses by shape.
+  public let entryPoints: [Int: String]
+  public let inputs: [TensorSpec]
+  public let outputs: [TensorSpec]
+  public let tokenizer: TokenizerFlags
+  public let verification: Verification
+  /// sha256 of every other file, by path in the bundle.
+  public let files: [String: String]
+
+  private struct Version: Decodable {
+    let schemaVersion: Int
+  }
+
+  /// Reads a manifest.json.
+  ///
+  /// - Throws: `InputError`: it is no manifest, or of a schema that this version does not know.
+  public init(_ content: Data) throws {
+    let version = try decoded(Version.self, from: content).schemaVersion
+    if version != 1 {
+      throw InputError(
+        "schema_version \(version)", allowed: "1",
+        hint: "take the kit of the squeezebert-edge that wrote it, or export again")
+    }
+    self = try decoded(Manifest.self, from: content)
+    if lengths.first.map({ $0 < 1 }) ?? true || zip(lengths, lengths.dropFirst()).contains(where: { $0 >= $1 }) {
+      throw InputError("lengths are \(lengths)", allowed: "positive and ascending")
+    }
+    if entryPoints.keys.sorted() != lengths {
+      throw InputError(
+        "entry_points are for \(entryPoints.keys.sorted())", allowed: "one for each of the lengths \(lengths)")
+    }
+  }
+}
+
+extension TokenizerFlags: Decodable {
+  private enum CodingKeys: String, CodingKey, CaseIterable {
+    case lowerCase, stripAccents, cjk, maxWord, specialTokens
+  }
+
+  private struct AnyKey: CodingKey {
+    let stringValue: String
+    let intValue: Int? = nil
+
+    init(stringValue: String) { self.stringValue = stringValue }
+
+    init?(intValue: Int) { nil }
+  }
+
+  /// The flags of a bundle's manifest; every key is required, none other is allowed.
+  public init(from decoder: any Decoder) throws {
+    let keys = try decoder.container(keyedBy: AnyKey.self).allKeys.map(\.stringValue)
+    if let unknown = keys.first(where: { CodingKeys(rawValue: $0) == nil }) {
+      throw InputError("the tokenizer has a flag \"\(unknown)\"", hint: "take the kit that wrote it")
+    }
+    let values = try decoder.container(keyedBy: CodingKeys.self)
+    try self.init(
+      lowerCase: values.decode(Bool.self, forKey: .lowerCase),
+      stripAccents: values.decode(Bool.self, forKey: .stripAccents),
+      cjk: values.decode(Bool.self, forKey: .cjk),
+      maxWord: values.decode(Int.self, forKey: .maxWord),
+      specialTokens: values.decode([Role: String].self, forKey: .specialTokens))
+  }
+}

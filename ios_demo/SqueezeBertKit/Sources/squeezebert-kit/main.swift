@@ -1,0 +1,52 @@
+import Foundation
+import SqueezeBertKit
+
+let usage = """
+  usage: squeezebert-kit tokenize BUNDLE | features BUNDLE | answer BUNDLE | record
+
+  Each reads JSON lines on stdin and prints one for each; {"error": ...} where a line cannot be answered.
+  tokenize   {"text", "pair"?, "max_length", "truncate"?: longest, first or second}, or
+             {"question", "context", "max_length", "doc_stride"} -> {"rows": [...]}
+  features   {"texts": [...]}, as for predict -> {"rows": [{"length", "inputs"}]}
+  answer     {"texts": [...], "outputs": [{name: [...]}, ...]}, flat, one for each row -> the answer
+  record     a record of a measurement -> the same as it was read and checked
+  """
+
+do {
+  let arguments = CommandLine.arguments.dropFirst()
+  switch (arguments.first, arguments.count) {
+  case ("tokenize", 2):
+    let tokenizer = try opened(arguments.last).tokenizer()
+    try eachLine { try tokenize(decoded(TokenizeRequest.self, from: $0), tokenizer) }
+  case ("features", 2):
+    let predictor = try Predictor(opened(arguments.last))
+    try eachLine { try features(decoded(AnswerRequest.self, from: $0), predictor) }
+  case ("answer", 2):
+    let predictor = try Predictor(opened(arguments.last))
+    try eachLine { try answer(decoded(AnswerRequest.self, from: $0), predictor) }
+  case ("record", 1):
+    try eachLine { try Record($0).encoded() }
+  default:
+    throw InputError(usage)
+  }
+} catch {
+  FileHandle.standardError.write(Data("\(error)\n".utf8))
+  exit(2)
+}
+
+func opened(_ path: String?) throws -> ModelBundle {
+  try ModelBundle(at: URL(fileURLWithPath: path ?? "", isDirectory: true))
+}
+
+func eachLine(_ answer: (Data) throws -> Data) throws {
+  let asked = FileHandle.standardInput.readDataToEndOfFile()
+  for line in asked.split(separator: UInt8(ascii: "\n")) {
+    let answered: Data
+    do {
+      answered = try answer(Data(line))
+    } catch let error as InputError {
+      answered = try encoded(["error": error.description])
+    }
+    FileHandle.standardOutput.write(answered + Data("\n".utf8))
+  }
+}
