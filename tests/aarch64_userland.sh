@@ -12,9 +12,10 @@ cd "$directory"
 
 mirror=$(grep -hoE '^(deb|URIs:) .*https?://[^ ]+/debian/?( |$)' /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null |
     grep -oE 'https?://[^ ]+' | head -n 1 || true)
+[ -n "$mirror" ] || { echo "no Debian mirror in /etc/apt" >&2; exit 2; }
 keys=/usr/share/keyrings/debian-archive-keyring.gpg
 for suite in bookworm trixie; do
-    echo "deb [signed-by=$keys] ${mirror:-http://deb.debian.org/debian} $suite main"
+    echo "deb [signed-by=$keys] $mirror $suite main"
 done > apt/etc/sources.list
 cat > apt/conf <<END
 Dir::Etc "$directory/apt/etc";

@@ -18,6 +18,7 @@ from exporters.errors import GateError
 from squeezebert_edge import latency, pipeline, workload
 from squeezebert_edge.bundle import Bundle
 from squeezebert_edge.devices import native
+from squeezebert_edge.devices.interpreter import answers_of
 from squeezebert_edge.record import Settings
 from tests.small import small_checkpoint
 
@@ -86,7 +87,7 @@ def test_it_answers_as_python_does(
     rows = workload.of_bundle(bundle, None, None).rows[:6]
     result = ran(programs / PROGRAMS[name], bundle, tmp_path, rows, None)
     outputs = [output.name for output in bundle.manifest.outputs]
-    answers = native.answers_of(tmp_path / native.OUTPUTS, result, outputs, len(rows))
+    answers = answers_of(tmp_path / native.OUTPUTS, result, outputs, len(rows), writer="the runner")
     runner = pipeline.load_runner(bundle)
     for row, answer in zip(rows, answers, strict=True):
         for output, expected in runner(row).items():

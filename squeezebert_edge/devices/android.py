@@ -20,6 +20,7 @@ from squeezebert_edge.bundle import Bundle
 from squeezebert_edge.devices import Listing, adb, native
 from squeezebert_edge.devices.adb import Adb
 from squeezebert_edge.devices.android_facts import ASKED, Facts
+from squeezebert_edge.devices.interpreter import AGAIN, answers_of
 from squeezebert_edge.progress import Progress
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ class Android:
                 }
             )
         except (ValidationError, KeyError, TypeError, AttributeError) as error:
-            raise GateError(f"the runner wrote no measurement: {error}", hint=native.AGAIN) from None
+            raise GateError(f"the runner wrote no measurement: {error}", hint=AGAIN) from None
 
     def answer(
         self, bundle: Bundle, rows: Sequence[Inputs], settings: record.Settings, progress: Progress
@@ -141,7 +142,7 @@ class Android:
         limit = ANSWER_LIMIT + latency.exactly(len(rows)).time_limit
         job = native.job_of(bundle, rows, settings, None)
         with self._ran(bundle, job, limit, progress) as (result, outputs):
-            return native.answers_of(outputs, result, names, len(rows))
+            return answers_of(outputs, result, names, len(rows), writer="the runner")
 
     def _facts(self) -> Facts:
         facts = Facts(self._adb.shell(ASKED).text)

@@ -84,19 +84,35 @@ class Interpreter(ABC):
         with tempfile.TemporaryDirectory(prefix="squeezebert-edge-") as directory:
             limit = ANSWER_LIMIT + latency.exactly(len(rows)).time_limit
             result = self.run(Path(directory), _job(bundle, rows, settings, None), limit, progress)
-            try:
-                values = np.fromfile(Path(directory) / worker.OUTPUTS, "<f4")
-                shapes = [[tuple(map(int, shape)) for shape in of_row] for of_row in result["shapes"]]
-                sizes = [int(np.prod(shape)) for of_row in shapes for shape in of_row]
-                if len(shapes) != len(rows) or sum(sizes) != len(values):
-                    raise ValueError(f"{len(values)} values for {len(shapes)} of {len(rows)} rows")
-            except (OSError, ValueError, KeyError, TypeError) as error:
-                raise GateError(f"the measuring process wrote no answers: {error}", hint=AGAIN) from None
+            return answers_of(
+                Path(directory) / worker.OUTPUTS, result, names, len(rows), writer="the measuring process"
+            )
+
+
+def answers_of(
+    path: Path, result: Mapping[str, Any], names: Sequence[str], rows: int, *, writer: str
+) -> list[Outputs]:
+    """The outputs of so many rows, by name, from a file of float32.
+
+    Args:
+        result: has each output's shape. writer: of the file, in words.
+
+    Raises:
+        GateError: not as many as announced.
+    """
+    try:
+        values = np.fromfile(path, "<f4")
+        shapes = [[tuple(map(int, shape)) for shape in of_row] for of_row in result["shapes"]]
+        sizes = [int(np.prod(shape)) for of_row in shapes for shape in of_row]
+        if len(shapes) != rows or sum(sizes) != len(values):
+            raise ValueError(f"{len(values)} values for {len(shapes)} of {rows} rows")
         parts = iter(np.split(values, np.cumsum(sizes)[:-1]))
         return [
             {name: next(parts).reshape(shape) for name, shape in zip(names, of_row, strict=True)}
             for of_row in shapes
         ]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise GateError(f"{writer} wrote no answers: {error}", hint=AGAIN) from None
 
 
 def settled(

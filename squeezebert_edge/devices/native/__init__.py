@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,11 +16,12 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from exporters.errors import GateError, UnavailableError
+from squeezebert_edge.devices.interpreter import AGAIN
 
 if TYPE_CHECKING:
     from squeezebert_edge import latency, record
     from squeezebert_edge.bundle import Bundle
-    from squeezebert_edge.devices import Inputs, Outputs
+    from squeezebert_edge.devices import Inputs
 
 KIT, JOB, RESULT, OUTPUTS = "kit.json", "job.txt", "result.json", "outputs.bin"
 DIRECTORY = "SQUEEZEBERT_EDGE_KIT"  # the environment variable that names a kit
@@ -134,27 +135,3 @@ def result_of(path: Path, status: int, words: str) -> dict[str, Any]:
     if "error" in result:
         raise GateError(f"the runner: {result['error']}", hint=AGAIN)
     return result
-
-
-def answers_of(path: Path, result: Mapping[str, Any], names: Sequence[str], rows: int) -> list[Outputs]:
-    """The outputs of so many rows, by name, from a file of float32.
-
-    Raises:
-        GateError: not as many as announced.
-    """
-    try:
-        values = np.fromfile(path, "<f4")
-        shapes = [[tuple(map(int, shape)) for shape in of_row] for of_row in result["shapes"]]
-        sizes = [int(np.prod(shape)) for of_row in shapes for shape in of_row]
-        if len(shapes) != rows or sum(sizes) != len(values):
-            raise ValueError(f"{len(values)} values for {len(shapes)} of {rows} rows")
-        parts = iter(np.split(values, np.cumsum(sizes)[:-1]))
-        return [
-            {name: next(parts).reshape(shape) for name, shape in zip(names, of_row, strict=True)}
-            for of_row in shapes
-        ]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise GateError(f"the runner wrote no answers: {error}", hint=AGAIN) from None
-
-
-AGAIN = "run it again; if it stays so, `squeezebert-edge verify` says whether the bundle works at all"
