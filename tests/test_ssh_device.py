@@ -360,18 +360,24 @@ def test_a_worker_that_is_killed_there(bundle: Bundle, server: Server) -> None:
 
 def test_a_connection_that_breaks(bundle: Bundle, server: Server) -> None:
     def cut(_: int) -> None:
-        for number, words, _where in _processes():
-            if words.startswith("sshd: ") and _ancestor(number, server.process.pid):
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(number, signal.SIGKILL)
+        # Named before any is killed: the child of a server that is gone is nobody's.
+        serving = [
+            number
+            for number, words, _where in _processes()
+            if words.startswith("sshd") and _ancestor(number, server.process.pid)
+        ]
+        for number in serving:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(number, signal.SIGKILL)
 
     with pytest.raises(UnavailableError, match="connection was lost"):
         measure_meanwhile(bundle, server, cut)
 
 
 def _ancestor(number: int, of: int) -> bool:
-    while number > 1 and number != of:
-        number = int(Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[1])
+    with contextlib.suppress(OSError):  # gone meanwhile
+        while number > 1 and number != of:
+            number = int(Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[1])
     return number == of
 
 
