@@ -77,8 +77,7 @@ private fun fields(encoding: Encoding): Map<String, Any?> = mapOf(
 
 private fun rows(predictor: Predictor, asked: JsonRecord): Map<String, Any?> {
     val rows = predictor.encode(asked.texts("texts")).map { encoding ->
-        val (length, inputs) = predictor.prepare(encoding)
-        mapOf("length" to length, "inputs" to inputs)
+        predictor.prepare(encoding).let { mapOf("length" to it.length, "inputs" to it.inputs) }
     }
     return mapOf("rows" to rows)
 }
