@@ -1,0 +1,175 @@
+"""Builds the Android demo without Gradle and without an SDK: its classes, and an APK.
+
+Needs what tests/android_platform.sh fetched, in the directory that SQUEEZEBERT_EDGE_ANDROID names, and what
+tests/kotlin.py needs. Classes are compiled against the framework's public API and against the signatures of both
+runtimes in tests/stubs/android. The APK has the app and core; it lacks the runtimes and, since converting it takes half
+a minute and shows nothing, Kotlin's library: it is a proof of the packaging, not to be installed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import tomllib
+import zipfile
+from pathlib import Path
+
+from tests import android_api, android_stubs, kotlin
+
+DEMO = Path(__file__).parents[1] / "android_demo"
+APP = DEMO / "app" / "src"
+STUBS = Path(__file__).parent / "stubs" / "android"
+PACKAGE = "io.squeezebert.edge.demo"
+VARIABLE = "SQUEEZEBERT_EDGE_ANDROID"
+# dx knows no invokedynamic that a phone of minSdk could run, and no class file newer than Java 8's.
+_FOR_DX = ("-Xlambdas=class", "-Xsam-conversions=class", "-Xstring-concat=inline")
+
+
+def platform() -> Path | None:
+    """Where tests/android_platform.sh put what it fetched; null where that was not done."""
+    named = os.environ.get(VARIABLE)
+    return Path(named) if named and (Path(named) / "api.txt").exists() else None
+
+
+def sources_hash(found: Path) -> str:
+    """What the compiled classes depend on."""
+    digest = hashlib.sha256(kotlin.sources_hash().encode() + (found / "api.txt").read_bytes())
+    own = [Path(module.__file__) for module in (android_api, android_stubs)]
+    for path in sorted([*own, *_files(DEMO / "app"), *_files(STUBS), DEMO / "gradle" / "libs.versions.toml"]):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def gradle(name: str) -> str:
+    """What app/build.gradle.kts says of a setting."""
+    text = (DEMO / "app" / "build.gradle.kts").read_text(encoding="utf-8")
+    found = re.search(rf'\b{name} = "?([\w.]+)"?', text)
+    assert found, f"app/build.gradle.kts has no {name}"
+    return found[1]
+
+
+def uncompressed() -> list[str]:
+    """The extensions that app/build.gradle.kts keeps from compression."""
+    found = re.search(r"noCompress \+= listOf\((.*)\)", (DEMO / "app" / "build.gradle.kts").read_text(encoding="utf-8"))
+    assert found
+    return re.findall(r'"(\w+)"', found[1])
+
+
+class Build:
+    """The demo, compiled into a directory.
+
+    Args:
+        found: as `platform` gives it.
+        out: a directory of this build's own.
+
+    Raises:
+        RuntimeError: a tool refuses; the message is what it says.
+    """
+
+    def __init__(self, found: Path, out: Path) -> None:
+        self._platform, self._out = found, out
+        self.classes, self.apk = out / "app", out / "app-debug.apk"
+
+    @property
+    def class_path(self) -> str:
+        """What the app's sources are compiled against, itself apart."""
+        names = ("core", "generated", "runtimes", "android.jar")
+        return kotlin.joined(*(self._out / name for name in names), kotlin.stdlib())
+
+    def make(self, assets: Path) -> None:
+        """Compile everything and package it with these assets."""
+        self._out.mkdir(parents=True)
+        android_stubs.write_jar(self._platform / "api.txt", self._out / "android.jar")
+        self._resources(assets)
+        self._generate()
+        self._javac("runtimes", *sorted(STUBS.rglob("*.java")))
+        core = kotlin.SOURCES / "main"
+        kotlin.compile_sources(core, self._out / "core", kotlin.stdlib(), "-Xexplicit-api=strict", *_FOR_DX)
+        self.compile(APP / "main" / "kotlin", self.classes)
+        self._package()
+
+    def compile(self, sources: Path, out: Path) -> None:
+        """Compile the app's sources, or a changed copy of them."""
+        kotlin.compile_sources(sources, out, self.class_path, *_FOR_DX, module="app")
+
+    def compile_tests(self) -> str:
+        """Compile the app's JUnit tests and those of core that they build on; the class path to run them with."""
+        path = kotlin.joined(self.classes, self.class_path, kotlin.junit())
+        friends = f"-Xfriend-paths={self.classes},{self._out / 'core'}"
+        kotlin.compile_sources(APP / "test" / "kotlin", self._out / "tests", path, friends, module="app")
+        return kotlin.joined(self._out / "tests", path)
+
+    def aapt2(self, *arguments: str) -> str:
+        """What the packaging tool prints."""
+        return _ran(str(self._platform / "aapt2"), *arguments)
+
+    def verified(self) -> str:
+        """What apksigner says of the APK's signature."""
+        return self._apksigner("verify", "--verbose", "--min-sdk-version", gradle("minSdk"), str(self.apk))
+
+    def aligned(self) -> str:
+        """What zipalign says; uncompressed files on 4 bytes, libraries on pages."""
+        return _ran(str(self._platform / "zipalign"), "-c", "-v", "-p", "4", str(self.apk))
+
+    def _resources(self, assets: Path) -> None:
+        compiled, generated = self._out / "resources.zip", self._out / "java"
+        self.aapt2("compile", "--dir", str(APP / "main" / "res"), "-o", str(compiled))
+        manifest = self._out / "AndroidManifest.xml"
+        # Gradle's part: the package is in no manifest that Gradle reads.
+        text = (APP / "main" / "AndroidManifest.xml").read_text(encoding="utf-8")
+        manifest.write_text(text.replace("<manifest ", f'<manifest package="{gradle("namespace")}" ', 1), encoding="utf-8")
+        options = ["--min-sdk-version", gradle("minSdk"), "--target-sdk-version", gradle("targetSdk")]
+        options += ["--version-code", gradle("versionCode"), "--version-name", gradle("versionName")]
+        options += [word for name in uncompressed() for word in ("-0", f".{name}")]
+        framework = self._platform / "framework-res.apk"
+        linked = ["-I", str(framework), "--manifest", str(manifest), "--java", str(generated), "-A", str(assets)]
+        self.aapt2("link", *options, *linked, "-o", str(self._out / "resources.apk"), str(compiled))
+
+    def _generate(self) -> None:
+        versions = tomllib.loads((DEMO / "gradle" / "libs.versions.toml").read_text(encoding="utf-8"))["versions"]
+        fields = {f"{name.upper()}_VERSION": versions[name] for name in ("litert", "executorch")}
+        fields["VERSION_NAME"] = gradle("versionName")
+        lines = [f'public static final String {name} = "{value}";' for name, value in fields.items()]
+        path = self._out / "java" / Path(*PACKAGE.split(".")) / "BuildConfig.java"
+        path.write_text(f"package {PACKAGE};\npublic final class BuildConfig {{ {' '.join(lines)} }}\n", encoding="utf-8")
+        self._javac("generated", *sorted((self._out / "java").rglob("*.java")))
+
+    def _javac(self, name: str, *sources: Path) -> None:
+        _ran("javac", "--release", "8", "-Xlint:-options", "-d", str(self._out / name), *map(str, sources))
+
+    def _package(self) -> None:
+        dex = self._out / "classes.dex"
+        inputs = [self._out / name for name in ("core", "generated", "app")]
+        options = ["--dex", f"--min-sdk-version={gradle('minSdk')}", f"--output={dex}"]
+        _ran("java", "-Xmx1g", "-jar", str(self._platform / "dx.jar"), *options, *map(str, inputs))
+        whole, plain = self._out / "unaligned.apk", self._out / "resources.apk"
+        shutil.copy(plain, whole)
+        with zipfile.ZipFile(whole, "a", zipfile.ZIP_DEFLATED) as file:
+            file.write(dex, "classes.dex")
+        _ran(str(self._platform / "zipalign"), "-f", "-p", "4", str(whole), str(self._out / "aligned.apk"))
+        self._sign(self._out / "aligned.apk")
+
+    def _sign(self, unsigned: Path) -> None:
+        store, password = self._out / "debug.keystore", "android"
+        made = ["-genkeypair", "-keystore", str(store), "-storepass", password, "-keypass", password, "-alias", "debug"]
+        _ran("keytool", *made, "-dname", "CN=Debug", "-keyalg", "RSA", "-keysize", "2048", "-validity", "10000")
+        signer = ["--ks", str(store), "--ks-pass", f"pass:{password}", "--min-sdk-version", gradle("minSdk")]
+        self._apksigner("sign", *signer, "--out", str(self.apk), str(unsigned))
+
+    def _apksigner(self, *arguments: str) -> str:
+        path = kotlin.joined(self._platform / "apksigner.jar", self._platform / "apksig.jar")
+        return _ran("java", "-cp", path, "com.android.apksigner.ApkSignerTool", *arguments)
+
+
+def _files(directory: Path) -> list[Path]:
+    return [path for path in directory.rglob("*") if path.is_file() and "build" not in path.parts]
+
+
+def _ran(*command: str) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{command[0]}:\n{done.stdout}{done.stderr}")
+    return done.stdout
