@@ -1,0 +1,156 @@
+"""The Android demo compiles against Android's public API, becomes a signed APK, and what needs no phone passes its tests."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import re
+import shutil
+import subprocess
+import tomllib
+import zipfile
+from importlib.metadata import requires
+from pathlib import Path
+
+import pytest
+
+from tests import android, kotlin
+from tests.android import Build
+
+ROOT = Path(__file__).parents[1]
+BUNDLE_FILES = {"manifest.json": b"{}" * 500, "model.tflite": b"weights " * 500, "model.pte": b"weights " * 500}
+
+
+@pytest.fixture(scope="session")
+def build(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Build:
+    """Made once, whatever the number of processes the tests run in."""
+    found = android.platform()
+    if found is None:
+        pytest.skip(f"{android.VARIABLE} names no directory that tests/android_platform.sh filled")
+    if not kotlin.has_jdk():
+        pytest.skip(f"Kotlin: {kotlin.JDK_HINT}")
+    base = tmp_path_factory.getbasetemp()
+    shared_base = base if worker_id == "master" else base.parent
+    made = Build(found, shared_base / f"android-{android.sources_hash(found)}")
+    with (shared_base / "android.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not made.apk.exists():
+            assets = shared_base / "assets"
+            for name, content in BUNDLE_FILES.items():
+                path = assets / "bundles" / "tiny" / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(content)
+            made.make(assets)
+    return made
+
+
+def test_its_own_tests_pass(build: Build) -> None:
+    class_path = build.compile_tests()
+    names = [f"{android.PACKAGE}.{path.stem}" for path in sorted((android.APP / "test").rglob("*Test.kt"))]
+    command = kotlin.java(class_path, "org.junit.runner.JUnitCore", *names)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"OK \(\d{2,} tests\)", done.stdout)
+
+
+# Of each what stands there, what is put in its place, and what the compiler then says of that file.
+MISUSES = [
+    ("JobActivity.kt", "FLAG_KEEP_SCREEN_ON", "FLAG_KEEP_SCREEN_LIT", "unresolved reference"),  # Android's API
+    ("AndroidFacts.kt", "currentThermalStatus", "thermalState", "unresolved reference"),
+    ("Screen.kt", "R.id.content", "R.id.contents", "unresolved reference"),  # the app's resources
+    ("LiteRt.kt", "runSignature", "runSignatures", "unresolved reference"),  # LiteRT's API
+    ("LiteRt.kt", "setNumThreads(it)", 'setNumThreads("$it")', "argument type mismatch"),
+    ("ExecuTorch.kt", "LOAD_MODE_MMAP", "LOAD_MODE_MAP", "unresolved reference"),  # ExecuTorch's API
+    ("Library.kt", '?: throw FileNotFoundException("$uri gives nothing to read")', "", "InputStream?"),  # a null
+    ("JobActivity.kt", "finishAndRemoveTask()", "onBackPressed()", "is deprecated"),
+]
+
+
+def test_a_misspelt_or_misused_api_does_not_compile(build: Build, tmp_path: Path) -> None:
+    sources = tmp_path / "sources"
+    shutil.copytree(android.APP / "main" / "kotlin", sources)
+    for file, right, wrong, _ in MISUSES:
+        (path,) = sources.rglob(file)
+        text = path.read_text(encoding="utf-8")
+        assert right in text
+        path.write_text(text.replace(right, wrong), encoding="utf-8")
+    with pytest.raises(RuntimeError) as refused:
+        build.compile(sources, tmp_path / "classes")
+    for file, _, wrong, message in MISUSES:
+        said = re.findall(rf"/{re.escape(file)}:\d+:\d+: (?:error|warning): (.*)\n(.*)", str(refused.value))
+        assert any(message in problem and wrong in line for problem, line in said), (file, wrong)
+
+
+def test_the_apk_is_signed_and_aligned(build: Build) -> None:
+    assert "Verified using v2 scheme (APK Signature Scheme v2): true" in build.verified()
+    assert "Verification successful" in build.aligned()
+
+
+def test_the_apk_has_the_code_and_what_the_manifest_names(build: Build) -> None:
+    with zipfile.ZipFile(build.apk) as file:
+        code = file.read("classes.dex")
+    assert code.startswith(b"dex\n")
+    manifest = build.aapt2("dump", "xmltree", "--file", "AndroidManifest.xml", str(build.apk))
+    names = re.findall(r'android:name\(0x01010003\)="(\.\w+)"', manifest)
+    assert set(names) == {".DemoApplication", ".MainActivity", ".QuestionActivity", ".BenchmarkActivity", ".JobActivity"}
+    for name in names:
+        assert f"L{android.PACKAGE.replace('.', '/')}/{name[1:]};".encode() in code
+
+
+def test_the_manifest_is_what_the_contract_and_the_phones_ask(build: Build) -> None:
+    badging = build.aapt2("dump", "badging", str(build.apk))
+    assert f"package: name='{android.PACKAGE}'" in badging
+    assert "sdkVersion:'26'" in badging
+    assert "targetSdkVersion:'36'" in badging
+    assert f"launchable-activity: name='{android.PACKAGE}.MainActivity'" in badging
+    assert "uses-permission" not in badging  # no data leaves the phone
+    activities = build.aapt2("dump", "xmltree", "--file", "AndroidManifest.xml", str(build.apk)).split("E: activity")
+    exported = {
+        re.findall(r'android:name\S*="\.(\w+)"', text)[0]: re.findall(r"android:exported\S*=(\w+)", text)[0]
+        for text in activities[1:]
+    }
+    assert exported == {
+        "MainActivity": "true",
+        "QuestionActivity": "false",
+        "BenchmarkActivity": "false",
+        "JobActivity": "true",
+    }
+
+
+def test_models_are_stored_as_they_are(build: Build) -> None:
+    with zipfile.ZipFile(build.apk) as file:
+        stored = {info.filename: info for info in file.infolist()}
+        for name, content in BUNDLE_FILES.items():
+            info = stored[f"assets/bundles/tiny/{name}"]
+            assert file.read(info) == content
+            expected = zipfile.ZIP_DEFLATED if name == "manifest.json" else zipfile.ZIP_STORED
+            assert info.compress_type == expected, name
+
+
+def test_the_dark_theme_has_every_colour(build: Build) -> None:
+    names = [
+        set(re.findall(r'name="(\w+)"', (android.APP / "main" / "res" / values / "colors.xml").read_text("utf-8")))
+        for values in ("values", "values-night")
+    ]
+    assert names[0] == names[1]
+    assert "(night)" in build.aapt2("dump", "resources", str(build.apk))
+
+
+def test_runtimes_are_of_the_versions_that_export() -> None:
+    versions = tomllib.loads((android.DEMO / "gradle" / "libs.versions.toml").read_text(encoding="utf-8"))["versions"]
+    needed = requires("squeezebert-edge") or []
+    for package, name in (("ai-edge-litert", "litert"), ("executorch", "executorch")):
+        assert any(re.match(rf"{package}=={re.escape(versions[name])}(;|$)", line) for line in needed), package
+
+
+def test_gradle_files_agree(build: Build) -> None:
+    wrapper = (android.DEMO / "gradle" / "wrapper" / "gradle-wrapper.properties").read_text(encoding="utf-8")
+    (version,) = re.findall(r"gradle-([\d.]+)-bin", wrapper)
+    workflow = (ROOT / ".github" / "workflows" / "android.yml").read_text(encoding="utf-8")
+    assert f"gradle-version: {version}" in workflow
+    catalog = tomllib.loads((android.DEMO / "gradle" / "libs.versions.toml").read_text(encoding="utf-8"))
+    named = {name.replace("-", ".") for name in [*catalog["libraries"], *(f"plugins.{key}" for key in catalog["plugins"])]}
+    for path in android.DEMO.rglob("*.gradle.kts"):
+        used = set(re.findall(r"libs\.([\w.]+)\)", path.read_text(encoding="utf-8")))
+        assert {name for name in used if not name.startswith("versions.")} <= named, path
+    assert json.dumps(android.uncompressed()) == '["tflite", "pte"]'
