@@ -87,19 +87,19 @@ class Build:
         self._generate()
         self._javac("runtimes", *sorted(STUBS.rglob("*.java")))
         core = kotlin.SOURCES / "main"
-        kotlin.compile_sources(core, self._out / "core", kotlin.stdlib(), "-Xexplicit-api=strict", *_FOR_DX)
+        kotlin.compile_sources([core], self._out / "core", kotlin.stdlib(), "-Xexplicit-api=strict", *_FOR_DX)
         self.compile(APP / "main" / "kotlin", self.classes)
         self._package()
 
     def compile(self, sources: Path, out: Path) -> None:
         """Compile the app's sources, or a changed copy of them."""
-        kotlin.compile_sources(sources, out, self.class_path, *_FOR_DX, module="app")
+        kotlin.compile_sources([sources], out, self.class_path, *_FOR_DX, module="app")
 
     def compile_tests(self) -> str:
         """Compile the app's JUnit tests and those of core that they build on; the class path to run them with."""
         path = kotlin.joined(self.classes, self.class_path, kotlin.junit())
         friends = f"-Xfriend-paths={self.classes},{self._out / 'core'}"
-        kotlin.compile_sources(APP / "test" / "kotlin", self._out / "tests", path, friends, module="app")
+        kotlin.compile_sources([APP / "test" / "kotlin"], self._out / "tests", path, friends, module="app")
         return kotlin.joined(self._out / "tests", path)
 
     def aapt2(self, *arguments: str) -> str:

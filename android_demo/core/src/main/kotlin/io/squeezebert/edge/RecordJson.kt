@@ -272,7 +272,7 @@ private fun JsonRecord.toValidity(): Validity {
 }
 
 /** Values by sequence length, ascending. */
-private fun <T> JsonRecord.byLength(value: (String) -> T): Map<Int, T> = keys.associate { key ->
+private fun <T> JsonRecord.byLength(value: JsonRecord.(String) -> T): Map<Int, T> = keys.associate { key ->
     val length = key.toIntOrNull() ?: throw InputException("\"$key\" is no length", "an integer")
     length to value(key)
 }.toSortedMap()
