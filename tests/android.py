@@ -1,9 +1,9 @@
 """Builds the Android demo without Gradle and without an SDK: its classes, and an APK.
 
 Needs what tests/android_platform.sh fetched, in the directory that SQUEEZEBERT_EDGE_ANDROID names, and what
-tests/kotlin.py needs. Classes are compiled against the framework's public API and against the signatures of both
-runtimes in tests/stubs/android. The APK has the app and core; it lacks the runtimes and, since converting it takes half
-a minute and shows nothing, Kotlin's library: it is a proof of the packaging, not to be installed.
+tests/kotlin.py needs. Classes are compiled against the framework's public API and the runtimes' signatures in
+tests/stubs/android. The APK has the app and core; it lacks the runtimes and Kotlin's library, whose conversion
+would take half a minute and show nothing. It proves the packaging, and is not to be installed.
 """
 
 from __future__ import annotations
@@ -16,11 +16,13 @@ import subprocess
 import tomllib
 import zipfile
 from pathlib import Path
+from typing import Any
 
 from tests import android_api, android_stubs, kotlin
 
 DEMO = Path(__file__).parents[1] / "android_demo"
 APP = DEMO / "app" / "src"
+MAIN = APP / "main"
 STUBS = Path(__file__).parent / "stubs" / "android"
 PACKAGE = "io.squeezebert.edge.demo"
 VARIABLE = "SQUEEZEBERT_EDGE_ANDROID"
@@ -45,17 +47,21 @@ def sources_hash(found: Path) -> str:
 
 def gradle(name: str) -> str:
     """What app/build.gradle.kts says of a setting."""
-    text = (DEMO / "app" / "build.gradle.kts").read_text(encoding="utf-8")
-    found = re.search(rf'\b{name} = "?([\w.]+)"?', text)
+    found = re.search(rf'\b{name} = "?([\w.]+)"?', _gradle_file())
     assert found, f"app/build.gradle.kts has no {name}"
     return found[1]
 
 
 def uncompressed() -> list[str]:
     """The extensions that app/build.gradle.kts keeps from compression."""
-    found = re.search(r"noCompress \+= listOf\((.*)\)", (DEMO / "app" / "build.gradle.kts").read_text(encoding="utf-8"))
+    found = re.search(r"noCompress \+= listOf\((.*)\)", _gradle_file())
     assert found
     return re.findall(r'"(\w+)"', found[1])
+
+
+def catalog() -> dict[str, dict[str, Any]]:
+    """The versions, libraries and plugins of Gradle's version catalog."""
+    return tomllib.loads((DEMO / "gradle" / "libs.versions.toml").read_text(encoding="utf-8"))
 
 
 class Build:
@@ -88,7 +94,7 @@ class Build:
         self._javac("runtimes", *sorted(STUBS.rglob("*.java")))
         core = kotlin.SOURCES / "main"
         kotlin.compile_sources([core], self._out / "core", kotlin.stdlib(), "-Xexplicit-api=strict", *_FOR_DX)
-        self.compile(APP / "main" / "kotlin", self.classes)
+        self.compile(MAIN / "kotlin", self.classes)
         self._package()
 
     def compile(self, sources: Path, out: Path) -> None:
@@ -96,7 +102,7 @@ class Build:
         kotlin.compile_sources([sources], out, self.class_path, *_FOR_DX, module="app")
 
     def compile_tests(self) -> str:
-        """Compile the app's JUnit tests and those of core that they build on; the class path to run them with."""
+        """Compile the app's JUnit tests; the class path to run them with."""
         path = kotlin.joined(self.classes, self.class_path, kotlin.junit())
         friends = f"-Xfriend-paths={self.classes},{self._out / 'core'}"
         kotlin.compile_sources([APP / "test" / "kotlin"], self._out / "tests", path, friends, module="app")
@@ -116,25 +122,26 @@ class Build:
 
     def _resources(self, assets: Path) -> None:
         compiled, generated = self._out / "resources.zip", self._out / "java"
-        self.aapt2("compile", "--dir", str(APP / "main" / "res"), "-o", str(compiled))
+        self.aapt2("compile", "--dir", str(MAIN / "res"), "-o", str(compiled))
+        # Gradle adds the package, which the manifest that it reads must not have.
+        text = (MAIN / "AndroidManifest.xml").read_text(encoding="utf-8")
+        text = text.replace("<manifest ", f'<manifest package="{gradle("namespace")}" ', 1)
         manifest = self._out / "AndroidManifest.xml"
-        # Gradle's part: the package is in no manifest that Gradle reads.
-        text = (APP / "main" / "AndroidManifest.xml").read_text(encoding="utf-8")
-        manifest.write_text(text.replace("<manifest ", f'<manifest package="{gradle("namespace")}" ', 1), encoding="utf-8")
+        manifest.write_text(text, encoding="utf-8")
         options = ["--min-sdk-version", gradle("minSdk"), "--target-sdk-version", gradle("targetSdk")]
         options += ["--version-code", gradle("versionCode"), "--version-name", gradle("versionName")]
         options += [word for name in uncompressed() for word in ("-0", f".{name}")]
-        framework = self._platform / "framework-res.apk"
-        linked = ["-I", str(framework), "--manifest", str(manifest), "--java", str(generated), "-A", str(assets)]
-        self.aapt2("link", *options, *linked, "-o", str(self._out / "resources.apk"), str(compiled))
+        options += ["-I", str(self._platform / "framework-res.apk"), "--manifest", str(manifest)]
+        options += ["--java", str(generated), "-A", str(assets), "-o", str(self._out / "resources.apk")]
+        self.aapt2("link", *options, str(compiled))
 
     def _generate(self) -> None:
-        versions = tomllib.loads((DEMO / "gradle" / "libs.versions.toml").read_text(encoding="utf-8"))["versions"]
-        fields = {f"{name.upper()}_VERSION": versions[name] for name in ("litert", "executorch")}
+        fields = {f"{name.upper()}_VERSION": catalog()["versions"][name] for name in ("litert", "executorch")}
         fields["VERSION_NAME"] = gradle("versionName")
         lines = [f'public static final String {name} = "{value}";' for name, value in fields.items()]
         path = self._out / "java" / Path(*PACKAGE.split(".")) / "BuildConfig.java"
-        path.write_text(f"package {PACKAGE};\npublic final class BuildConfig {{ {' '.join(lines)} }}\n", encoding="utf-8")
+        content = f"package {PACKAGE};\npublic final class BuildConfig {{ {' '.join(lines)} }}\n"
+        path.write_text(content, encoding="utf-8")
         self._javac("generated", *sorted((self._out / "java").rglob("*.java")))
 
     def _javac(self, name: str, *sources: Path) -> None:
@@ -154,14 +161,19 @@ class Build:
 
     def _sign(self, unsigned: Path) -> None:
         store, password = self._out / "debug.keystore", "android"
-        made = ["-genkeypair", "-keystore", str(store), "-storepass", password, "-keypass", password, "-alias", "debug"]
-        _ran("keytool", *made, "-dname", "CN=Debug", "-keyalg", "RSA", "-keysize", "2048", "-validity", "10000")
+        made = ["-keystore", str(store), "-storepass", password, "-keypass", password, "-alias", "debug"]
+        made += ["-dname", "CN=Debug", "-keyalg", "RSA", "-keysize", "2048", "-validity", "10000"]
+        _ran("keytool", "-genkeypair", *made)
         signer = ["--ks", str(store), "--ks-pass", f"pass:{password}", "--min-sdk-version", gradle("minSdk")]
         self._apksigner("sign", *signer, "--out", str(self.apk), str(unsigned))
 
     def _apksigner(self, *arguments: str) -> str:
         path = kotlin.joined(self._platform / "apksigner.jar", self._platform / "apksig.jar")
         return _ran("java", "-cp", path, "com.android.apksigner.ApkSignerTool", *arguments)
+
+
+def _gradle_file() -> str:
+    return (DEMO / "app" / "build.gradle.kts").read_text(encoding="utf-8")
 
 
 def _files(directory: Path) -> list[Path]:

@@ -1,4 +1,4 @@
-"""A list of an Android API (Metalava's signature format 2.0), read; tests/android_stubs.py makes classes of it."""
+"""Reads a list of an Android API (signature format 2.0), of which tests/android_stubs.py makes classes."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-MODIFIERS = {"public": 1, "protected": 4, "static": 8, "final": 16, "volatile": 64, "transient": 128, "abstract": 1024}
+STATIC, VARARGS = 0x8, 0x80
+MODIFIERS = {"public": 0x1, "protected": 0x4, "static": STATIC, "final": 0x10}
+MODIFIERS |= {"volatile": 0x40, "transient": 0x80, "abstract": 0x400}
 _SILENT = {"default", "native", "synchronized", "strictfp", "sealed"}  # nothing in a class file for a caller
-_PRIMITIVES = dict(zip("void boolean byte char short int long float double".split(), "VZBCSIJFD", strict=True))
+_PRIMITIVES = {"void": "V", "boolean": "Z", "byte": "B", "char": "C", "short": "S", "int": "I", "long": "J"}
+_PRIMITIVES |= {"float": "F", "double": "D"}
 _TOKEN = re.compile(
     r'//[^\n]*|\s+|(?P<token>@interface|@[\w.]+|"(?:[^"\\]|\\.)*"|\'(?:[^\'\\]|\\.)*\'|[\w$][\w.$]*\w|[\w$]|\.\.\.|.)'
 )
@@ -20,6 +23,9 @@ class Type:
 
     descriptor: str
     signature: str
+
+
+_OBJECT = Type("Ljava/lang/Object;", "Ljava/lang/Object;")
 
 
 @dataclass(frozen=True)
@@ -94,7 +100,7 @@ class _Reader:
         annotations, flags = self._annotations(), self._modifiers()[0]
         kind, name = self._take(), internal(f"{package}.{self._take()}")
         outer = name.rpartition("$")[0]
-        nested = bool(outer) and (flags & MODIFIERS["static"] or kind != "class")
+        nested = bool(outer) and (flags & STATIC or kind != "class")
         self._variables = {} if nested else dict(scopes.get(outer, {}))
         bounds = self._bounds()
         scopes[name] = dict(self._variables)
@@ -104,8 +110,8 @@ class _Reader:
         if kind == "enum":
             above = [Type("Ljava/lang/Enum;", f"Ljava/lang/Enum<L{name};>;")]
         if kind == "@interface":
-            interfaces = [_plain("java/lang/annotation/Annotation")]
-        parents = tuple([*(above or [_plain("java/lang/Object")]), *interfaces])
+            interfaces = [Type("Ljava/lang/annotation/Annotation;", "Ljava/lang/annotation/Annotation;")]
+        parents = (*(above or [_OBJECT]), *interfaces)
         found = Class(name, kind, flags, annotations, bounds, parents)
         self._expect("{")
         while not self._skip("}"):
@@ -150,7 +156,7 @@ class _Reader:
         while not self._skip(")"):
             marks, _ = self._annotations(), self._modifiers()
             parameters.append(Parameter(self._type(), marks))
-            flags |= 128 if self._tokens[self._next - 1] == "..." else 0
+            flags |= VARARGS if self._tokens[self._next - 1] == "..." else 0
             if self._peek() not in (",", ")"):
                 self._take()  # its name
             self._skip(",")
@@ -212,13 +218,13 @@ class _Reader:
                 self._annotations()
                 name, bounds = self._take(), []
                 if declared:
-                    self._variables.setdefault(name, "Ljava/lang/Object;")
+                    self._variables.setdefault(name, _OBJECT.descriptor)
                 if self._skip("extends"):
                     bounds.append(self._type())
                     while self._skip("&"):
                         bounds.append(self._type())
                     self._variables[name] = bounds[0].descriptor
-                found += name + "".join(f":{bound.signature}" for bound in bounds or [_plain("java/lang/Object")])
+                found += name + "".join(f":{bound.signature}" for bound in bounds or [_OBJECT])
                 self._skip(",")
         return f"<{found}>"
 
@@ -262,7 +268,3 @@ class _Reader:
         if not self._skip(token):
             near = " ".join(self._tokens[max(0, self._next - 8) : self._next + 4])
             raise ValueError(f"{token} is missing in: {near}")
-
-
-def _plain(name: str) -> Type:
-    return Type(f"L{name};", f"L{name};")

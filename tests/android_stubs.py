@@ -22,7 +22,9 @@ package android.annotation {
 }
 """
 _NULLNESS = ("NonNull", "Nullable")
-_STATIC, _FINAL, _SUPER, _INTERFACE, _ABSTRACT, _ANNOTATION, _ENUM = 0x8, 0x10, 0x20, 0x200, 0x400, 0x2000, 0x4000
+_STATIC, _FINAL, _SUPER, _INTERFACE = 0x8, 0x10, 0x20, 0x200
+_ABSTRACT, _ANNOTATION, _ENUM = 0x400, 0x2000, 0x4000
+_FIELDS, _METHODS = ("field", "enum_constant"), ("ctor", "method")
 _KINDS = {"class": 0, "interface": _INTERFACE | _ABSTRACT, "enum": _ENUM}
 _KINDS["@interface"] = _KINDS["interface"] | _ANNOTATION
 
@@ -52,8 +54,8 @@ class _ClassFile:
         self._pool, self._places = bytearray(), dict[tuple[int, object], int]()
         self._count = 1
         self._seen = {found.name, *nested}
-        fields = [self._field(member) for member in found.members if member.kind in ("field", "enum_constant")]
-        methods = [self._method(member) for member in found.members if member.kind in ("ctor", "method")]
+        fields = [self._field(member) for member in found.members if member.kind in _FIELDS]
+        methods = [self._method(member) for member in found.members if member.kind in _METHODS]
         above, *interfaces = [self._named(parent.descriptor[1:-1]) for parent in found.parents]
         signature = found.bounds + "".join(parent.signature for parent in found.parents)
         attributes = self._attributes(signature, found.annotations)
@@ -106,10 +108,12 @@ class _ClassFile:
             self._see(signature)
             found.append(self._attribute("Signature", struct.pack(">H", self._text(signature))))
         if annotations & set(_NULLNESS):
-            found.append(self._attribute("RuntimeInvisibleAnnotations", self._annotations(annotations, _NULLNESS)))
+            marks = self._annotations(annotations, _NULLNESS)
+            found.append(self._attribute("RuntimeInvisibleAnnotations", marks))
         if "Deprecated" in annotations:
+            marks = self._annotations(annotations, ("Deprecated",))
             found.append(self._attribute("Deprecated", b""))
-            found.append(self._attribute("RuntimeVisibleAnnotations", self._annotations(annotations, ("Deprecated",))))
+            found.append(self._attribute("RuntimeVisibleAnnotations", marks))
         return found
 
     def _annotations(self, present: frozenset[str], wanted: Iterable[str]) -> bytes:
@@ -151,8 +155,7 @@ class _ClassFile:
             return self._entry(5, value, struct.pack(">q", int(value.rstrip("L"), 0)))
         if descriptor not in ("I", "S", "B", "C", "Z"):
             return None
-        words = {"true": 1, "false": 0}
-        whole = words[value] if value in words else _character(value) if value.startswith("'") else int(value, 0)
+        whole = _whole(value)
         return self._entry(3, whole, struct.pack(">i", whole))
 
     def _named(self, name: str) -> int:
@@ -175,8 +178,10 @@ def _counted(parts: list[bytes], count: int | None = None) -> bytes:
     return struct.pack(">H", len(parts) if count is None else count) + b"".join(parts)
 
 
-def _character(literal: str) -> int:
-    return ord(ast.literal_eval(literal))
+def _whole(literal: str) -> int:
+    if literal in ("true", "false"):
+        return int(literal == "true")
+    return ord(ast.literal_eval(literal)) if literal.startswith("'") else int(literal, 0)
 
 
 def _chain(name: str) -> Iterable[str]:

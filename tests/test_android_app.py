@@ -1,13 +1,11 @@
-"""The Android demo compiles against Android's public API, becomes a signed APK, and what needs no phone passes its tests."""
+"""The Android demo compiles against Android's public API, becomes a signed APK, and passes its tests."""
 
 from __future__ import annotations
 
 import fcntl
-import json
 import re
 import shutil
 import subprocess
-import tomllib
 import zipfile
 from importlib.metadata import requires
 from pathlib import Path
@@ -18,7 +16,7 @@ from tests import android, kotlin
 from tests.android import Build
 
 ROOT = Path(__file__).parents[1]
-BUNDLE_FILES = {"manifest.json": b"{}" * 500, "model.tflite": b"weights " * 500, "model.pte": b"weights " * 500}
+BUNDLE_FILES = dict.fromkeys(("manifest.json", "model.tflite", "model.pte"), b"content " * 500)
 
 
 @pytest.fixture(scope="session")
@@ -44,6 +42,11 @@ def build(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Build:
     return made
 
 
+def manifest(build: Build) -> str:
+    """The APK's manifest, as a tree."""
+    return build.aapt2("dump", "xmltree", "--file", "AndroidManifest.xml", str(build.apk))
+
+
 def test_its_own_tests_pass(build: Build) -> None:
     class_path = build.compile_tests()
     names = [f"{android.PACKAGE}.{path.stem}" for path in sorted((android.APP / "test").rglob("*Test.kt"))]
@@ -54,21 +57,22 @@ def test_its_own_tests_pass(build: Build) -> None:
 
 
 # Of each what stands there, what is put in its place, and what the compiler then says of that file.
+UNKNOWN = "unresolved reference"
 MISUSES = [
-    ("JobActivity.kt", "FLAG_KEEP_SCREEN_ON", "FLAG_KEEP_SCREEN_LIT", "unresolved reference"),  # Android's API
-    ("AndroidFacts.kt", "currentThermalStatus", "thermalState", "unresolved reference"),
-    ("Screen.kt", "R.id.content", "R.id.contents", "unresolved reference"),  # the app's resources
-    ("LiteRt.kt", "runSignature", "runSignatures", "unresolved reference"),  # LiteRT's API
+    ("JobActivity.kt", "FLAG_KEEP_SCREEN_ON", "FLAG_KEEP_SCREEN_LIT", UNKNOWN),  # Android's API
+    ("AndroidFacts.kt", "currentThermalStatus", "thermalState", UNKNOWN),
+    ("Screen.kt", "R.id.content", "R.id.contents", UNKNOWN),  # the app's resources
+    ("LiteRt.kt", "runSignature", "runSignatures", UNKNOWN),  # LiteRT's API
     ("LiteRt.kt", "setNumThreads(it)", 'setNumThreads("$it")', "argument type mismatch"),
-    ("ExecuTorch.kt", "LOAD_MODE_MMAP", "LOAD_MODE_MAP", "unresolved reference"),  # ExecuTorch's API
-    ("Library.kt", '?: throw FileNotFoundException("$uri gives nothing to read")', "", "InputStream?"),  # a null
+    ("ExecuTorch.kt", "LOAD_MODE_MMAP", "LOAD_MODE_MAP", UNKNOWN),  # ExecuTorch's API
+    ("Library.kt", '?: throw FileNotFoundException("$uri gives nothing to read")', "", "InputStream?"),
     ("JobActivity.kt", "finishAndRemoveTask()", "onBackPressed()", "is deprecated"),
 ]
 
 
 def test_a_misspelt_or_misused_api_does_not_compile(build: Build, tmp_path: Path) -> None:
     sources = tmp_path / "sources"
-    shutil.copytree(android.APP / "main" / "kotlin", sources)
+    shutil.copytree(android.MAIN / "kotlin", sources)
     for file, right, wrong, _ in MISUSES:
         (path,) = sources.rglob(file)
         text = path.read_text(encoding="utf-8")
@@ -90,9 +94,9 @@ def test_the_apk_has_the_code_and_what_the_manifest_names(build: Build) -> None:
     with zipfile.ZipFile(build.apk) as file:
         code = file.read("classes.dex")
     assert code.startswith(b"dex\n")
-    manifest = build.aapt2("dump", "xmltree", "--file", "AndroidManifest.xml", str(build.apk))
-    names = re.findall(r'android:name\(0x01010003\)="(\.\w+)"', manifest)
-    assert set(names) == {".DemoApplication", ".MainActivity", ".QuestionActivity", ".BenchmarkActivity", ".JobActivity"}
+    names = re.findall(r'android:name\(0x01010003\)="(\.\w+)"', manifest(build))
+    activities = {".MainActivity", ".QuestionActivity", ".BenchmarkActivity", ".JobActivity"}
+    assert set(names) == {".DemoApplication", *activities}
     for name in names:
         assert f"L{android.PACKAGE.replace('.', '/')}/{name[1:]};".encode() in code
 
@@ -104,10 +108,9 @@ def test_the_manifest_is_what_the_contract_and_the_phones_ask(build: Build) -> N
     assert "targetSdkVersion:'36'" in badging
     assert f"launchable-activity: name='{android.PACKAGE}.MainActivity'" in badging
     assert "uses-permission" not in badging  # no data leaves the phone
-    activities = build.aapt2("dump", "xmltree", "--file", "AndroidManifest.xml", str(build.apk)).split("E: activity")
     exported = {
         re.findall(r'android:name\S*="\.(\w+)"', text)[0]: re.findall(r"android:exported\S*=(\w+)", text)[0]
-        for text in activities[1:]
+        for text in manifest(build).split("E: activity")[1:]
     }
     assert exported == {
         "MainActivity": "true",
@@ -128,29 +131,27 @@ def test_models_are_stored_as_they_are(build: Build) -> None:
 
 
 def test_the_dark_theme_has_every_colour(build: Build) -> None:
-    names = [
-        set(re.findall(r'name="(\w+)"', (android.APP / "main" / "res" / values / "colors.xml").read_text("utf-8")))
-        for values in ("values", "values-night")
-    ]
-    assert names[0] == names[1]
+    files = [android.MAIN / "res" / values / "colors.xml" for values in ("values", "values-night")]
+    light, dark = (set(re.findall(r'name="(\w+)"', file.read_text(encoding="utf-8"))) for file in files)
+    assert light == dark
     assert "(night)" in build.aapt2("dump", "resources", str(build.apk))
 
 
 def test_runtimes_are_of_the_versions_that_export() -> None:
-    versions = tomllib.loads((android.DEMO / "gradle" / "libs.versions.toml").read_text(encoding="utf-8"))["versions"]
-    needed = requires("squeezebert-edge") or []
-    for package, name in (("ai-edge-litert", "litert"), ("executorch", "executorch")):
-        assert any(re.match(rf"{package}=={re.escape(versions[name])}(;|$)", line) for line in needed), package
+    needed = {line.partition(";")[0].strip() for line in requires("squeezebert-edge") or []}
+    versions = android.catalog()["versions"]
+    assert {f"ai-edge-litert=={versions['litert']}", f"executorch=={versions['executorch']}"} <= needed
 
 
-def test_gradle_files_agree(build: Build) -> None:
+def test_gradle_files_agree() -> None:
     wrapper = (android.DEMO / "gradle" / "wrapper" / "gradle-wrapper.properties").read_text(encoding="utf-8")
     (version,) = re.findall(r"gradle-([\d.]+)-bin", wrapper)
     workflow = (ROOT / ".github" / "workflows" / "android.yml").read_text(encoding="utf-8")
     assert f"gradle-version: {version}" in workflow
-    catalog = tomllib.loads((android.DEMO / "gradle" / "libs.versions.toml").read_text(encoding="utf-8"))
-    named = {name.replace("-", ".") for name in [*catalog["libraries"], *(f"plugins.{key}" for key in catalog["plugins"])]}
+    catalog = android.catalog()
+    names = [*catalog["libraries"], *(f"plugins.{name}" for name in catalog["plugins"])]
+    named = {name.replace("-", ".") for name in names}
     for path in android.DEMO.rglob("*.gradle.kts"):
         used = set(re.findall(r"libs\.([\w.]+)\)", path.read_text(encoding="utf-8")))
         assert {name for name in used if not name.startswith("versions.")} <= named, path
-    assert json.dumps(android.uncompressed()) == '["tflite", "pte"]'
+    assert android.uncompressed() == ["tflite", "pte"]

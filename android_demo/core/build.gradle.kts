@@ -20,3 +20,7 @@ java {
 dependencies {
     testImplementation(libs.junit)
 }
+
+tasks.test {
+    systemProperty("vectors", rootDir.resolve("../tests/vectors").path) // what every implementation must compute
+}
