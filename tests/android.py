@@ -2,8 +2,8 @@
 
 Needs what tests/android_platform.sh fetched, in the directory that SQUEEZEBERT_EDGE_ANDROID names, and what
 tests/kotlin.py needs. Classes are compiled against the framework's public API and the runtimes' signatures in
-tests/stubs/android. The APK has the app and core; it lacks the runtimes and Kotlin's library, whose conversion
-would take half a minute and show nothing. It proves the packaging, and is not to be installed.
+tests/stubs/android. The APK has the app and core; it lacks the runtimes and Kotlin's library, which take
+half a minute to convert and show nothing. It proves the packaging, and is not to be installed.
 """
 
 from __future__ import annotations

@@ -44,11 +44,10 @@ android {
     }
 
     lint {
-        warningsAsErrors = true
-        abortOnError = true
+        abortOnError = true // NewApi among them: a call that Android 8 does not know
         // Versions are those of the Python side, not the newest.
         disable += listOf("GradleDependency", "NewerVersionAvailable", "AndroidGradlePluginVersion", "OldTargetApi")
-        disable += "UnusedAttribute" // accessibilityHeading, which Android before 9 ignores
+        disable += "UnusedAttribute" // what older systems ignore
     }
 }
 

@@ -49,6 +49,7 @@ class BenchmarkActivity : Screen() {
         val threads = resources.getIntArray(R.array.thread_counts)[findViewById<Spinner>(R.id.threads).selectedItemPosition]
         val protocol = PROTOCOLS[findViewById<Spinner>(R.id.protocol).selectedItemPosition]
         interrupted = false
+        app.release()
         app.measurements.start(bundle, protocol, threads.takeIf { it > 0 })
     }
 

@@ -25,7 +25,7 @@ class Library(directory: File, private val assets: AssetManager, private val wor
     fun open() = change {
         val found = AssetFiles.all(assets)
         built.keep(found.map { it.name }.toSet())
-        found.forEach { built.add(it) }
+        found.mapNotNull { files -> failure { built.add(files) } }.firstOrNull()?.let { throw it }
     }
 
     /** Copies a zipped bundle that a user picked. */
@@ -37,15 +37,18 @@ class Library(directory: File, private val assets: AssetManager, private val wor
     private fun change(action: () -> Unit) {
         state.update { it.copy(isBusy = true, error = null) }
         work.execute {
-            val error = try {
-                action()
-                null
-            } catch (error: Exception) {
-                error
-            }
+            val error = failure(action)
             val bundles = built.list() + picked.list()
             state.update { LibraryState(bundles, isBusy = false, error) }
         }
+    }
+
+    /** What goes wrong in [action], so that the other bundles are there nevertheless. */
+    private fun failure(action: () -> Unit): Exception? = try {
+        action()
+        null
+    } catch (error: Exception) {
+        error
     }
 
     private fun name(resolver: ContentResolver, uri: Uri): String {

@@ -44,7 +44,7 @@ private class LiteRtModel(private val interpreter: Interpreter, private val bund
             buffer.rewind()
         }
         found.values.forEach { it.rewind() }
-        interpreter.runSignature(given.toMap(), found.toMap(), entryPoint)
+        interpreter.runSignature(given, found, entryPoint)
         return found.mapValues { (_, buffer) ->
             buffer.rewind()
             FloatArray(buffer.remaining()).also { buffer.get(it) }

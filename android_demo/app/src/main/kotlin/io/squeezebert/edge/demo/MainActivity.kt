@@ -66,7 +66,7 @@ class MainActivity : Screen() {
         }
     }
 
-    private fun choice(bundle: Shelved) = CheckBox(this).apply {
+    private fun choice(bundle: Shelved) = (layoutInflater.inflate(R.layout.choice, choices, false) as CheckBox).apply {
         text = getString(R.string.bundle, bundle.name, bundle.manifest.task, bundle.manifest.exactPrecision)
         isSaveEnabled = false // which are checked is saved by name, since the list may change
         isChecked = bundle.key !in unchecked
@@ -93,22 +93,16 @@ class MainActivity : Screen() {
 
     private fun row(asked: AskedBundle) = TableRow(this).apply {
         val outcome = asked.outcome
-        addView(cell(asked.bundle.name))
-        addView(
-            cell(
-                when (outcome) {
-                    is Outcome.Answered -> words.of(outcome.answer)
-                    is Outcome.Failed -> words.of(outcome.error)
-                    is Outcome.Waiting -> getString(R.string.waiting)
-                },
-            ),
-        )
-        addView(cell(if (outcome is Outcome.Answered) words.milliseconds(outcome.latencyNs) else ""))
-        addView(cell(words.megabytes(asked.bundle.bytes)))
+        val answer = when (outcome) {
+            is Outcome.Answered -> words.of(outcome.answer)
+            is Outcome.Failed -> words.of(outcome.error)
+            is Outcome.Waiting -> getString(R.string.waiting)
+        }
+        val latency = if (outcome is Outcome.Answered) words.milliseconds(outcome.latencyNs) else ""
+        for (content in listOf(asked.bundle.name, answer, latency, words.megabytes(asked.bundle.bytes))) {
+            addView((layoutInflater.inflate(R.layout.cell, this, false) as TextView).apply { text = content })
+        }
     }
-
-    private fun cell(content: String): View =
-        (layoutInflater.inflate(R.layout.cell, null) as TextView).apply { text = content }
 
     private fun enable() {
         answer.isEnabled = checked().isNotEmpty() && !app.answers.state.value.isBusy

@@ -43,7 +43,7 @@ class QuestionActivity : Screen() {
         enable()
         val asked = state.bundles.firstOrNull()
         val outcome = asked?.outcome
-        val answered = (outcome as? Outcome.Answered)?.answer as? SpanAnswer
+        val answered = ((outcome as? Outcome.Answered)?.answer as? SpanAnswer)?.takeIf { it.text.isNotEmpty() }
         findViewById<TextView>(R.id.highlighted).text = answered?.let { marked(state.texts[1], it) }
         findViewById<TextView>(R.id.message).say(
             when (outcome) {

@@ -11,8 +11,12 @@ import java.io.InputStream
 import java.util.zip.ZipException
 import java.util.zip.ZipInputStream
 
-/** A bundle on the shelf, by its manifest; only [Bundle.open] checks the rest of it. */
-data class Shelved(val directory: File, val manifest: Manifest) {
+/**
+ * A bundle on the shelf, by its manifest; only [Bundle.open] checks the rest of it.
+ *
+ * @property bytes of its artifact.
+ */
+data class Shelved(val directory: File, val manifest: Manifest, val bytes: Long) {
     /** Its directory's. */
     val name: String
         get() = directory.name
@@ -24,10 +28,6 @@ data class Shelved(val directory: File, val manifest: Manifest) {
     /** Whether it takes a question and a text to answer it from. */
     val answersQuestions: Boolean
         get() = manifest.task == "question-answering"
-
-    /** Bytes of the artifact. */
-    val bytes: Long
-        get() = File(directory, manifest.artifact).walk().filter { it.isFile }.sumOf { it.length() }
 }
 
 /**
@@ -39,7 +39,9 @@ class Shelf(private val directory: File) {
     fun list(): List<Shelved> = directory.listFiles().orEmpty().filter { it.isDirectory && !it.name.endsWith(PART) }
         .sortedBy { it.name }.mapNotNull { found ->
             try {
-                Shelved(found, Manifest.of(File(found, MANIFEST).readText()))
+                val manifest = Manifest.of(File(found, MANIFEST).readText())
+                val files = File(found, manifest.artifact).walk().filter { it.isFile }
+                Shelved(found, manifest, files.sumOf { it.length() })
             } catch (_: IOException) {
                 null
             } catch (_: InputException) {
