@@ -1,5 +1,6 @@
 package io.squeezebert.edge
 
+import java.math.BigDecimal
 import java.util.Locale
 import kotlin.math.abs
 import kotlin.math.max
@@ -41,7 +42,7 @@ public data class Statistics(
             val count = ascending.size
             val total = ascending.sum()
             val mean = total.toDouble() / count
-            val squares = ascending.sumOf { (it - mean) * (it - mean) }
+            val squares = ascending.sumOf { BigDecimal((it - mean) * (it - mean)) }.toDouble() // exact, as Python's fsum
             return Statistics(
                 count = count,
                 p50Ns = percentile(ascending, 50),
