@@ -18,7 +18,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from tests import android_api, android_stubs, kotlin
+from tests import android_api, android_stubs, class_files, kotlin
 
 DEMO = Path(__file__).parents[1] / "android_demo"
 APP = DEMO / "app" / "src"
@@ -107,6 +107,11 @@ class Build:
         friends = f"-Xfriend-paths={self.classes},{self._out / 'core'}"
         kotlin.compile_sources([APP / "test" / "kotlin"], self._out / "tests", path, friends, module="app")
         return kotlin.joined(self._out / "tests", path)
+
+    def newer(self) -> set[str]:
+        """Android's classes and members that the app uses and that Android 6, API level 23, lacks."""
+        older = class_files.in_jar(self._platform / "android-23.jar")
+        return class_files.unknown(class_files.in_directory(self.classes), older, "android/")
 
     def aapt2(self, *arguments: str) -> str:
         """What the packaging tool prints."""

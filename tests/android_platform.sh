@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What building the Android demo needs where there is no SDK, taken from Debian's archive; no system directory is touched.
 #   android_platform.sh DIR    once, with the network: fills DIR with aapt2, zipalign, apksigner.jar, dx.jar, the framework's
-#                              resources and the list of its public API
+#                              resources, the list of its public API, and API level 23 as a jar
 set -euo pipefail
 export LC_ALL=C
 root=$(realpath -m "$1")
@@ -27,7 +27,8 @@ apt-get update --quiet
 # Programs come with everything they are linked against, the C library too, since this system's may be older.
 apt-get install --quiet --yes --download-only aapt zipalign
 cd "$apt/cache/archives"
-apt-get download --quiet android-framework-res apksigner libapksig-java dalvik-exchange  # the last is in bullseye only
+apt-get download --quiet android-framework-res apksigner libapksig-java
+apt-get download --quiet dalvik-exchange libandroid-23-java  # in bullseye only
 for deb in *.deb; do dpkg-deb -x "$deb" "$part/system"; done
 tools=$part/system/usr/lib/android-sdk/build-tools/debian
 loader=$(realpath "$part"/system/usr/lib64/ld-linux-*.so.*)
@@ -44,6 +45,7 @@ done
 cp -L "$tools/apksigner.jar" "$part/system/usr/share/java/apksig.jar" "$part/"
 cp -L "$part/system/usr/share/java/com.android.dx.jar" "$part/dx.jar"
 cp "$part/system/usr/share/android-framework-res/framework-res.apk" "$part/"
+cp "$part/system/usr/share/java/com.android.android-23.jar" "$part/android-23.jar"
 
 # Of the framework's source one file: its public API.
 cd "$part/source"

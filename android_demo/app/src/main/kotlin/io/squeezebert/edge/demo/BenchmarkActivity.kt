@@ -46,12 +46,14 @@ class BenchmarkActivity : Screen() {
 
     private fun start() {
         val bundle = choice.chosen ?: return
-        val threads = resources.getIntArray(R.array.thread_counts)[findViewById<Spinner>(R.id.threads).selectedItemPosition]
-        val protocol = PROTOCOLS[findViewById<Spinner>(R.id.protocol).selectedItemPosition]
+        val threads = resources.getIntArray(R.array.thread_counts)[position(R.id.threads)]
+        val protocol = PROTOCOLS[position(R.id.protocol)]
         interrupted = false
         app.release()
         app.measurements.start(bundle, protocol, threads.takeIf { it > 0 })
     }
+
+    private fun position(spinner: Int): Int = findViewById<Spinner>(spinner).selectedItemPosition
 
     private fun show(state: MeasurementState) {
         enable()
@@ -96,7 +98,9 @@ class BenchmarkActivity : Screen() {
     }
 
     private fun details(record: Record): String {
-        val lengths = record.latency.byLength.map { (length, found) -> getString(R.string.at_length, length, words.of(found)) }
+        val lengths = record.latency.byLength.map { (length, found) ->
+            getString(R.string.at_length, length, words.of(found))
+        }
         val run = record.run
         val runtime = getString(R.string.runtime, run.runtime.name, run.runtime.version, run.device.name, run.device.os)
         val cold = run.coldStart.loadNs?.let { getString(R.string.load, words.milliseconds(it)) }

@@ -10,7 +10,7 @@ import java.util.concurrent.Executors
 
 /** What outlives a screen: models, and the work on them. */
 class DemoApplication : Application() {
-    private val startedNs = AndroidFacts.sinceProcessStart()
+    private val startedNs = AndroidPhone.sinceProcessStart()
     private val main = Handler(Looper.getMainLooper())
     private val post: (() -> Unit) -> Unit = { action -> main.post(action) }
 
@@ -20,7 +20,7 @@ class DemoApplication : Application() {
         "tflite" to LiteRt(BuildConfig.LITERT_VERSION),
         "executorch" to ExecuTorch(BuildConfig.EXECUTORCH_VERSION),
     )
-    private val facts by lazy { AndroidFacts(this, startedNs) }
+    private val facts by lazy { Facts(AndroidPhone(this, startedNs)) }
 
     /** Where a computer reaches files through adb; internal files where there is no such storage. */
     private val reachable: List<File>

@@ -7,8 +7,8 @@ import android.widget.TextView
 import io.squeezebert.edge.InputException
 
 /**
- * Does a job that a computer left here (docs/app_job.md), and ends. It takes an ID, never a path, and looks for it in the
- * app's own directories, so that whoever may start it can have nothing else done.
+ * Does a job that a computer left here (docs/app_job.md), and ends. It takes an ID, never a path, and looks for it in
+ * the app's own directories, so that whoever may start it can have nothing else done.
  */
 class JobActivity : Screen() {
     override fun onCreate(savedInstanceState: Bundle?) {

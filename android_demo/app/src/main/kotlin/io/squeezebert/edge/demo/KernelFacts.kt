@@ -23,7 +23,8 @@ class KernelFacts(private val root: File = File("/")) {
         } catch (_: UnknownException) {
             ofEachCpu("cpufreq/cpuinfo_max_freq") { it.toLong() }
         }
-        return strengths.distinct().sortedDescending().map { kind -> strengths.indices.filter { strengths[it] == kind } }
+        val kinds = strengths.distinct().sortedDescending()
+        return kinds.map { kind -> strengths.indices.filter { strengths[it] == kind } }
     }
 
     /** The governor of each CPU. */

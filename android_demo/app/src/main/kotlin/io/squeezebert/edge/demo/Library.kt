@@ -16,7 +16,12 @@ data class LibraryState(
 )
 
 /** The bundles that this app has: its assets, copied once to where a runtime can map them, and those a user picked. */
-class Library(directory: File, private val assets: AssetManager, private val work: Executor, post: (() -> Unit) -> Unit) {
+class Library(
+    directory: File,
+    private val assets: AssetManager,
+    private val work: Executor,
+    post: (() -> Unit) -> Unit,
+) {
     private val built = Shelf(File(directory, "built"))
     private val picked = Shelf(File(directory, "picked"))
     val state = Watched(LibraryState(), post)

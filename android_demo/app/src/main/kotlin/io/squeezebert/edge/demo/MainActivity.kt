@@ -29,8 +29,8 @@ class MainActivity : Screen() {
         lost = savedInstanceState?.getStringArrayList(ASKED).orEmpty()
         answer.setOnClickListener { ask(texts()) }
         findViewById<View>(R.id.add_bundle).setOnClickListener { pick() }
-        findViewById<View>(R.id.questions).setOnClickListener { startActivity(Intent(this, QuestionActivity::class.java)) }
-        findViewById<View>(R.id.benchmark).setOnClickListener { startActivity(Intent(this, BenchmarkActivity::class.java)) }
+        findViewById<View>(R.id.questions).setOnClickListener { show(QuestionActivity::class.java) }
+        findViewById<View>(R.id.benchmark).setOnClickListener { show(BenchmarkActivity::class.java) }
     }
 
     override fun onSaveInstanceState(outState: Bundle) {
@@ -115,6 +115,8 @@ class MainActivity : Screen() {
     private fun texts(): List<String> = listOf("${text.text}") + second.text.lines().filter { it.isNotBlank() }
 
     private fun ask(texts: List<String>) = app.answers.ask(checked(), texts)
+
+    private fun show(screen: Class<out Screen>) = startActivity(Intent(this, screen))
 
     private fun pick() {
         val intent = Intent(Intent.ACTION_OPEN_DOCUMENT).addCategory(Intent.CATEGORY_OPENABLE).setType("*/*")

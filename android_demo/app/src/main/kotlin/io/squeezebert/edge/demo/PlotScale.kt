@@ -6,7 +6,7 @@ import kotlin.math.log10
 import kotlin.math.pow
 
 /**
- * Where values stand in a plot of their order: the first at the left edge, the last at the right one, zero at the bottom.
+ * Where values stand in a plot of their order: the first at the left edge, the last at the right one, zero below.
  *
  * @param values at least one, none below zero.
  * @param left edges of the plot in pixels, and so [top], [right] and [bottom].

@@ -11,7 +11,7 @@ private val SENTENCES = listOf(
     "The plot is old, the jokes are older, and yet the two leads make every minute of it a pleasure.",
     "I had hoped for more than two hours of explosions.",
     "A quiet film about loud people.",
-    "One of the best of the year, if not of the decade, and certainly the only one that made me want to learn the cello.",
+    "One of the best of the year, if not of the decade, and the only one that made me want to learn the cello.",
 )
 
 private const val CONTEXT =

@@ -61,8 +61,8 @@ abstract class Screen : Activity() {
         val margin = paddingLeft
         setOnApplyWindowInsetsListener { view, insets ->
             if (Build.VERSION.SDK_INT >= Build.VERSION_CODES.R) {
-                val types = WindowInsets.Type.systemBars() or WindowInsets.Type.displayCutout() or WindowInsets.Type.ime()
-                val bars = insets.getInsets(types)
+                val types = WindowInsets.Type.systemBars() or WindowInsets.Type.displayCutout()
+                val bars = insets.getInsets(types or WindowInsets.Type.ime())
                 view.setPadding(margin + bars.left, margin + bars.top, margin + bars.right, margin + bars.bottom)
                 WindowInsets.CONSUMED
             } else {

@@ -31,8 +31,8 @@ data class Shelved(val directory: File, val manifest: Manifest, val bytes: Long)
 }
 
 /**
- * Bundles in a directory of the app's own, from where a runtime can map them. One appears there whole and checked, or not
- * at all.
+ * Bundles in a directory of the app's own, from where a runtime can map them. One appears there whole and checked, or
+ * not at all.
  */
 class Shelf(private val directory: File) {
     /** Bundles by name, without those whose manifest this version cannot read. */
@@ -76,12 +76,12 @@ class Shelf(private val directory: File) {
      * @throws InputException it is no archive, or what is in it is no bundle, or altered.
      */
     fun addZip(stream: InputStream, name: String): String {
-        val plain = name.removeSuffix(".zip").map { if (it.isLetterOrDigit() || it in "-_.") it else '_' }.joinToString("")
-        val target = File(directory, plain.trimStart('.').removeSuffix(PART).ifEmpty { "bundle" })
+        val plain = name.removeSuffix(".zip").replace(Regex("[^\\p{L}\\p{N}._-]"), "_").trimStart('.')
+        val target = File(directory, plain.removeSuffix(PART).ifEmpty { "bundle" })
         placed(target) { part ->
             unpack(stream, part)
             val manifest = part.walkTopDown().maxDepth(2).firstOrNull { it.name == MANIFEST }
-            manifest?.parentFile ?: throw InputException("$name: no $MANIFEST in it", "a bundle, zipped as a directory")
+            manifest?.parentFile ?: throw InputException("$name: no $MANIFEST in it", ZIPPED)
         }
         return target.name
     }
@@ -118,21 +118,22 @@ class Shelf(private val directory: File) {
                 file.outputStream().use { zip.copyTo(it) }
             }
         } catch (error: ZipException) {
-            throw InputException("not a zip archive that can be read: ${error.message}", "a bundle, zipped as a directory")
+            throw InputException("not a zip archive that can be read: ${error.message}", ZIPPED)
         }
-        if (entries == 0) throw InputException("not a zip archive", "a bundle, zipped as a directory")
+        if (entries == 0) throw InputException("not a zip archive", ZIPPED)
     }
 
     /** A file by its path within [part]; what would be outside of it is refused. */
     private fun inside(part: File, path: String): File {
         val file = File(part, path)
-        if (!file.canonicalFile.startsWith(part.canonicalFile)) throw InputException("\"$path\" leads out of the bundle")
-        return file
+        val leaves = !file.canonicalFile.startsWith(part.canonicalFile)
+        return if (leaves) throw InputException("\"$path\" leads out of the bundle") else file
     }
 
     private companion object {
         const val MANIFEST = "manifest.json"
         const val SEAL = "manifest.sha256"
         const val PART = ".part"
+        const val ZIPPED = "a bundle, zipped as a directory"
     }
 }

@@ -21,7 +21,7 @@ class Watched<T : Any>(initial: T, private val post: (() -> Unit) -> Unit) {
         post { watchers.forEach { it(value) } }
     }
 
-    /** Tells [watcher] the state now, and each later one until what is given back is closed. Called where [post] runs. */
+    /** Tells [watcher] the state now and later ones, until what is given back is closed. Called where [post] runs. */
     fun watch(watcher: (T) -> Unit): Closeable {
         watchers.add(watcher)
         watcher(value)

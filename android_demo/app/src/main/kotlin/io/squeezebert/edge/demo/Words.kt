@@ -22,7 +22,7 @@ class Words(private val locale: Locale) {
         is LabelsAnswer -> answer.labels.joinToString { "$it ${percent(answer.scores.getValue(it))}" }.ifEmpty { NONE }
         is NumberAnswer -> answer.values.joinToString { String.format(locale, "%.3f", it) }
         is ChoiceAnswer -> "${answer.ending} ${percent(answer.scores[answer.choice])}"
-        is WordsAnswer -> answer.words.joinToString("\n") { "${it.word}: ${it.label} ${percent(it.score)}" }.ifEmpty { NONE }
+        is WordsAnswer -> answer.words.joinToString("\n") { "${it.word}: ${it.label} ${percent(it.score)}" }
         is SpanAnswer -> if (answer.text.isEmpty()) NONE else "${answer.text} ${percent(answer.score)}"
         is MasksAnswer -> answer.masks.joinToString("\n") { mask ->
             mask.candidates.joinToString { "${it.token} ${percent(it.score)}" }
@@ -45,14 +45,15 @@ class Words(private val locale: Locale) {
 
     /** The latencies of a measurement; p99 is left out where there are too few samples for it. */
     fun of(statistics: Statistics): String {
-        val p99 = statistics.p99Ns?.let { ", p99 ${milliseconds(it)}" }.orEmpty()
-        return "p50 ${milliseconds(statistics.p50Ns)}, p90 ${milliseconds(statistics.p90Ns)}$p99, n = ${statistics.count}"
+        val quantiles = mapOf("p50" to statistics.p50Ns, "p90" to statistics.p90Ns, "p99" to statistics.p99Ns)
+        val shown = quantiles.mapNotNull { (name, value) -> value?.let { "$name ${milliseconds(it)}" } }
+        return (shown + "n = ${statistics.count}").joinToString()
     }
 
     /** How a device was; what it does not say is left out. */
     fun of(state: State): String = listOfNotNull(
         state.thermalStatus?.let { "thermal status $it" },
-        state.temperaturesC?.entries?.joinToString { (name, value) -> String.format(locale, "%s %.1f °C", name, value) },
+        state.temperaturesC?.entries?.joinToString { String.format(locale, "%s %.1f °C", it.key, it.value) },
         state.battery?.let { "battery ${percent(it.toFloat())}" + if (state.charging == true) ", charging" else "" },
         if (state.lowPowerMode == true) "low power mode" else null,
         state.frequenciesMhz?.joinToString("/", postfix = " MHz") { String.format(locale, "%.0f", it) },

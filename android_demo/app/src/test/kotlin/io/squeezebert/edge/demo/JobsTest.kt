@@ -19,10 +19,11 @@ class JobsTest {
     private fun prepare(root: File, id: String): File {
         val directory = File(root, "jobs/$id").apply { mkdirs() }
         TinyBundle.write().copyRecursively(File(directory, "bundle"))
-        val settings = """{"threads": 1, "delegate": "cpu", "compute_units": null, "cpus": null, "length": null, "runtime": null}"""
+        val nulls = """"compute_units": null, "cpus": null, "length": null, "runtime": null"""
         val row = """{"length": 8, "values": [[2, 5, 6, 7, 3, 0, 0, 0], [1, 1, 1, 1, 1, 0, 0, 0]]}"""
         File(directory, "job.json").writeText(
-            """{"job_version": 1, "work": "answer", "settings": $settings, "protocol": null,
+            """{"job_version": 1, "work": "answer", "protocol": null,
+               "settings": {"threads": 1, "delegate": "cpu", $nulls},
                "inputs": ["input_ids", "attention_mask"], "rows": [$row, $row]}""",
         )
         return directory

@@ -36,7 +36,8 @@ object TinyBundle {
         val directory = File(newDirectory(), name).apply { mkdirs() }
         val model = "no model".toByteArray()
         val vocabulary = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\nfilm\n.\n".toByteArray()
-        val manifest = MANIFEST.replace("TASK", task).replace("FIRST", sha256(model)).replace("SECOND", sha256(vocabulary))
+        val sealed = MANIFEST.replace("FIRST", sha256(model)).replace("SECOND", sha256(vocabulary))
+        val manifest = sealed.replace("TASK", task)
         File(directory, "model.tflite").writeBytes(model)
         File(directory, "vocab.txt").writeBytes(vocabulary)
         File(directory, "manifest.json").writeText(manifest)

@@ -30,7 +30,8 @@ class WordsTest {
         assertEquals("Kyiv: LOC 90.0%", words.of(WordsAnswer(listOf(TaggedWord("Kyiv", 0, 4, "LOC", 0.9f)))))
         assertEquals("in 2020 50.0%", words.of(SpanAnswer("in 2020", 3, 10, 0.5f)))
         assertEquals("–", words.of(SpanAnswer("", 0, 0, 0f)))
-        assertEquals("x 70.0%, y 20.0%", words.of(MasksAnswer(listOf(Mask(0, 6, listOf(Candidate("x", 0.7f), Candidate("y", 0.2f)))))))
+        val mask = Mask(0, 6, listOf(Candidate("x", 0.7f), Candidate("y", 0.2f)))
+        assertEquals("x 70.0%, y 20.0%", words.of(MasksAnswer(listOf(mask))))
         assertEquals("pooler_output: 3", words.of(FeaturesAnswer(listOf("a"), mapOf("pooler_output" to FloatArray(3)))))
     }
 
@@ -48,7 +49,8 @@ class WordsTest {
     fun `p99 is left out of few samples`() {
         val few = Statistics.of(List(10) { 1_000_000L })
         assertEquals("p50 1.00 ms, p90 1.00 ms, n = 10", words.of(few))
-        assertEquals("p50 1.00 ms, p90 1.00 ms, p99 1.00 ms, n = 300", words.of(Statistics.of(List(300) { 1_000_000L })))
+        val many = Statistics.of(List(300) { 1_000_000L })
+        assertEquals("p50 1.00 ms, p90 1.00 ms, p99 1.00 ms, n = 300", words.of(many))
     }
 
     @Test
