@@ -109,7 +109,7 @@ public class Benchmark(
         }
     }
 
-    /** The outputs of each query in the manifest's order, given to [use] with their shapes, one query after the other. */
+    /** The outputs of each query in turn: [use] is given their shapes and values in the manifest's order. */
     public fun answer(queries: List<Query>, use: (List<List<Int>>, List<FloatArray>) -> Unit) {
         engine.start()
         progress(Progress(Stage.LOAD, 0, 0.0))
@@ -137,13 +137,13 @@ public class Benchmark(
 
     private fun samples(model: Model, queries: List<Query>, protocol: Protocol): Pair<List<WarmUp>, Samples> {
         val lengths = queries.map { it.length }
-        fun measurement(between: (Int) -> Unit) = Measurement(protocol, lengths, clock, between) { run(model, queries[it]) }
+        fun measurement(between: (Int) -> Unit) =
+            Measurement(protocol, lengths, clock, between) { run(model, queries[it]) }
         val warmUp = measurement { progress(Progress(Stage.WARM_UP, it, 0.0)) }.warmUp()
         val begin = clock()
         val samples = measurement { done ->
-            val seconds = (clock() - begin).toDouble() / SECOND
-            val share = minOf(done.toDouble() / protocol.queries, if (protocol.seconds > 0) seconds / protocol.seconds else 1.0)
-            progress(Progress(Stage.MEASURE, done, share))
+            val time = if (protocol.seconds > 0) (clock() - begin) / (protocol.seconds * SECOND) else 1.0
+            progress(Progress(Stage.MEASURE, done, minOf(done.toDouble() / protocol.queries, time, 1.0)))
         }.measure()
         return warmUp to samples
     }
