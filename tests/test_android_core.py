@@ -58,7 +58,7 @@ class Core:
         assert self._process.returncode == 0
 
     def _said(self, lines: list[Any], verb: str, *bundle: Path) -> Any:
-        request = {"verb": verb, "lines": lines} | dict(zip(["bundle"], map(str, bundle), strict=False))
+        request = {"verb": verb, "bundle": str(*bundle), "lines": lines}
         self._process.stdin.write(as_lines([request]).encode())
         self._process.stdin.flush()
         return json.loads(self._process.stdout.readline())

@@ -116,9 +116,8 @@ public class Benchmark(
         engine.load(bundle, settings).use { model ->
             queries.forEachIndexed { done, query ->
                 progress(Progress(Stage.ANSWER, done, done.toDouble() / queries.size))
-                val outputs = run(model, query)
-                val shapes = manifest.outputs.map { output -> output.shape.map { it ?: query.length } }
-                use(shapes, manifest.outputs.zip(shapes) { output, shape -> values(outputs, output.name, shape) })
+                val (shapes, values) = ordered(run(model, query), query.length).unzip()
+                use(shapes, values)
             }
         }
     }
@@ -129,8 +128,9 @@ public class Benchmark(
             progress(Progress(Stage.FIRST, found.size, 0.0))
             val query = queries.first { it.length == length }
             val start = clock()
-            run(model, query)
+            val outputs = run(model, query)
             found[length] = clock() - start
+            ordered(outputs, length) // or what is measured is no model's answer
         }
         return found
     }
@@ -151,9 +151,14 @@ public class Benchmark(
     private fun run(model: Model, query: Query): Map<String, FloatArray> =
         model.run(manifest.entryPoints.getValue(query.length), query.inputs)
 
-    private fun values(outputs: Map<String, FloatArray>, name: String, shape: List<Int>): FloatArray {
-        val values = outputs[name] ?: throw InputException("the runtime gave no $name", outputs.keys.joinToString())
-        if (values.size != shape.fold(1, Int::times)) throw InputException("${values.size} values of $name", "$shape")
-        return values
-    }
+    /** The shapes and values of outputs in the manifest's order, which must all be there and of its sizes. */
+    private fun ordered(outputs: Map<String, FloatArray>, length: Int): List<Pair<List<Int>, FloatArray>> =
+        manifest.outputs.map { (name, _, dimensions) ->
+            val shape = dimensions.map { it ?: length }
+            val values = outputs[name] ?: throw InputException("the runtime gave no $name", outputs.keys.joinToString())
+            if (values.size != shape.fold(1, Int::times)) {
+                throw InputException("the runtime gave ${values.size} values of $name", "$shape")
+            }
+            shape to values
+        }
 }

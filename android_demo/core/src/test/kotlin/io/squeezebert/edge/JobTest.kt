@@ -143,7 +143,9 @@ class JobTest {
 
     @Test
     fun `whatever goes wrong is a result`() {
-        assertTrue("3 values of logits" in done("answer", engine = FakeEngine(width = 3)).text("error"))
+        for (work in listOf("measure", "answer")) {
+            assertTrue("3 values of logits" in done(work, engine = FakeEngine(width = 3)).text("error"))
+        }
         assertFalse(File(directory, "outputs.bin").exists())
         val broken = object : Engine {
             override fun start(): Runtime = throw UnsatisfiedLinkError("libLiteRt.so")
@@ -155,7 +157,7 @@ class JobTest {
             if (it.stage == Stage.MEASURE && it.done == 3) throw InputException("cancelled")
         }
         assertEquals("cancelled", cancelled.text("error"))
-        assertEquals(2, closed)
+        assertEquals(3, closed)
         File(directory, "job.json").writeText("{")
         runJob(directory, mapOf(), Phone)
         assertTrue("not JSON" in File(directory, "result.json").readText())
