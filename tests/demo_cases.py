@@ -10,7 +10,7 @@ import json
 import os
 import secrets
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -26,8 +26,8 @@ from tests.tokenizer_cases import Case, write_bundle
 
 LENGTHS = (16, 48)
 RECORDS = sorted((Path(__file__).parent / "vectors" / "records").glob("*.json"))
-# New in every run and the same in all its processes, so that the demos are asked alike: each by Python's answers,
-# and so by each other's.
+# New in every run and the same in all its processes: the demos are asked alike, and held to each other as
+# each is held to Python.
 _RUN = os.environ.get("PYTEST_XDIST_TESTRUNUID") or secrets.token_hex()
 STRINGS = {"fixed": (0, 14_000), "fresh": (zlib.crc32(_RUN.encode()), 7_000)}  # seed, and how many are drawn
 
@@ -35,11 +35,11 @@ STRINGS = {"fixed": (0, 14_000), "fresh": (zlib.crc32(_RUN.encode()), 7_000)}  #
 class Demo(Protocol):
     """A demo's command line."""
 
-    def ask(self, lines: Sequence[Any], verb: str, bundle: Path | None = None) -> list[Any]:
+    def ask(self, lines: list[Any], verb: str, *bundle: Path) -> list[Any]:
         """What it prints for JSON lines."""
         ...
 
-    def refusal(self, bundle: Path) -> str:
+    def refusal(self, verb: str, bundle: Path) -> str:
         """Why it does not open a bundle."""
         ...
 
@@ -124,7 +124,7 @@ class DemoCases:
     def test_a_changed_bundle_is_refused(self, demo: Demo, tmp_path: Path, says: str) -> None:
         bundle = write_bundle(tmp_path / "bundle", small_checkpoint().tokenizer)
         CHANGES[says](bundle)
-        assert says in demo.refusal(bundle)
+        assert says in demo.refusal("features", bundle)
 
     def test_a_manifest_that_this_version_does_not_know_is_refused(self, demo: Demo, tmp_path: Path) -> None:
         tokenizer = small_checkpoint().tokenizer
@@ -138,7 +138,7 @@ class DemoCases:
         for number, (says, fields) in enumerate(later.items()):
             bundle = write_bundle(tmp_path / str(number), tokenizer)
             resealed(bundle, fields)
-            assert says in demo.refusal(bundle)
+            assert says in demo.refusal("features", bundle)
 
     def test_records_are_read_and_written_as_python_does(self, demo: Demo, tmp_path: Path) -> None:
         written = demo.ask([json.loads(path.read_text()) for path in RECORDS], "record")
@@ -160,7 +160,7 @@ class DemoCases:
             assert reason in answer["error"]
 
 
-def compare(demo: Demo, tokenizer: Tokenizer, asked: Sequence[Case], directory: Path) -> None:
+def compare(demo: Demo, tokenizer: Tokenizer, asked: list[Case], directory: Path) -> None:
     """A demo's tokens are Python's, and so are its refusals."""
     found = demo.ask(asked, "tokenize", write_bundle(directory, tokenizer))
     assert len(found) == len(asked)

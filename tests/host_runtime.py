@@ -1,6 +1,6 @@
 """A runtime of this machine as a program that speaks JSON lines, as android_demo's command line wants it.
 
-    python tests/host_runtime.py FORMAT
+python tests/host_runtime.py FORMAT
 """
 
 from __future__ import annotations

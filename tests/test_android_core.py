@@ -8,7 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -43,25 +43,22 @@ class Core:
         command = kotlin.java(class_path, kotlin.MAIN_CLASS, "serve")
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
-    def ask(self, lines: Sequence[Any], verb: str, bundle: Path | None = None) -> list[Any]:
+    def ask(self, lines: list[Any], verb: str, *bundle: Path) -> list[Any]:
         """What the command line prints for JSON lines."""
-        answers: list[Any] = self._said(lines, verb, bundle)["answers"]
+        answers: list[Any] = self._said(lines, verb, *bundle)["answers"]
         return answers
 
-    def refusal(self, bundle: Path) -> str:
+    def refusal(self, verb: str, bundle: Path) -> str:
         """Why it does not open a bundle."""
-        return str(self._said([], "features", bundle)["error"])
+        return str(self._said([], verb, bundle)["error"])
 
     def close(self) -> None:
         """End the JVM."""
-        assert self._process.stdin and self._process.stdout
-        self._process.stdin.close()
-        self._process.stdout.close()
-        assert self._process.wait(60) == 0
+        self._process.communicate()
+        assert self._process.returncode == 0
 
-    def _said(self, lines: Sequence[Any], verb: str, bundle: Path | None) -> Any:
-        assert self._process.stdin and self._process.stdout
-        request = {"verb": verb, "lines": lines} | ({"bundle": str(bundle)} if bundle else {})
+    def _said(self, lines: list[Any], verb: str, *bundle: Path) -> Any:
+        request = {"verb": verb, "bundle": str(*bundle), "lines": lines}
         self._process.stdin.write(as_lines([request]).encode())
         self._process.stdin.flush()
         return json.loads(self._process.stdout.readline())
@@ -134,7 +131,9 @@ PREDICTED = {
 def predicted_alike(core: Core, bundle: Bundle, asked: list[list[str]], lines: Path) -> None:
     """`predict` of the core, its logits from a runtime in another process, gives what Python's does."""
     stdin = as_lines([{"texts": texts} for texts in asked])
-    found = [json.loads(line) for line in core.run("predict", bundle.directory, *HOST, stdin=stdin).splitlines()]
+    printed = core.run("predict", bundle.directory, *HOST, stdin=stdin)
+    found = [json.loads(line) for line in printed.splitlines()]
+    assert len(found) == len(asked)
     lines.write_text("".join("\t".join(texts) + "\n" for texts in asked))
     said = CliRunner().invoke(cli.app, ["predict", str(bundle.directory), "--file", str(lines), "--json"])
     expected = [json.loads(line) for line in said.stdout.splitlines()]
@@ -142,7 +141,7 @@ def predicted_alike(core: Core, bundle: Bundle, asked: list[list[str]], lines: P
         same(answer, {name: value for name, value in pythons.items() if name not in ("text", "truncated")})
 
 
-def test_a_text_or_a_pair_becomes_what_predict_answers(core: Core, classifier: Bundle, tmp_path: Path) -> None:
+def test_texts_and_pairs_become_what_predict_answers(core: Core, classifier: Bundle, tmp_path: Path) -> None:
     asked = [["The film is good, bad?"], ["good film", "b\u00e4d f\u00f6\u00f6d"], ["the film " * 40]]
     predicted_alike(core, classifier, asked, tmp_path / "lines")
 
@@ -153,10 +152,11 @@ def test_a_text_becomes_what_predict_answers(core: Core, architecture: str, tmp_
     predicted_alike(core, bundle, PREDICTED[architecture], tmp_path / "lines")
 
 
-def job(bundle: Bundle, directory: Path, protocol: latency.Protocol | None, **changed: Any) -> list[Inputs]:
+def job(bundle: Bundle, directory: Path, protocol: latency.Protocol | None) -> list[Inputs]:
     """A job as docs/app_job.md has it, and its rows."""
     tokenizer = pipeline.tokenizer_of_bundle(bundle)
-    rows = [pad(tokenizer.encode(text, max_length=length), length, tokenizer.special_ids["pad"]) for text, length in ROWS]
+    pad_id = tokenizer.special_ids["pad"]
+    rows = [pad(tokenizer.encode(text, max_length=length), length, pad_id) for text, length in ROWS]
     names = [spec.name for spec in bundle.manifest.inputs]
     fields = {
         "job_version": 1,
@@ -170,7 +170,7 @@ def job(bundle: Bundle, directory: Path, protocol: latency.Protocol | None, **ch
         ],
     }
     shutil.copytree(bundle.directory, directory / "bundle")
-    (directory / "job.json").write_text(json.dumps(fields | changed))
+    (directory / "job.json").write_text(json.dumps(fields))
     return rows
 
 

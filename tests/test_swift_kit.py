@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import json
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,16 +23,16 @@ class Kit:
     programs: Path
     scratch: Path
 
-    def ask(self, lines: Sequence[Any], verb: str, bundle: Path | None = None) -> list[Any]:
+    def ask(self, lines: list[Any], verb: str, *bundle: Path) -> list[Any]:
         """What the command line prints for JSON lines."""
-        command = [str(self.programs / "squeezebert-kit"), verb, *([str(bundle)] if bundle else [])]
+        command = [str(self.programs / "squeezebert-kit"), verb, *map(str, bundle)]
         done = swift.run(command, self.scratch, as_lines(lines).encode())
         assert done.returncode == 0, done.stderr.decode()
         return [json.loads(line) for line in done.stdout.decode().split("\n")[:-1]]
 
-    def refusal(self, bundle: Path) -> str:
+    def refusal(self, verb: str, bundle: Path) -> str:
         """Why the command line does not open a bundle."""
-        done = swift.run([str(self.programs / "squeezebert-kit"), "features", str(bundle)], self.scratch, b"")
+        done = swift.run([str(self.programs / "squeezebert-kit"), verb, str(bundle)], self.scratch, b"")
         assert done.returncode == 2
         return done.stderr.decode()
 

@@ -129,7 +129,7 @@ def _normalizer(**steps: bool) -> Callable[[str], str]:
 
 
 def _touched(*changes: Callable[[str], str]) -> Iterator[str]:
-    """Every scalar, but those of stretches that no change does anything to, which spares nine calls in ten."""
+    """Every scalar but those of stretches to which nothing is done, which spares nine calls in ten."""
     scalars = every_scalar()
     while stretch := list(itertools.islice(scalars, 256)):
         text = f"a{'a'.join(stretch)}a"

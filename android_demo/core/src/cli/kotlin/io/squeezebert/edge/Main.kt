@@ -7,7 +7,7 @@ private const val USAGE = """usage: predict BUNDLE PROGRAM... | job DIRECTORY PR
 
 predict    {"texts": [...]} a line on stdin -> the answer, as `squeezebert-edge predict --json` has it, a line
 job        does the job of a directory, as docs/app_job.md has it
-serve      {"verb", "lines": [...], "bundle"?} a line on stdin -> {"answers": [...]}; see Requests.kt
+serve      {"verb", "bundle", "lines": [...]} a line on stdin -> {"answers": [...]}; see Requests.kt
 time       texts, one a line, no JSON -> milliseconds of tokenizing them all, ROUNDS times
 
 PROGRAM computes, and speaks JSON lines: it says {"name", "version"} of its runtime, is told {"artifact", "threads"},

@@ -7,7 +7,7 @@ package io.squeezebert.edge
  *                {"question", "context", "max_length", "doc_stride"} -> {"rows": [...]}
  *     features   {"texts": [...]}, as for predict -> {"rows": [{"length", "inputs"}]}
  *     answer     {"texts": [...], "outputs": [{name: [...]}, ...]}, flat, one for each row -> the answer
- *     record     a record of a measurement -> the same as it was read and checked
+ *     record     a record of a measurement -> the same as it was read and checked; of no bundle
  */
 internal fun serve(request: JsonRecord): Map<String, Any?> {
     val answer: (JsonRecord) -> Map<String, Any?> = when (val verb = request.text("verb")) {

@@ -109,16 +109,15 @@ public class Benchmark(
         }
     }
 
-    /** The outputs of each query in the manifest's order, given to [use] with their shapes, one query after the other. */
+    /** The outputs of each query in turn: [use] is given their shapes and values in the manifest's order. */
     public fun answer(queries: List<Query>, use: (List<List<Int>>, List<FloatArray>) -> Unit) {
         engine.start()
         progress(Progress(Stage.LOAD, 0, 0.0))
         engine.load(bundle, settings).use { model ->
             queries.forEachIndexed { done, query ->
                 progress(Progress(Stage.ANSWER, done, done.toDouble() / queries.size))
-                val outputs = run(model, query)
-                val shapes = manifest.outputs.map { output -> output.shape.map { it ?: query.length } }
-                use(shapes, manifest.outputs.zip(shapes) { output, shape -> values(outputs, output.name, shape) })
+                val (shapes, values) = ordered(run(model, query), query.length).unzip()
+                use(shapes, values)
             }
         }
     }
@@ -129,21 +128,22 @@ public class Benchmark(
             progress(Progress(Stage.FIRST, found.size, 0.0))
             val query = queries.first { it.length == length }
             val start = clock()
-            run(model, query)
+            val outputs = run(model, query)
             found[length] = clock() - start
+            ordered(outputs, length) // or what is measured is no model's answer
         }
         return found
     }
 
     private fun samples(model: Model, queries: List<Query>, protocol: Protocol): Pair<List<WarmUp>, Samples> {
         val lengths = queries.map { it.length }
-        fun measurement(between: (Int) -> Unit) = Measurement(protocol, lengths, clock, between) { run(model, queries[it]) }
+        fun measurement(between: (Int) -> Unit) =
+            Measurement(protocol, lengths, clock, between) { run(model, queries[it]) }
         val warmUp = measurement { progress(Progress(Stage.WARM_UP, it, 0.0)) }.warmUp()
         val begin = clock()
         val samples = measurement { done ->
-            val seconds = (clock() - begin).toDouble() / SECOND
-            val share = minOf(done.toDouble() / protocol.queries, if (protocol.seconds > 0) seconds / protocol.seconds else 1.0)
-            progress(Progress(Stage.MEASURE, done, share))
+            val time = if (protocol.seconds > 0) (clock() - begin) / (protocol.seconds * SECOND) else 1.0
+            progress(Progress(Stage.MEASURE, done, minOf(done.toDouble() / protocol.queries, time, 1.0)))
         }.measure()
         return warmUp to samples
     }
@@ -151,9 +151,14 @@ public class Benchmark(
     private fun run(model: Model, query: Query): Map<String, FloatArray> =
         model.run(manifest.entryPoints.getValue(query.length), query.inputs)
 
-    private fun values(outputs: Map<String, FloatArray>, name: String, shape: List<Int>): FloatArray {
-        val values = outputs[name] ?: throw InputException("the runtime gave no $name", outputs.keys.joinToString())
-        if (values.size != shape.fold(1, Int::times)) throw InputException("${values.size} values of $name", "$shape")
-        return values
-    }
+    /** The shapes and values of outputs in the manifest's order, which must all be there and of its sizes. */
+    private fun ordered(outputs: Map<String, FloatArray>, length: Int): List<Pair<List<Int>, FloatArray>> =
+        manifest.outputs.map { (name, _, dimensions) ->
+            val shape = dimensions.map { it ?: length }
+            val values = outputs[name] ?: throw InputException("the runtime gave no $name", outputs.keys.joinToString())
+            if (values.size != shape.fold(1, Int::times)) {
+                throw InputException("the runtime gave ${values.size} values of $name", "$shape")
+            }
+            shape to values
+        }
 }

@@ -36,12 +36,14 @@ public class Job private constructor(
             val settings = record("settings").whole { toSettings() }
             val inputs = texts("inputs")
             val wanted = manifest.inputs.map { it.name }
-            if (inputs.sorted() != wanted.sorted()) throw InputException("inputs are $inputs", "those of the bundle: $wanted")
+            if (inputs.sorted() != wanted.sorted()) {
+                throw InputException("inputs are $inputs", "those of the bundle: $wanted")
+            }
             val queries = records("rows").map { row -> row.whole { query(inputs, wanted) } }
             if (queries.isEmpty()) throw InputException("no rows", "at least one")
-            val allowed = settings.length?.let { listOf(it) intersect manifest.lengths } ?: manifest.lengths
+            val allowed = manifest.lengths.filter { settings.length == null || it == settings.length }
             queries.firstOrNull { it.length !in allowed }?.let {
-                throw InputException("a row of length ${it.length}", "the bundle's lengths as the settings leave them: $allowed")
+                throw InputException("a row of length ${it.length}", "those of the bundle and the settings: $allowed")
             }
             Job(settings, protocol, queries)
         }

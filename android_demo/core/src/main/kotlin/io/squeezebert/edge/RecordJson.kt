@@ -56,11 +56,15 @@ internal fun JsonRecord.toStatistics(): Statistics = Statistics(
     number("per_second"),
 )
 
-internal fun Latency.toJson(): Map<String, Any?> =
-    mapOf("overall" to overall.toJson(), "by_length" to byLength.mapKeys { "${it.key}" }.mapValues { it.value.toJson() })
+internal fun Latency.toJson(): Map<String, Any?> = mapOf(
+    "overall" to overall.toJson(),
+    "by_length" to byLength.entries.associate { (length, statistics) -> "$length" to statistics.toJson() },
+)
 
-internal fun JsonRecord.toLatency(): Latency =
-    Latency(record("overall").whole { toStatistics() }, record("by_length").byLength { record(it).whole { toStatistics() } })
+internal fun JsonRecord.toLatency(): Latency = Latency(
+    record("overall").whole { toStatistics() },
+    record("by_length").byLength { record(it).whole { toStatistics() } },
+)
 
 internal fun Device.toJson(): Map<String, Any?> = mapOf(
     "unknown" to unknown,

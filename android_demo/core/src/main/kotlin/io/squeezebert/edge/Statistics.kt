@@ -42,7 +42,8 @@ public data class Statistics(
             val count = ascending.size
             val total = ascending.sum()
             val mean = total.toDouble() / count
-            val squares = ascending.sumOf { BigDecimal((it - mean) * (it - mean)) }.toDouble() // exact, as Python's fsum
+            // Added up exactly, as Python's math.fsum does it.
+            val squares = ascending.sumOf { BigDecimal((it - mean) * (it - mean)) }.toDouble()
             return Statistics(
                 count = count,
                 p50Ns = percentile(ascending, 50),

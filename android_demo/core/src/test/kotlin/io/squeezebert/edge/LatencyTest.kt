@@ -7,7 +7,7 @@ import org.junit.Assert.assertThrows
 import org.junit.Assert.assertTrue
 import org.junit.Test
 
-/** The protocol and its statistics, held to tests/vectors/statistics.json, by a clock that stands still between queries. */
+/** The protocol and its statistics, held to tests/vectors/statistics.json, by a clock of our own. */
 class LatencyTest {
     private val vectors = JsonRecord.read(File(System.getProperty("vectors"), "statistics.json").readText())
     private var now = 1_000_000L
@@ -67,7 +67,8 @@ class LatencyTest {
     @Test
     fun `every sample is kept with its row, length and start`() {
         val between = ArrayList<Int>()
-        val measurement = Measurement(Protocol.exactly(5), listOf(32, 64, 32), { now }, { between.add(it) }) { now += 10 + it }
+        val lengths = listOf(32, 64, 32)
+        val measurement = Measurement(Protocol.exactly(5), lengths, { now }, { between.add(it) }) { now += 10 + it }
         val expected = Samples(
             row = listOf(0, 1, 2, 0, 1),
             length = listOf(32, 64, 32, 32, 64),
@@ -91,7 +92,8 @@ class LatencyTest {
     fun `what is done between queries is in no latency, and may cancel`() {
         val slow = Measurement(Protocol.exactly(4), listOf(32), { now }, { now += SECOND }) { now += 7 }
         assertEquals(List(4) { 7L }, slow.measure().latencyNs)
-        val cancelled = Measurement(Protocol.QUICK, listOf(32), betweenQueries = { if (it == 3) throw CancellationException() }) {}
+        val cancel = { done: Int -> if (done == 3) throw CancellationException() }
+        val cancelled = Measurement(Protocol.QUICK, listOf(32), betweenQueries = cancel) {}
         assertThrows(CancellationException::class.java) { cancelled.measure() }
         assertThrows(CancellationException::class.java) { cancelled.warmUp() }
     }

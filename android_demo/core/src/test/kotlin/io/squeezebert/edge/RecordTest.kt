@@ -11,12 +11,13 @@ import org.junit.Test
 /** What follows from samples; tests/demo_cases.py compares reading and writing with Python's. */
 class RecordTest {
     private val texts = File(System.getProperty("vectors"), "records").listFiles().orEmpty().map { it.readText() }
-    private val example = Record.read(texts.first { "\"quotable\":true" in it || "\"quotable\": true" in it })
+    private val example = texts.map { Record.read(it) }.first { it.quotable }
     private val bundle = Bundle.open(DirectoryFiles(Tiny.bundle()))
 
-    private fun recordOf(run: Run, protocol: Protocol) = Record.of(
-        run, "a test", bundle, Settings(), protocol, Texts("a screen", 1, 1), Tokenization("device", Statistics.of(listOf(5))),
-    )
+    private fun recordOf(run: Run, protocol: Protocol): Record {
+        val tokenization = Tokenization("device", Statistics.of(listOf(5)))
+        return Record.of(run, "a test", bundle, Settings(), protocol, Texts("a screen", 1, 1), tokenization)
+    }
 
     @Test
     fun `every key is written where Python writes it`() {
