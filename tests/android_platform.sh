@@ -31,7 +31,7 @@ apt-get download --quiet android-framework-res apksigner libapksig-java
 apt-get download --quiet dalvik-exchange libandroid-23-java  # in bullseye only
 for deb in *.deb; do dpkg-deb -x "$deb" "$part/system"; done
 tools=$part/system/usr/lib/android-sdk/build-tools/debian
-loader=$(realpath "$part"/system/usr/lib64/ld-linux-*.so.*)
+loader=$(realpath "$part"/system/usr/lib*/ld-linux-*.so.*)
 for tool in aapt2 zipalign; do
     cat >"$part/$tool" <<END
 #!/bin/sh

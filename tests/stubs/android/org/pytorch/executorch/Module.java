@@ -2,9 +2,7 @@
 // extension/android/executorch_android/src/main/java/org/pytorch/executorch/Module.kt.
 package org.pytorch.executorch;
 
-import java.io.Closeable;
-
-public class Module implements Closeable {
+public class Module {
     public static final int LOAD_MODE_FILE = 0;
     public static final int LOAD_MODE_MMAP = 1;
 
@@ -17,7 +15,4 @@ public class Module implements Closeable {
     public native String[] getMethods();
 
     public native void destroy();
-
-    @Override
-    public native void close();
 }

@@ -43,5 +43,5 @@ private class ExecuTorchModel(private val module: Module, private val bundle: Bu
         }
     }
 
-    override fun close() = module.close()
+    override fun close() = module.destroy()
 }
