@@ -25,6 +25,6 @@ class AssetFiles(private val assets: AssetManager, private val path: String) : B
 
         /** The bundles that the app was built with. */
         fun all(assets: AssetManager): List<AssetFiles> =
-            assets.list(BUNDLES).orEmpty().map { AssetFiles(assets, "$BUNDLES/$it") }
+            assets.list(BUNDLES).orEmpty().filter { !it.startsWith('.') }.map { AssetFiles(assets, "$BUNDLES/$it") }
     }
 }

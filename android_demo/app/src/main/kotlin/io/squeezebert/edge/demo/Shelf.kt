@@ -50,14 +50,14 @@ class Shelf(private val directory: File) {
         }
 
     /**
-     * Copies a bundle here; one that is here already, by its manifest's hash, stays.
+     * Copies a bundle here; one that is here already, by its manifest's hash, stays if it is whole.
      *
      * @throws InputException it is no bundle, or altered.
      */
     fun add(files: BundleFiles, name: String = files.name) {
         val target = File(directory, name)
         val seal = files.open(SEAL).use { it.readBytes() }
-        if (File(target, SEAL).isFile && File(target, SEAL).readBytes().contentEquals(seal)) return
+        if (isWhole(target) && File(target, SEAL).readBytes().contentEquals(seal)) return
         placed(target) { part ->
             for (path in files.paths()) {
                 val file = inside(part, path)
@@ -89,6 +89,13 @@ class Shelf(private val directory: File) {
     /** Removes bundles but those of these names. */
     fun keep(names: Set<String>) {
         directory.listFiles().orEmpty().filter { it.name !in names }.forEach { it.deleteRecursively() }
+    }
+
+    private fun isWhole(bundle: File): Boolean = try {
+        Bundle.open(DirectoryFiles(bundle))
+        true
+    } catch (_: InputException) {
+        false
     }
 
     private fun placed(target: File, fill: (File) -> File) {

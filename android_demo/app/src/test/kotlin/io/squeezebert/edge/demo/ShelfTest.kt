@@ -29,6 +29,15 @@ class ShelfTest {
     }
 
     @Test
+    fun `a damaged copy is made anew`() {
+        val bundle = TinyBundle.write()
+        shelf.add(DirectoryFiles(bundle))
+        File(directory, "tiny/model.tflite").delete()
+        shelf.add(DirectoryFiles(bundle))
+        assertEquals("no model", File(directory, "tiny/model.tflite").readText())
+    }
+
+    @Test
     fun `another bundle of the same name takes its place`() {
         shelf.add(DirectoryFiles(TinyBundle.write()))
         shelf.add(DirectoryFiles(TinyBundle.write(task = "question-answering")))
