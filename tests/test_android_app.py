@@ -9,6 +9,7 @@ import subprocess
 import zipfile
 from importlib.metadata import requires
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -16,6 +17,7 @@ from tests import android, kotlin
 from tests.android import Build
 
 ROOT = Path(__file__).parents[1]
+NAMESPACE = "{http://schemas.android.com/apk/res/android}"
 BUNDLE_FILES = dict.fromkeys(("manifest.json", "model.tflite", "model.pte"), b"content " * 500)
 
 
@@ -163,6 +165,31 @@ def test_the_dark_theme_has_every_colour(build: Build) -> None:
     light, dark = (set(re.findall(r'name="(\w+)"', file.read_text(encoding="utf-8"))) for file in files)
     assert light == dark
     assert "(night)" in build.aapt2("dump", "resources", str(build.apk))
+
+
+def test_a_screen_reader_has_a_name_for_everything_that_can_be_touched() -> None:
+    named = {
+        "EditText": "hint",
+        "Spinner": "contentDescription",
+        "ProgressBar": "contentDescription",
+        "Button": "text",
+    }
+    found = set()
+    for layout in (android.MAIN / "res" / "layout").glob("*.xml"):
+        for element in ElementTree.parse(layout).iter():
+            if element.tag in named:
+                assert element.get(f"{NAMESPACE}{named[element.tag]}", "").startswith("@string/"), (
+                    layout,
+                    element,
+                )
+                found.add(element.tag)
+    assert found == named.keys()
+
+
+def test_letters_grow_with_the_font_size_that_a_user_chose() -> None:
+    values = "\n".join(path.read_text(encoding="utf-8") for path in (android.MAIN / "res").rglob("*.xml"))
+    assert not re.search(r'textSize(="|">)[\d.]+(dp|px)', values)
+    assert re.search(r'name="label">\d+sp<', values)  # the plot's
 
 
 def test_runtimes_are_of_the_versions_that_export() -> None:

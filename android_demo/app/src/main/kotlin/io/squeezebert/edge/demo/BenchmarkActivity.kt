@@ -102,7 +102,8 @@ class BenchmarkActivity : Screen() {
             getString(R.string.at_length, length, words.of(found))
         }
         val run = record.run
-        val runtime = getString(R.string.runtime, run.runtime.name, run.runtime.version, run.device.name, run.device.os)
+        val device = listOfNotNull(run.device.name, run.device.soc, run.device.os).joinToString()
+        val runtime = getString(R.string.runtime, run.runtime.name, run.runtime.version, device)
         val cold = run.coldStart.loadNs?.let { getString(R.string.load, words.milliseconds(it)) }
         val tokenizing = getString(R.string.tokenizing, words.milliseconds(record.tokenization.statistics.p50Ns))
         val before = getString(R.string.before, words.of(run.before))
