@@ -26,6 +26,8 @@ MAIN = APP / "main"
 STUBS = Path(__file__).parent / "stubs" / "android"
 PACKAGE = "io.squeezebert.edge.demo"
 VARIABLE = "SQUEEZEBERT_EDGE_ANDROID"
+# They run too short for the JVM's second compiler to pay.
+_SHORT = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
 # dx knows no invokedynamic that a phone of minSdk could run, and no class file newer than Java 8's.
 _FOR_DX = ("-Xlambdas=class", "-Xsam-conversions=class", "-Xstring-concat=inline")
 
@@ -150,13 +152,14 @@ class Build:
         self._javac("generated", *sorted((self._out / "java").rglob("*.java")))
 
     def _javac(self, name: str, *sources: Path) -> None:
-        _ran("javac", "--release", "8", "-Xlint:-options", "-d", str(self._out / name), *map(str, sources))
+        options = [*(f"-J{option}" for option in _SHORT), "--release", "8", "-Xlint:-options"]
+        _ran("javac", *options, "-d", str(self._out / name), *map(str, sources))
 
     def _package(self) -> None:
         dex = self._out / "classes.dex"
         inputs = [self._out / name for name in ("core", "generated", "app")]
         options = ["--dex", f"--min-sdk-version={gradle('minSdk')}", f"--output={dex}"]
-        _ran("java", "-Xmx1g", "-jar", str(self._platform / "dx.jar"), *options, *map(str, inputs))
+        _ran("java", *_SHORT, "-jar", str(self._platform / "dx.jar"), *options, *map(str, inputs))
         whole, plain = self._out / "unaligned.apk", self._out / "resources.apk"
         shutil.copy(plain, whole)
         with zipfile.ZipFile(whole, "a", zipfile.ZIP_DEFLATED) as file:
@@ -174,7 +177,7 @@ class Build:
 
     def _apksigner(self, *arguments: str) -> str:
         path = kotlin.joined(self._platform / "apksigner.jar", self._platform / "apksig.jar")
-        return _ran("java", "-cp", path, "com.android.apksigner.ApkSignerTool", *arguments)
+        return _ran("java", *_SHORT, "-cp", path, "com.android.apksigner.ApkSignerTool", *arguments)
 
 
 def _gradle_file() -> str:

@@ -17,26 +17,37 @@ class QuestionActivity : Screen() {
     private val context by lazy { findViewById<EditText>(R.id.context) }
     private val choice by lazy { BundleChoice(findViewById<Spinner>(R.id.bundle)) }
 
+    /** What was asked before the system ended the app, to be asked again. */
+    private var lost: List<String> = emptyList()
+
     override fun onCreate(savedInstanceState: Bundle?) {
         super.onCreate(savedInstanceState)
         setContentView(R.layout.question)
         choice.restore(savedInstanceState)
-        findViewById<View>(R.id.answer).setOnClickListener {
-            choice.chosen?.let { app.questions.ask(listOf(it), listOf("${question.text}", "${context.text}")) }
-        }
+        lost = savedInstanceState?.getStringArrayList(ASKED).orEmpty()
+        findViewById<View>(R.id.answer).setOnClickListener { ask(listOf("${question.text}", "${context.text}")) }
     }
 
     override fun onSaveInstanceState(outState: Bundle) {
         super.onSaveInstanceState(outState)
         choice.save(outState)
+        outState.putStringArrayList(ASKED, ArrayList(app.questions.state.value.texts))
     }
 
     override fun watch() {
         app.library.state.shown { library ->
             choice.show(library.bundles.filter { it.answersQuestions })
             enable()
+            if (lost.isNotEmpty() && choice.chosen != null) {
+                if (app.questions.state.value.texts.isEmpty()) ask(lost)
+                lost = emptyList()
+            }
         }
         app.questions.state.shown { show(it) }
+    }
+
+    private fun ask(texts: List<String>) {
+        choice.chosen?.let { app.questions.ask(listOf(it), texts) }
     }
 
     private fun show(state: AnswersState) {
@@ -75,5 +86,9 @@ class QuestionActivity : Screen() {
 
     private fun enable() {
         findViewById<View>(R.id.answer).isEnabled = choice.chosen != null && !app.questions.state.value.isBusy
+    }
+
+    private companion object {
+        const val ASKED = "asked"
     }
 }
