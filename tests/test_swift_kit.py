@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from random import SystemRandom
 from typing import Any
@@ -18,45 +16,11 @@ from squeezebert_edge import accuracy, record, tasks
 from squeezebert_edge.text import Tokenizer
 from tests import swift, tokenizer_cases
 from tests.small import TorchRunner, small_checkpoint
+from tests.swift import Kit
 from tests.test_android_core import ASKED, FIXED, FRESH, KINDS, LENGTHS, computed, same
-from tests.tokenizer_cases import as_lines, write_bundle
+from tests.tokenizer_cases import write_bundle
 
 RECORDS = sorted((swift.ROOT / "tests" / "vectors" / "records").glob("*.json"))
-
-
-@dataclass(frozen=True)
-class Kit:
-    """The package, built; scratch is seen by what runs there."""
-
-    programs: Path
-    scratch: Path
-
-    def ask(self, lines: list[Any], verb: str, *bundle: Path) -> list[Any]:
-        """What the command line prints for JSON lines."""
-        command = [str(self.programs / "squeezebert-kit"), verb, *map(str, bundle)]
-        done = swift.run(command, self.scratch, as_lines(lines).encode())
-        assert done.returncode == 0, done.stderr.decode()
-        return [json.loads(line) for line in done.stdout.decode().split("\n")[:-1]]
-
-    def refusal(self, bundle: Path) -> str:
-        """Why the command line does not open a bundle."""
-        done = swift.run([str(self.programs / "squeezebert-kit"), "features", str(bundle)], self.scratch, b"")
-        assert done.returncode == 2
-        return done.stderr.decode()
-
-
-@pytest.fixture(scope="session")
-def kit(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Kit:
-    """Built once, whatever the number of processes the tests run in."""
-    if not swift.has_swift():
-        pytest.skip(swift.HINT)
-    base = tmp_path_factory.getbasetemp()
-    shared_base = base if worker_id == "master" else base.parent
-    scratch = shared_base / "swift"
-    scratch.mkdir(exist_ok=True)
-    with (shared_base / "swift.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        return Kit(swift.build(scratch), shared_base)
 
 
 def test_its_own_tests_pass(kit: Kit) -> None:
@@ -145,7 +109,7 @@ CHANGES: dict[str, Callable[[Path], object]] = {
 def test_a_changed_bundle_is_refused(kit: Kit, tmp_path: Path, says: str) -> None:
     bundle = write_bundle(tmp_path / "bundle", small_checkpoint().tokenizer)
     CHANGES[says](bundle)
-    assert says in kit.refusal(bundle)
+    assert says in kit.refusal("features", bundle)
 
 
 def test_a_manifest_that_this_version_does_not_know_is_refused(kit: Kit, tmp_path: Path) -> None:
@@ -161,7 +125,7 @@ def test_a_manifest_that_this_version_does_not_know_is_refused(kit: Kit, tmp_pat
     for number, (says, fields) in enumerate(later.items()):
         bundle = write_bundle(tmp_path / str(number), tokenizer)
         resealed(bundle, fields)
-        assert says in kit.refusal(bundle)
+        assert says in kit.refusal("features", bundle)
 
 
 def resealed(bundle: Path, fields: dict[str, Any]) -> None:

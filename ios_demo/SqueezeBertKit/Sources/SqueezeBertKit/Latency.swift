@@ -15,6 +15,10 @@ public struct MeasurementProtocol: Sendable, Equatable, Codable {
   /// Whether its numbers may be shown as the device's.
   public let quoted: Bool
 
+  enum CodingKeys: String, CodingKey, CaseIterable {
+    case name, queries, seconds, mostSeconds, coolDown, quoted
+  }
+
   public static let mlperf = MeasurementProtocol("mlperf", 1024, 60, most: 600, coolDown: 300, quoted: true)
   public static let quick = MeasurementProtocol("quick", 128, 10, most: 60, quoted: true)
   public static let rapid = MeasurementProtocol("rapid", 64, 6, most: 60, quoted: false)

@@ -101,7 +101,7 @@ public struct Record: Sendable, Equatable, Codable {
 private let version = 1
 
 /// What a device measured, before it is known what of and whether that counts.
-public struct Run: Sendable {
+public struct Run: Sendable, Codable {
   public let device: Device
   public let runtime: Runtime
   public let before: DeviceState

@@ -47,6 +47,20 @@ public struct Device: Facts, Equatable {
   }
 }
 
+/// The system and its version, as records name it.
+public func systemVersion() -> String {
+  #if os(iOS)
+    let system = "iOS"
+  #elseif os(macOS)
+    let system = "macOS"
+  #else
+    let system = "Linux"
+  #endif
+  let version = ProcessInfo.processInfo.operatingSystemVersion
+  let patch = version.patchVersion == 0 ? "" : ".\(version.patchVersion)"
+  return "\(system) \(version.majorVersion).\(version.minorVersion)\(patch)"
+}
+
 /// How a device was at a moment.
 public struct DeviceState: Facts, Equatable {
   public let unknown: [String: String]
@@ -155,6 +169,10 @@ public struct Settings: Sendable, Equatable, Codable {
   @Null public private(set) var length: Int?
   /// Which of several a format has, by its package's name.
   @Null public private(set) var runtime: String?
+
+  enum CodingKeys: String, CodingKey, CaseIterable {
+    case threads, delegate, computeUnits, cpus, length, runtime
+  }
 
   public init(threads: Int? = nil, delegate: String = "cpu", computeUnits: String? = nil, length: Int? = nil) {
     self.delegate = delegate

@@ -1,0 +1,41 @@
+/// A runtime that an app has: it opens the bundles of one format.
+public protocol Engine: Sendable {
+  /// As manifests have it.
+  var format: String { get }
+  /// As records have it.
+  var runtime: Runtime { get }
+
+  /// Opens a bundle's artifact.
+  ///
+  /// - Throws: `InputError`: a setting that this runtime cannot honour; or the runtime's own error.
+  func load(_ bundle: ModelBundle, _ settings: Settings) async throws -> sending any Classifier
+}
+
+extension Sequence<any Engine> {
+  /// The engine of a bundle's format.
+  ///
+  /// - Throws: `InputError`: there is none.
+  public func engine(for bundle: ModelBundle) throws -> any Engine {
+    guard let engine = first(where: { $0.format == bundle.manifest.format }) else {
+      throw InputError(
+        "no runtime for a bundle of \(bundle.manifest.format)",
+        allowed: map(\.format).sorted().joined(separator: ", "))
+    }
+    return engine
+  }
+}
+
+extension Settings {
+  /// Refuses what no app on iOS can choose, since nothing that is asked may be ignored.
+  ///
+  /// - Parameter hasComputeUnits: whether the runtime has them to choose from.
+  public func requireChoosable(hasComputeUnits: Bool) throws {
+    if threads != nil { throw InputError("threads", allowed: "null: the runtime decides on iOS") }
+    if delegate != "cpu" { throw InputError("delegate \(delegate)", allowed: "cpu; Core ML has compute_units") }
+    if computeUnits != nil && !hasComputeUnits {
+      throw InputError("compute_units", allowed: "null: Core ML has them, this runtime not")
+    }
+    if cpus != nil { throw InputError("cpus", allowed: "null: iOS does not bind threads to CPUs") }
+    if runtime != nil { throw InputError("runtime", allowed: "null: the app has one for each format") }
+  }
+}
