@@ -1,4 +1,4 @@
-"""The iOS app does the jobs that Python asks for; its Swift is well-formed; its project names what there is."""
+"""The iOS app does the jobs that Python asks for, its Swift is well-formed, its project names what exists."""
 
 from __future__ import annotations
 

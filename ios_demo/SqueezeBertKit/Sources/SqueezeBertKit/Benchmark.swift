@@ -1,5 +1,5 @@
 /// What a record says of the system, as an app finds it out.
-public protocol Host: Sendable {
+public protocol DeviceFacts: Sendable {
   var device: Device { get }
   /// Whether the processor is a program.
   var isEmulated: Bool { get }
@@ -38,10 +38,10 @@ public struct Benchmark: Sendable {
   /// - Parameter progress: is told a few times a second, between two queries.
   /// - Throws: `InputError`: a setting that the engine cannot honour; `CancellationError`; the runtime's own error.
   public func run(
-    with engine: any Engine, on host: any Host, progress: @escaping @Sendable (Progress) -> Void = { _ in }
+    with engine: any Engine, on facts: any DeviceFacts, progress: @escaping @Sendable (Progress) -> Void = { _ in }
   ) async throws -> Run {
     progress(.loading)
-    let before = await host.state()
+    let before = await facts.state()
     let baseline = ResidentMemory.read()
     let loading = monotonicNanoseconds()
     let classifier = try await stage("load") { try await engine.load(bundle, settings) }
@@ -59,12 +59,12 @@ public struct Benchmark: Sendable {
     let warmUp = try stage("warm up") { try measurement.warmUp() }
     let samples = try stage("measure") { try measurement.telling(progress).measure() }
     return Run(
-      device: host.device, runtime: engine.runtime, before: before, after: await host.state(),
+      device: facts.device, runtime: engine.runtime, before: before, after: await facts.state(),
       coldStart: ColdStart(
         processNs: nil, loadNs: loaded - loading, firstNs: first,
         unknown: ["process_ns": "iOS does not tell an app when its process began"]),
       memory: .of(baseline: baseline?.now, peak: memory?.most), warmUp: warmUp, samples: samples,
-      emulated: host.isEmulated)
+      emulated: facts.isEmulated)
   }
 
   /// What the first query at each length took, the shortest length first.

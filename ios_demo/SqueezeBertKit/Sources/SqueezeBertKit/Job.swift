@@ -21,18 +21,17 @@ public struct Job: Sendable {
   /// - Returns: what went wrong, if anything did.
   /// - Throws: `InputError`: there is no such job; or the result cannot be written.
   public static func run(
-    _ id: String, in documents: URL, engines: [any Engine], on host: any Host,
+    _ id: String, in documents: URL, engines: [any Engine], on facts: any DeviceFacts,
     progress: @escaping @Sendable (Benchmark.Progress) -> Void = { _ in }
   ) async throws -> String? {
     let directory = try directory(of: id, in: documents)
     var problem: String?
     let result: Data
     do {
-      result = try await Job(at: directory).result(engines, host, progress)
+      result = try await Job(at: directory).result(engines, facts, progress)
     } catch {
-      let said = (error as? InputError)?.description ?? "\(error)"
-      problem = said
-      result = try encoded(["error": said])
+      problem = "\(error)"
+      result = try encoded(["error": problem])
     }
     try result.write(to: directory.appendingPathComponent("result.json"), options: .atomic)
     return problem
@@ -71,7 +70,7 @@ public struct Job: Sendable {
   }
 
   private func result(
-    _ engines: [any Engine], _ host: any Host, _ progress: @escaping @Sendable (Benchmark.Progress) -> Void
+    _ engines: [any Engine], _ facts: any DeviceFacts, _ progress: @escaping @Sendable (Benchmark.Progress) -> Void
   ) async throws -> Data {
     let bundle = try ModelBundle(at: directory.appendingPathComponent("bundle", isDirectory: true))
     if let row = rows.first(where: { !bundle.manifest.lengths.contains($0.length) }) {
@@ -82,7 +81,7 @@ public struct Job: Sendable {
     switch work {
     case .measure(let measurementProtocol):
       let benchmark = Benchmark(bundle, rows: rows, settings: settings, by: measurementProtocol)
-      return try encoded(["run": await benchmark.run(with: engine, on: host, progress: progress)])
+      return try encoded(["run": await benchmark.run(with: engine, on: facts, progress: progress)])
     case .answer:
       progress(.loading)
       let classifier = try await engine.load(bundle, settings)

@@ -1,7 +1,7 @@
 import Foundation
 
 /// How long is measured, and what its numbers are then good for: MLPerf's single stream, see docs/record.md.
-public struct MeasurementProtocol: Sendable, Equatable, Codable {
+public struct MeasurementProtocol: Sendable, Hashable, Codable {
   /// `mlperf`, `quick`, `rapid`, or `queries` for so many and no more.
   public let name: String
   /// At least so many.

@@ -25,7 +25,7 @@ private struct Sums: Classifier {
 }
 
 /// A device whose times are no evidence.
-struct StandInHost: Host {
+struct StandInDevice: DeviceFacts {
   let isEmulated = true
   let device = Device(
     kind: "ios", name: "stand-in", os: systemVersion(), architecture: "none", cpus: 1,

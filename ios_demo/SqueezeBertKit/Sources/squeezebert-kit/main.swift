@@ -32,7 +32,7 @@ do {
     try eachLine { try Record($0).encoded() }
   case ("job", 3):
     let documents = URL(fileURLWithPath: arguments[2], isDirectory: true)
-    _ = try await Job.run(arguments[3], in: documents, engines: [StandIn()], on: StandInHost())
+    _ = try await Job.run(arguments[3], in: documents, engines: [StandIn()], on: StandInDevice())
   default:
     throw InputError(usage)
   }
