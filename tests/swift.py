@@ -1,4 +1,4 @@
-"""Builds the iOS demo's package with a Swift of the system, or one in a Debian directory named by SWIFT_ROOT.
+"""Builds the iOS demo's Swift with a Swift of the system, or one in a Debian directory named by SWIFT_ROOT.
 
 Such a directory is made by
 
@@ -102,12 +102,13 @@ def checked(command: Sequence[str], scratch: Path) -> str:
     return printed
 
 
-def sources() -> list[str]:
-    """Every Swift file of the package, relative to it."""
+def sources(directory: str = "") -> list[str]:
+    """Every Swift file below a directory of the demo, as a path from the package."""
+    demo = PACKAGE.parent
     return sorted(
-        str(path.relative_to(PACKAGE))
-        for path in PACKAGE.rglob("*.swift")
-        if not any(part.startswith(".") for part in path.relative_to(PACKAGE).parts)
+        f"../{path.relative_to(demo)}"
+        for path in (demo / directory).rglob("*.swift")
+        if not any(part.startswith(".") for part in path.relative_to(demo).parts)
     )
 
 

@@ -28,37 +28,6 @@ def test_its_own_tests_pass(kit: Kit) -> None:
     assert re.search(r"Executed \d+ tests, with 0 failures", swift.checked(command, kit.scratch))
 
 
-def test_it_is_formatted(kit: Kit) -> None:
-    # The tables hold one literal each, whose lines are another program's.
-    files = [name for name in swift.sources() if "UnicodeTables" not in name]
-    swift.checked(["swift", "format", "lint", "--strict", *files], kit.scratch)
-
-
-def test_it_parses_for_an_iphone(kit: Kit) -> None:
-    files = [name for name in swift.sources() if name.startswith("Sources/SqueezeBertKit")]
-    swift.checked(["swiftc", "-frontend", "-parse", "-target", "arm64-apple-ios17.0", *files], kit.scratch)
-
-
-def test_the_core_ml_runner_has_the_types_of_core_ml(kit: Kit) -> None:
-    stub = swift.ROOT / "tests" / "stubs" / "CoreML.swift"
-    out = kit.scratch / "stubs"
-    out.mkdir(exist_ok=True)
-    module = ["-emit-module", "-module-name", "CoreML", "-emit-module-path", str(out / "CoreML.swiftmodule")]
-    swift.checked(["swiftc", "-swift-version", "6", *module, str(stub)], kit.scratch)
-    files = [name for name in swift.sources() if name.startswith("Sources/SqueezeBertKit")]
-    options = [
-        "-swift-version",
-        "6",
-        "-package-name",
-        "kit",
-        "-module-name",
-        "SqueezeBertKit",
-        "-I",
-        str(out),
-    ]
-    swift.checked(["swiftc", "-typecheck", "-warnings-as-errors", *options, *files], kit.scratch)
-
-
 @pytest.mark.parametrize(
     ("seed", "count"), [(0, FIXED), (SystemRandom().getrandbits(32), FRESH)], ids=["fixed", "fresh"]
 )
