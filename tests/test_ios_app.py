@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -25,6 +26,7 @@ from tests.small import small_checkpoint
 from tests.swift import Kit
 from tests.tokenizer_cases import write_bundle
 
+DEMO = swift.PACKAGE.parent
 ID = "0123456789abcdef"
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 OUTPUTS = (("logits", [1, 2]), ("last_hidden_state", [1, None, 3]))
@@ -183,6 +185,18 @@ def test_real_texts_become_pythons_rows(kit: Kit, tmp_path: Path, name: str) -> 
         ], texts
 
 
+def test_executorch_takes_the_threads_that_are_asked(tmp_path: Path) -> None:
+    package = pytest.importorskip("executorch").__path__[0]
+    source = DEMO / "SqueezeBertKitExecuTorch" / "Sources" / "ExecuTorchThreads"
+    library, lib = tmp_path / "threads.so", Path(package) / "lib"
+    flags = ["-std=c++17", "-shared", "-fPIC", f"-I{source / 'include'}", f"-L{lib}", f"-Wl,-rpath,{lib}"]
+    command = ["g++", *flags, str(source / "threads.cpp"), "-lexecutorch_threadpool", "-o", str(library)]
+    subprocess.run(command, check=True)
+    asking = f"import ctypes; print(ctypes.CDLL({str(library)!r}).executorch_use_threads(2) & 1)"
+    asked = subprocess.run([sys.executable, "-c", asking], capture_output=True, text=True, check=True)
+    assert asked.stdout == "1\n"
+
+
 # The Swift of the whole demo
 
 
@@ -212,13 +226,16 @@ def test_what_calls_apples_and_executorchs_modules_has_their_types(kit: Kit) -> 
     for name, files in modules.items():
         emit = ["-emit-module", "-emit-module-path", str(out / f"{name}.swiftmodule"), "-parse-as-library"]
         options = ["-swift-version", "6", "-package-name", name, "-module-name", name, "-I", str(out)]
+        options += [
+            "-I",
+            str(DEMO / "SqueezeBertKitExecuTorch" / "Sources" / "ExecuTorchThreads" / "include"),
+        ]
         strict = [] if name in stubs else ["-warnings-as-errors"]
         swift.checked(["swiftc", *emit, *options, *strict, *files], kit.scratch)
 
 
 # The project
 
-DEMO = swift.PACKAGE.parent
 PROJECT = DEMO / "SqueezeBertDemo.xcodeproj"
 OBJECTS = pbxproj.parse((PROJECT / "project.pbxproj").read_text())["objects"]
 
@@ -276,5 +293,5 @@ def test_what_runs_bundles_is_the_release_that_exports_them(kit: Kit) -> None:
     package = json.loads(swift.checked(command, kit.scratch))
     (remote,) = (each["sourceControl"][0] for each in package["dependencies"] if "sourceControl" in each)
     assert remote["requirement"]["branch"] == [f"swiftpm-{exporting[1]}"]
-    (engine,) = (DEMO / "SqueezeBertKitExecuTorch" / "Sources").rglob("*.swift")
+    (engine,) = (DEMO / "SqueezeBertKitExecuTorch").rglob("ExecuTorchClassifier.swift")
     assert f'static let version = "{exporting[1]}"' in engine.read_text()

@@ -15,11 +15,15 @@ let package = Package(
     .target(
       name: "SqueezeBertKitExecuTorch",
       dependencies: [
+        "ExecuTorchThreads",
         .product(name: "SqueezeBertKit", package: "SqueezeBertKit"),
         .product(name: "executorch", package: "executorch"),
         .product(name: "backend_xnnpack", package: "executorch"),
         .product(name: "kernels_optimized", package: "executorch"),
         .product(name: "kernels_quantized", package: "executorch"),
-      ])
-  ]
+      ]),
+    .target(
+      name: "ExecuTorchThreads", dependencies: [.product(name: "backend_xnnpack", package: "executorch")]),
+  ],
+  cxxLanguageStandard: .cxx17
 )

@@ -20,12 +20,17 @@ final class BenchmarkModel {
 
   /// Measures a bundle on texts.
   func start(
-    _ bundle: ModelBundle, texts: [String], settings: Settings, by measurementProtocol: MeasurementProtocol
+    _ bundle: ModelBundle, texts: [String], settings: Settings, by measurementProtocol: MeasurementProtocol,
+    in demo: Demo
   ) {
     state = .running(.loading)
+    demo.isComputing = true
     work = Task(priority: .userInitiated) {
       UIApplication.shared.isIdleTimerDisabled = true
-      defer { UIApplication.shared.isIdleTimerDisabled = false }
+      defer {
+        UIApplication.shared.isIdleTimerDisabled = false
+        demo.isComputing = false
+      }
       let (updates, told) = AsyncStream.makeStream(
         of: Benchmark.Progress.self, bufferingPolicy: .bufferingNewest(1))
       async let found = recorded(bundle, texts, settings, measurementProtocol, telling: told)

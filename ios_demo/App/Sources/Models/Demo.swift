@@ -10,6 +10,8 @@ let engines: [any Engine] = [CoreMLEngine(), ExecuTorchEngine()]
 @MainActor @Observable
 final class Demo {
   private(set) var bundles: [ModelBundle] = []
+  /// Whether a bundle computes: one at a time, for what computes beside another takes its time.
+  var isComputing = false
   /// Whether the bundles are being read.
   private(set) var isReading = true
   /// What went wrong, until it was read.

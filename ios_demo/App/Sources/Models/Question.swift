@@ -18,7 +18,6 @@ final class Question {
   private(set) var replies: [Reply] = []
   /// What was asked for these replies: spans are places in it.
   private(set) var asked: [String] = []
-  private(set) var isBusy = false
 
   init(_ task: DemoTask) {
     self.task = task
@@ -30,8 +29,8 @@ final class Question {
 
   /// Asks the bundles, one after the other so that none takes another's time.
   func ask(_ demo: Demo) async {
-    isBusy = true
-    defer { isBusy = false }
+    demo.isComputing = true
+    defer { demo.isComputing = false }
     asked = texts.filter { !$0.isEmpty }
     replies = demo.bundles(of: task).map { Reply(bundle: $0) }
     for index in replies.indices {

@@ -55,11 +55,11 @@ private struct QuestionForm: View {
           isTyping = false
           Task { await question.ask(demo) }
         } label: {
-          if question.isBusy { ProgressView() } else { Text(question.task.name) }
+          if demo.isComputing { ProgressView() } else { Text(question.task.name) }
         }
         .buttonStyle(.borderedProminent)
-        .disabled(!question.isComplete || question.isBusy)
-        .accessibilityLabel(question.isBusy ? "Computing" : question.task.name)
+        .disabled(!question.isComplete || demo.isComputing)
+        .accessibilityLabel(demo.isComputing ? "Computing" : question.task.name)
         LazyVGrid(columns: columns, alignment: .leading, spacing: 16) {
           ForEach(question.replies) { ReplyView(reply: $0, asked: question.asked) }
         }

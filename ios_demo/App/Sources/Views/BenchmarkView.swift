@@ -8,6 +8,7 @@ struct BenchmarkView: View {
   @State private var chosen: String?
   @State private var measurementProtocol = MeasurementProtocol.rapid
   @State private var computeUnits = "all"
+  @State private var threads = 1
 
   private var bundle: ModelBundle? { demo.bundles.first { $0.sha256 == chosen } ?? demo.bundles.first }
 
@@ -41,6 +42,8 @@ struct BenchmarkView: View {
       Picker("Compute units", selection: $computeUnits) {
         ForEach(["all", "cpu_and_ne", "cpu_and_gpu", "cpu_only"], id: \.self) { Text($0) }
       }
+    } else {
+      Stepper("Threads: \(threads)", value: $threads, in: 1...ProcessInfo.processInfo.activeProcessorCount)
     }
     Text(bundle.summary)
       .font(.caption)
@@ -66,9 +69,11 @@ struct BenchmarkView: View {
   private func start(_ bundle: ModelBundle) -> some View {
     Button("Measure") {
       let texts = DemoTask(rawValue: bundle.manifest.task)?.examples.filter { !$0.isEmpty } ?? []
-      let units = bundle.manifest.format == "coreml" ? computeUnits : nil
-      model.start(bundle, texts: texts, settings: Settings(computeUnits: units), by: measurementProtocol)
+      let settings =
+        bundle.manifest.format == "coreml" ? Settings(computeUnits: computeUnits) : Settings(threads: threads)
+      model.start(bundle, texts: texts, settings: settings, by: measurementProtocol, in: demo)
     }
+    .disabled(demo.isComputing)
     .accessibilityHint("Takes \(measurementProtocol.seconds.formatted()) seconds or more")
   }
 }

@@ -14,7 +14,7 @@
     public init() { runtime = Runtime(name: "coreml", version: systemVersion(), runner: "app", libc: "darwin") }
 
     public func load(_ bundle: ModelBundle, _ settings: Settings) async throws -> sending any Classifier {
-      try settings.requireChoosable(hasComputeUnits: true)
+      try settings.requireChoosable(computeUnits: true)
       let asked = settings.computeUnits ?? "all"
       guard let units = Self.units[asked] else {
         throw InputError("compute_units \(asked)", allowed: Self.units.keys.sorted().joined(separator: ", "))

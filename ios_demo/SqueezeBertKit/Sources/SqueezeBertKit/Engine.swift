@@ -28,9 +28,13 @@ extension Sequence<any Engine> {
 extension Settings {
   /// Refuses what no app on iOS can choose, since nothing that is asked may be ignored.
   ///
-  /// - Parameter hasComputeUnits: whether the runtime has them to choose from.
-  public func requireChoosable(hasComputeUnits: Bool) throws {
-    if threads != nil { throw InputError("threads", allowed: "null: the runtime decides on iOS") }
+  /// - Parameters:
+  ///   - hasThreads: whether the runtime lets an app choose their number.
+  ///   - hasComputeUnits: whether it lets an app choose them.
+  public func requireChoosable(threads hasThreads: Bool = false, computeUnits hasComputeUnits: Bool = false) throws {
+    if let threads, !hasThreads || threads < 1 {
+      throw InputError("threads: \(threads)", allowed: hasThreads ? "1 or more" : "null: Core ML decides")
+    }
     if delegate != "cpu" { throw InputError("delegate \(delegate)", allowed: "cpu; Core ML has compute_units") }
     if computeUnits != nil && !hasComputeUnits {
       throw InputError("compute_units", allowed: "null: Core ML has them, this runtime not")

@@ -1,8 +1,10 @@
 import ExecuTorch
+import ExecuTorchThreads
 import Foundation
 import SqueezeBertKit
 
-/// ExecuTorch with XNNPACK on the CPU; how many threads it takes, its Swift interface does not let an app choose.
+/// ExecuTorch with XNNPACK on the CPU. Its threads are the whole process's: where the settings name a number, nothing else
+/// may be computed while a bundle is loaded.
 public struct ExecuTorchEngine: Engine {
   /// The release that Package.swift names: the runtime itself does not say.
   public static let version = "1.5.1"
@@ -13,7 +15,10 @@ public struct ExecuTorchEngine: Engine {
   public init() {}
 
   public func load(_ bundle: ModelBundle, _ settings: Settings) async throws -> sending any Classifier {
-    try settings.requireChoosable(hasComputeUnits: false)
+    try settings.requireChoosable(threads: true)
+    if let threads = settings.threads, !executorch_use_threads(UInt32(threads)) {
+      throw InputError("ExecuTorch does not take \(threads) threads")
+    }
     return try ExecuTorchClassifier(bundle)
   }
 }
