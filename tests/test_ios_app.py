@@ -295,3 +295,9 @@ def test_what_runs_bundles_is_the_release_that_exports_them(kit: Kit) -> None:
     assert remote["requirement"]["branch"] == [f"swiftpm-{exporting[1]}"]
     (engine,) = (DEMO / "SqueezeBertKitExecuTorch").rglob("ExecuTorchClassifier.swift")
     assert f'static let version = "{exporting[1]}"' in engine.read_text()
+
+
+def test_the_workflow_names_what_exists() -> None:
+    text = (swift.ROOT / ".github" / "workflows" / "ios.yml").read_text()
+    for path in re.findall(r"(?:tests|ios_demo)/[\w/.]+", text):
+        assert (swift.ROOT / path).exists(), path

@@ -64,7 +64,7 @@ private func recorded(
   let run = try await benchmark.run(with: engines.engine(for: bundle), on: ThisDevice()) { told.yield($0) }
   let record = try Record(
     of: run, generator: "SqueezeBertDemo", bundle: Measured(bundle), settings: settings,
-    protocol: measurementProtocol, texts: Texts(source: "typed into the app", texts: 1, rows: rows.count),
+    protocol: measurementProtocol, texts: Texts(source: "the app's example", texts: 1, rows: rows.count),
     tokenization: tokenization)
   let directory = URL.documentsDirectory.appendingPathComponent("records", isDirectory: true)
   try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)

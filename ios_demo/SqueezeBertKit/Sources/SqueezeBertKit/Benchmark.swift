@@ -41,6 +41,7 @@ public struct Benchmark: Sendable {
     with engine: any Engine, on facts: any DeviceFacts, progress: @escaping @Sendable (Progress) -> Void = { _ in }
   ) async throws -> Run {
     progress(.loading)
+    try await stage("prepare") { try await engine.prepare(bundle) }
     let before = await facts.state()
     let baseline = ResidentMemory.read()
     let loading = monotonicNanoseconds()

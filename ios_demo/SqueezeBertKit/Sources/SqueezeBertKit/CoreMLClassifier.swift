@@ -13,6 +13,9 @@
 
     public init() { runtime = Runtime(name: "coreml", version: systemVersion(), runner: "app", libc: "darwin") }
 
+    /// Compiles the model, if this system has not yet.
+    public func prepare(_ bundle: ModelBundle) async throws { _ = try await compiledModel(of: bundle) }
+
     public func load(_ bundle: ModelBundle, _ settings: Settings) async throws -> sending any Classifier {
       try settings.requireChoosable(computeUnits: true)
       let asked = settings.computeUnits ?? "all"

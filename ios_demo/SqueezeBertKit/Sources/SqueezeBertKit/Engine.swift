@@ -5,10 +5,17 @@ public protocol Engine: Sendable {
   /// As records have it.
   var runtime: Runtime { get }
 
+  /// Does what is done once for a bundle and then kept: no part of a cold start.
+  func prepare(_ bundle: ModelBundle) async throws
+
   /// Opens a bundle's artifact.
   ///
   /// - Throws: `InputError`: a setting that this runtime cannot honour; or the runtime's own error.
   func load(_ bundle: ModelBundle, _ settings: Settings) async throws -> sending any Classifier
+}
+
+extension Engine {
+  public func prepare(_ bundle: ModelBundle) async throws {}
 }
 
 extension Sequence<any Engine> {
