@@ -1,4 +1,4 @@
-"""Where real inputs are found, when they are there."""
+"""What tests share: where real inputs are, when they are there, and the iOS demo's package, built once."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def shared() -> Path:
 
 @pytest.fixture(scope="session")
 def kit(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> swift.Kit:
-    """The iOS demo's package, built once, whatever the number of processes the tests run in."""
+    """The iOS demo's package, built once, whatever the number of processes that tests run in."""
     if not swift.has_swift():
         pytest.skip(swift.HINT)
     base = tmp_path_factory.getbasetemp()

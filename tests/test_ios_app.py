@@ -101,9 +101,9 @@ def settings_with(**fields: Any) -> dict[str, Any]:
 # What the app says -> what was changed in a job that it would do.
 REFUSED: dict[str, dict[str, Any]] = {
     "job_version 2": {"job_version": 2},
-    'unknown: "surprise"': {"surprise": 1},
-    'unknown: "settings.surprise"': settings_with(surprise=1),
-    'unknown: "protocol.surprise"': {"protocol": asdict(latency.QUICK) | {"surprise": 1}},
+    'the whole has an unknown "surprise"': {"surprise": 1},
+    'settings has an unknown "surprise"': settings_with(surprise=1),
+    'protocol has an unknown "surprise"': {"protocol": asdict(latency.QUICK) | {"surprise": 1}},
     'work "answer" with a protocol': {"work": "answer"},
     'work "measure" without a protocol': {"protocol": None},
     'work "cook" with a protocol': {"work": "cook"},

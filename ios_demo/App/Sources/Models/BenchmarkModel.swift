@@ -25,6 +25,7 @@ final class BenchmarkModel {
   ) {
     state = .running(.loading)
     demo.isComputing = true
+    demo.closeSessions()
     work = Task(priority: .userInitiated) {
       UIApplication.shared.isIdleTimerDisabled = true
       defer {

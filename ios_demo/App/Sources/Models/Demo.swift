@@ -57,10 +57,15 @@ final class Demo {
   /// The bundle in its runtime, loaded if it is not yet.
   func session(of bundle: ModelBundle) async throws -> Session {
     if let session = sessions[bundle.sha256] { return session }
-    let session = try await Session.open(bundle, engines: engines)
+    // One thread where that can be chosen, as everywhere in this project where nothing else is said.
+    let settings = bundle.manifest.format == "coreml" ? Settings() : Settings(threads: 1)
+    let session = try await Session.open(bundle, engines: engines, settings: settings)
     sessions[bundle.sha256] = session
     return session
   }
+
+  /// Unloads what was asked: a measurement has the memory to itself, and may set the process's threads.
+  func closeSessions() { sessions = [:] }
 
   private func attempt(_ work: () async throws -> Void) async {
     do {

@@ -32,7 +32,7 @@ extension Decoder {
   func requireOnly(_ known: [any CodingKey]) throws {
     let keys = try container(keyedBy: AnyKey.self).allKeys.map(\.stringValue)
     if let unknown = keys.first(where: { key in !known.contains { $0.stringValue == key } }) {
-      throw InputError("unknown: \"\(path(codingPath + [AnyKey(stringValue: unknown)]))\"")
+      throw InputError("\(path(codingPath)) has an unknown \"\(unknown)\"", hint: "take the release that wrote it")
     }
   }
 }
