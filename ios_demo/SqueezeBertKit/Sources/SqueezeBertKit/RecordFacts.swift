@@ -24,7 +24,8 @@ public struct Device: Facts, Equatable {
   public let name: String
   public let os: String
   public let architecture: String
-  public let cpus: Int
+  /// How many.
+  @Null public private(set) var cpus: Int?
   /// The chip.
   @Null public private(set) var soc: String?
   /// Numbers of the CPUs of each kind, the fastest kind first; one list where all are alike.
@@ -32,7 +33,7 @@ public struct Device: Facts, Equatable {
   @Null public private(set) var memoryBytes: Int?
 
   public init(
-    kind: String, name: String, os: String, architecture: String, cpus: Int, soc: String? = nil,
+    kind: String, name: String, os: String, architecture: String, cpus: Int?, soc: String? = nil,
     clusters: [[Int]]? = nil, memoryBytes: Int? = nil, unknown: [String: String]
   ) {
     self.unknown = unknown
