@@ -116,8 +116,9 @@ def test_a_record_that_contradicts_itself_is_refused(kit: Kit) -> None:
     whole = json.loads(RECORDS[0].read_text())
     changes: dict[str, Any] = {"quotable": not whole["quotable"], "record_version": 2, "foreign": None}
     changes["latency"] = whole["latency"] | {"overall": whole["latency"]["overall"] | {"p50_ns": 1}}
+    changes["repeat"] = {"index": 1, "of": 0, "medians_ns": []}
     changes["memory"] = {"baseline_bytes": None, "peak_bytes": 1, "unknown": {}}
     found = kit.ask([whole | {name: value} for name, value in changes.items()], "record")
-    says = ["quotable", "record_version", "foreign", "samples", "explained"]
+    says = ["quotable", "record_version", "foreign", "samples", "repeat", "explained"]
     for answer, reason in zip(found, says, strict=True):
         assert reason in answer["error"]
