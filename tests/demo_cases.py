@@ -149,14 +149,19 @@ class DemoCases:
 
     def test_a_record_that_contradicts_itself_is_refused(self, demo: Demo) -> None:
         whole = json.loads(RECORDS[0].read_text())
-        changes: dict[str, Any] = {"quotable": not whole["quotable"], "record_version": 2, "foreign": None}
-        changes["latency"] = whole["latency"] | {"overall": whole["latency"]["overall"] | {"p50_ns": 1}}
-        changes["memory"] = {"baseline_bytes": None, "peak_bytes": 1, "unknown": {}}
-        changes["repeat"] = {"index": 2, "of": 1, "medians_ns": [1]}
-        changes["validity"] = {"valid": True, "rule": "too slow"}
-        found = demo.ask([whole | {name: value} for name, value in changes.items()], "record")
-        says = ["quotable", "record_version", "foreign", "samples", "explained", "repeat", "validity"]
-        for answer, reason in zip(found, says, strict=True):
+        statistics = whole["latency"]["overall"] | {"p50_ns": 1}
+        changes: list[tuple[str, dict[str, Any]]] = [
+            ("quotable", {"quotable": not whole["quotable"]}),
+            ("record_version", {"record_version": 2}),
+            ("foreign", {"foreign": None}),
+            ("samples", {"latency": whole["latency"] | {"overall": statistics}}),
+            ("explained", {"memory": {"baseline_bytes": None, "peak_bytes": 1, "unknown": {}}}),
+            ("repeat", {"repeat": {"index": 2, "of": 1, "medians_ns": [1]}}),
+            ("repeat", {"repeat": {"index": 1, "of": 0, "medians_ns": []}}),
+            ("validity", {"validity": {"valid": True, "rule": "too slow"}}),
+        ]
+        found = demo.ask([whole | fields for _, fields in changes], "record")
+        for answer, (reason, _) in zip(found, changes, strict=True):
             assert reason in answer["error"]
 
 
