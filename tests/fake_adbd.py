@@ -1,7 +1,7 @@
 """A phone's side of the adb protocol, with faults on demand; the real `adb` client talks to it.
 
 Protocol: packages/modules/adb, protocol.txt, SYNC.TXT and shell_protocol.h. Commands run in a shell here,
-with /data/local/tmp and /sdcard moved into a directory of the test and Android's own commands replaced by scripts.
+with /data/local/tmp and /sdcard moved into a directory of the test, and scripts for Android's own commands.
 """
 
 from __future__ import annotations
