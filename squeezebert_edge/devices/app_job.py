@@ -1,0 +1,84 @@
+"""A demo app's job, as docs/app_job.md has it: what is asked, and how what came of it is read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from exporters.errors import GateError
+from squeezebert_edge import latency, record
+from squeezebert_edge.bundle import Bundle
+from squeezebert_edge.devices.interpreter import AGAIN, answers_of
+
+if TYPE_CHECKING:
+    from squeezebert_edge.devices import Inputs, Outputs
+
+VERSION = 1
+APP = "io.squeezebert.edge.demo"  # Android's package, and iOS's bundle identifier
+BUNDLE, JOB, RESULT, OUTPUTS = "bundle", "job.json", "result.json", "outputs.bin"
+
+
+def job_of(
+    bundle: Bundle, rows: Sequence[Inputs], settings: record.Settings, protocol: latency.Protocol | None
+) -> str:
+    """job.json: measure by the protocol, or answer where that is null.
+
+    Args:
+        rows: at least one; name -> (1, length) int32 each.
+    """
+    names = [tensor.name for tensor in bundle.manifest.inputs]
+    return json.dumps(
+        {
+            "job_version": VERSION,
+            "work": "answer" if protocol is None else "measure",
+            "settings": settings.model_dump(),
+            "protocol": None if protocol is None else asdict(protocol),
+            "inputs": names,
+            "rows": [
+                {"length": row[names[0]].shape[1], "values": [row[name][0].tolist() for name in names]}
+                for row in rows
+            ],
+        }
+    )
+
+
+def run_of(text: str) -> record.Run:
+    """What result.json says was measured.
+
+    Raises:
+        GateError: the app's error, or no measurement.
+    """
+    result = _result(text)
+    try:
+        run = record.Run.model_validate(result.get("run"))
+        columns = {len(column) for column in asdict(run.samples).values()}
+        if len(columns) != 1 or min(run.samples.latency_ns, default=0) <= 0:
+            raise ValueError("samples: columns of different lengths, none, or queries that took no time")
+    except ValueError as error:
+        raise GateError(f"the app wrote no measurement: {error}", hint=AGAIN) from None
+    return run
+
+
+def answers(text: str, outputs: Path, bundle: Bundle, rows: int) -> list[Outputs]:
+    """What result.json and outputs.bin say was answered to so many rows.
+
+    Raises:
+        GateError: the app's error, or no answers.
+    """
+    names = [output.name for output in bundle.manifest.outputs]
+    return answers_of(outputs, _result(text), names, rows, writer="the app")
+
+
+def _result(text: str) -> dict[str, Any]:
+    try:
+        result = json.loads(text)
+    except ValueError as error:
+        raise GateError(f"the app wrote no result: {error}", hint=AGAIN) from None
+    if not isinstance(result, dict):
+        raise GateError(f"the app wrote {type(result).__name__}, no result", hint=AGAIN)
+    if "error" in result:
+        raise GateError(f"the app: {result['error']}", hint=AGAIN)
+    return result
