@@ -32,11 +32,11 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 def test_a_job_has_the_rows_that_every_device_runs(bundle: Bundle) -> None:
     rows = workload.of_bundle(bundle, None, None).rows
     settings = Settings(threads=2, length=32)
-    job = json.loads(app_job.job_of(bundle, rows, settings, QUICK))
+    job = json.loads(app_job.job_of(rows, settings, QUICK))
     assert (job["job_version"], job["work"]) == (1, "measure")
     assert Settings.model_validate(job["settings"]) == settings
     assert job["protocol"] == asdict(QUICK)
-    assert job["inputs"] == [tensor.name for tensor in bundle.manifest.inputs]
+    assert job["inputs"] == ["input_ids", "attention_mask", "token_type_ids"]
     for asked, row in zip(job["rows"], rows, strict=True):
         for name, values in zip(job["inputs"], asked["values"], strict=True):
             assert len(values) == asked["length"]
@@ -44,7 +44,7 @@ def test_a_job_has_the_rows_that_every_device_runs(bundle: Bundle) -> None:
 
 
 def test_answers_are_asked_without_a_protocol(bundle: Bundle) -> None:
-    job = json.loads(app_job.job_of(bundle, workload.of_bundle(bundle, None, None).rows, Settings(), None))
+    job = json.loads(app_job.job_of(workload.of_bundle(bundle, None, None).rows, Settings(), None))
     assert (job["work"], job["protocol"]) == ("answer", None)
 
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from exporters.errors import InputError, UnavailableError
+from exporters.errors import InputError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -91,12 +91,9 @@ class Listing:
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of device.
+    """A kind of device. module: what opens it. written: how --device names one."""
 
-    module: what opens it, null if there is none yet. written: how --device names one.
-    """
-
-    module: str | None
+    module: str
     written: str
     needs: str
 
@@ -113,7 +110,11 @@ KINDS = {
         "android[:SERIAL]",
         "adb, and a phone with USB debugging switched on",
     ),
-    "ios": Kind(None, "ios[:UDID]", "a Mac with Xcode, and an iPhone that trusts it"),
+    "ios": Kind(
+        "squeezebert_edge.devices.ios",
+        "ios[:UDID]",
+        "a Mac with Xcode 15 or later, and an iPhone that trusts it",
+    ),
 }
 
 
@@ -129,10 +130,7 @@ def opened(text: str) -> Device:
         raise InputError(
             f"unknown device '{text}'", allowed=", ".join(kind.written for kind in KINDS.values())
         )
-    kind = KINDS[name]
-    if kind.module is None:
-        raise UnavailableError(f"{text}: no such device is reachable from here", hint=f"needs {kind.needs}")
-    device: Device = importlib.import_module(kind.module).opened(address or None)
+    device: Device = importlib.import_module(KINDS[name].module).opened(address or None)
     return device
 
 
@@ -140,6 +138,6 @@ def listings() -> list[Listing]:
     """Every device reachable from here, and of the other kinds what they need."""
     found: list[Listing] = []
     for kind in KINDS.values():
-        listed = importlib.import_module(kind.module).found() if kind.module else []
+        listed = importlib.import_module(kind.module).found()
         found += listed or [Listing(kind.written, None, (), kind.needs)]
     return found

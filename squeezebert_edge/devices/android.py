@@ -81,7 +81,7 @@ class Android:
             raise UnavailableError(
                 f"the kit in {native.directory()} runs no {format_}", hint=f"{native.MAKE}"
             )
-        cpus = facts.device().cpus
+        cpus = facts.device().cpus or 0
         if settings.cpus is not None and not set(settings.cpus) <= set(range(cpus)):
             raise InputError(
                 f"--cpus {','.join(map(str, settings.cpus))}", allowed=f"some of 0 to {cpus - 1}"

@@ -21,15 +21,13 @@ APP = "io.squeezebert.edge.demo"  # Android's package, and iOS's bundle identifi
 BUNDLE, JOB, RESULT, OUTPUTS = "bundle", "job.json", "result.json", "outputs.bin"
 
 
-def job_of(
-    bundle: Bundle, rows: Sequence[Inputs], settings: record.Settings, protocol: latency.Protocol | None
-) -> str:
+def job_of(rows: Sequence[Inputs], settings: record.Settings, protocol: latency.Protocol | None) -> str:
     """job.json: measure by the protocol, or answer where that is null.
 
     Args:
         rows: at least one; name -> (1, length) int32 each.
     """
-    names = [tensor.name for tensor in bundle.manifest.inputs]
+    names = list(rows[0])  # not the manifest's: a Core ML program packs all of them into one
     return json.dumps(
         {
             "job_version": VERSION,
