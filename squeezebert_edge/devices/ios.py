@@ -107,7 +107,7 @@ class Ios:
         """A job done: a directory with what the app wrote; no job is on the phone any more."""
         name = record.new_id()
         there = f"{JOBS}/{name}"
-        process = None
+        launching, process = False, None
         with tempfile.TemporaryDirectory(prefix="squeezebert-edge-") as directory:
             here = Path(directory)
             job = here / app_job.JOB
@@ -118,6 +118,7 @@ class Ios:
                 bundle_there = f"{there}/{app_job.BUNDLE}"
                 self._app.put(bundle.directory.resolve(), bundle_there, alone=False, progress=progress)
                 self._app.put(job, f"{there}/{app_job.JOB}", alone=False, progress=progress)
+                launching = True
                 process = self._app.launch("--job", name)
                 least = protocol.seconds if protocol else 0.0
                 self._wait(process, f"{there}/{app_job.RESULT}", here, least, limit, progress)
@@ -127,8 +128,10 @@ class Ios:
             finally:
                 # A phone that is gone cannot be tidied; the next job there does it.
                 with contextlib.suppress(EdgeError):
-                    if process is not None:
-                        self._app.end(process)
+                    if (
+                        launching
+                    ):  # one whose launch was interrupted is found by launching it anew, without a job
+                        self._app.end(self._app.launch() if process is None else process)
                 with contextlib.suppress(EdgeError):
                     self._clear(here)
             yield here
