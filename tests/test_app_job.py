@@ -11,15 +11,16 @@ import numpy as np
 import pytest
 
 from exporters.errors import GateError
-from squeezebert_edge import pipeline, workload
+from squeezebert_edge import pipeline, record, workload
 from squeezebert_edge.bundle import Bundle
 from squeezebert_edge.devices import app_job
 from squeezebert_edge.latency import QUICK
 from squeezebert_edge.record import Settings
-from tests.records import run, samples
+from tests.records import phone, run, samples
 from tests.small import small_checkpoint
 
 LENGTHS = (16, 32)
+ROWS = [{"input_ids": np.zeros((1, length), np.int32)} for length in LENGTHS]
 
 
 @pytest.fixture(scope="module")
@@ -49,8 +50,8 @@ def test_answers_are_asked_without_a_protocol(bundle: Bundle) -> None:
 
 
 def test_a_measurement_is_read() -> None:
-    found = run(samples([5, 7, 6]))
-    assert app_job.run_of(json.dumps({"run": json.loads(found.model_dump_json())})) == found
+    found = measured()
+    assert app_job.run_of(json.dumps({"run": json.loads(found.model_dump_json())}), "android", ROWS) == found
 
 
 def test_answers_are_read(bundle: Bundle, tmp_path: Path) -> None:
@@ -65,9 +66,20 @@ def test_answers_are_read(bundle: Bundle, tmp_path: Path) -> None:
             app_job.answers(text, tmp_path / app_job.OUTPUTS, bundle, rows)
 
 
+def measured() -> record.Run:
+    """What a phone's app measured of ROWS."""
+    runtime = record.Runtime(name="litert", version="2.3.0", runner="app", libc="bionic")
+    return run(samples([5, 7, 6], LENGTHS), device=phone(1.0).device, runtime=runtime)
+
+
 def changed(**fields: Any) -> str:
-    written = json.loads(run(samples([5, 7])).model_dump_json())
-    return json.dumps({"run": written | fields})
+    return json.dumps({"run": json.loads(measured().model_dump_json()) | fields})
+
+
+def column(**columns: list[int]) -> str:
+    """The same with other samples."""
+    written = json.loads(measured().model_dump_json())["samples"]
+    return changed(samples=written | columns)
 
 
 NO_MEASUREMENT = {
@@ -77,15 +89,12 @@ NO_MEASUREMENT = {
     "an error": ('{"error": "no delegate gpu"}', "the app: no delegate gpu"),
     "an answer": ('{"shapes": []}', "no measurement"),
     "a field that nobody knows": (changed(extra=1), "no measurement"),
-    "no samples": (changed(samples={"row": [], "length": [], "start_ns": [], "latency_ns": []}), "none"),
-    "columns that differ": (
-        changed(samples={"row": [0], "length": [16], "start_ns": [0, 9], "latency_ns": [5]}),
-        "different lengths",
-    ),
-    "no time": (
-        changed(samples={"row": [0], "length": [16], "start_ns": [0], "latency_ns": [0]}),
-        "no time",
-    ),
+    "no samples": (column(row=[], length=[], start_ns=[], latency_ns=[]), "no samples"),
+    "columns that differ": (column(start_ns=[0]), "rows in turn"),
+    "no time": (column(latency_ns=[5, 0, 5]), "took no time"),
+    "one row again and again": (column(row=[0, 0, 0]), "rows in turn"),
+    "another length": (column(length=[16, 16, 16]), "rows in turn"),
+    "another device": (changed(device=json.loads(run(samples([5])).device.model_dump_json())), "of host"),
 }
 
 
@@ -93,4 +102,4 @@ NO_MEASUREMENT = {
 def test_what_is_no_measurement_is_refused(wrong: str) -> None:
     text, says = NO_MEASUREMENT[wrong]
     with pytest.raises(GateError, match=says):
-        app_job.run_of(text)
+        app_job.run_of(text, "android", ROWS)

@@ -8,6 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
 from exporters.errors import GateError
 from squeezebert_edge import latency, record
 from squeezebert_edge.bundle import Bundle
@@ -43,20 +45,33 @@ def job_of(rows: Sequence[Inputs], settings: record.Settings, protocol: latency.
     )
 
 
-def run_of(text: str) -> record.Run:
+def run_of(text: str, kind: record.Kind, rows: Sequence[Inputs]) -> record.Run:
     """What result.json says was measured.
 
     Raises:
-        GateError: the app's error, or no measurement.
+        GateError: the app's error, no measurement, or one of something else than these rows in turn.
     """
     result = _result(text)
     try:
         run = record.Run.model_validate(result.get("run"))
-        columns = {len(column) for column in asdict(run.samples).values()}
-        if len(columns) != 1 or min(run.samples.latency_ns, default=0) <= 0:
-            raise ValueError("samples: columns of different lengths, none, or queries that took no time")
-    except ValueError as error:
+    except ValidationError as error:
         raise GateError(f"the app wrote no measurement: {error}", hint=AGAIN) from None
+    samples = run.samples
+    turns = tuple(index % len(rows) for index in range(len(samples.latency_ns)))
+    lengths = [next(iter(row.values())).shape[1] for row in rows]
+    problems = {
+        f"it is of {run.device.kind}, by the runner {run.runtime.runner}": (
+            (run.device.kind, run.runtime.runner) != (kind, "app")
+        ),
+        "it has no samples, or some that took no time": min(samples.latency_ns, default=0) <= 0,
+        "its samples are not the rows in turn": (
+            (samples.row, samples.length) != (turns, tuple(lengths[row] for row in turns))
+            or len(samples.start_ns) != len(turns)
+        ),
+    }
+    for problem, there in problems.items():
+        if there:
+            raise GateError(f"the app wrote no measurement of what was asked: {problem}", hint=AGAIN)
     return run
 
 

@@ -80,7 +80,7 @@ class Ios:
             GateError: the app died, hung or wrote no measurement.
         """
         with self._ran(bundle, rows, settings, protocol, protocol.time_limit, progress) as here:
-            return app_job.run_of(_text(here / app_job.RESULT))
+            return app_job.run_of(_text(here / app_job.RESULT), "ios", rows)
 
     def answer(
         self, bundle: Bundle, rows: Sequence[Inputs], settings: record.Settings, progress: Progress
