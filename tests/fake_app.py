@@ -20,6 +20,7 @@ import numpy as np
 from squeezebert_edge import latency
 from squeezebert_edge.bundle import open_bundle
 from squeezebert_edge.devices import app_job
+from squeezebert_edge.devices.android_app import JOBS
 from squeezebert_edge.devices.app_job import APP
 from squeezebert_edge.devices.host import Host
 from squeezebert_edge.progress import silent
@@ -42,7 +43,7 @@ def install(phone: FakePhone, fault: str | None = None, *, open_to_shell: bool =
         (phone.root / storage).parent.mkdir(parents=True)
     if not open_to_shell:
         (phone.root / STORAGES[0]).write_text("no directory")
-    (phone.root / "fault").write_text(fault or "")
+    break_(phone, fault or "")
     program = f"{sys.executable} -m {__name__} {phone.root} $job" + ("" if fault is None else " fault")
     pid = f"{phone.root}/app.pid"
     phone.script("pm", f'[ "$*" = "path {APP}" ] && echo package:/data/app/base.apk')
@@ -50,7 +51,9 @@ def install(phone: FakePhone, fault: str | None = None, *, open_to_shell: bool =
     phone.script("run-as", f'[ "$1" = {APP} ] || exit 1; shift; cd {phone.root}/data/data/{APP} && exec "$@"')
     phone.script(
         "am",
-        f"""if [ "$1" = force-stop ]; then kill -9 $(cat {pid} 2>/dev/null) 2>/dev/null; rm -f {pid}; exit 0; fi
+        f"""if [ "$1" = force-stop ]; then
+    kill -9 $(cat {pid} 2>/dev/null) 2>/dev/null; rm -f {pid}; exit 0
+fi
 [ "$*" = "start -W -n {APP}/.JobActivity --es job $7" ] || {{ echo "Error: no such activity"; exit 0; }}
 job=$7; cd {ROOT}
 PYTHONPATH={ROOT} setsid {program} </dev/null >{phone.root}/app.log 2>&1 & echo $! >{pid}
@@ -58,11 +61,16 @@ echo "Status: ok\"""",
     )
 
 
+def break_(phone: FakePhone, fault: str) -> None:
+    """Give the app that a phone has another fault."""
+    (phone.root / "fault").write_text(fault)
+
+
 def left(phone: FakePhone) -> list[Path]:
     """What jobs and pushed files a phone still has."""
     found = list(phone.temporary.iterdir())
     for storage in STORAGES:
-        found += (phone.root / storage / app_job.JOBS).glob("*")
+        found += (phone.root / storage / JOBS).glob("*")
     return found
 
 
@@ -104,7 +112,7 @@ def main(phone: Path, name: str, faulty: bool) -> None:
     (directory,) = (
         found
         for storage in STORAGES
-        if (found := phone / storage / app_job.JOBS / name) / app_job.JOB in found.glob("*")
+        if (found := phone / storage / JOBS / name) / app_job.JOB in found.glob("*")
     )
     job = json.loads((directory / app_job.JOB).read_text())
     assert job["job_version"] == 1

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from exporters.errors import InputError, UnavailableError
+from exporters.errors import InputError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -102,7 +102,7 @@ class Listing:
 class Kind:
     """A kind of device.
 
-    runners: the module that opens it for each --runner, the default's first; none if there is none yet.
+    runners: the module that opens it for each --runner, the default's first.
     written: how --device names one.
     """
 
@@ -123,7 +123,11 @@ KINDS = {
         "android[:SERIAL]",
         "adb, and a phone with USB debugging switched on",
     ),
-    "ios": Kind({}, "ios[:UDID]", "a Mac with Xcode, and an iPhone that trusts it"),
+    "ios": Kind(
+        {"app": "squeezebert_edge.devices.ios"},
+        "ios[:UDID]",
+        "a Mac with Xcode 15 or later, and an iPhone that trusts it",
+    ),
 }
 
 
@@ -143,8 +147,6 @@ def opened(text: str, runner: str | None = None) -> Device:
             f"unknown device '{text}'", allowed=", ".join(kind.written for kind in KINDS.values())
         )
     kind = KINDS[name]
-    if not kind.runners:
-        raise UnavailableError(f"{text}: no such device is reachable from here", hint=f"needs {kind.needs}")
     chosen = runner or next(iter(kind.runners))
     if chosen not in kind.runners:
         raise InputError(f"--runner {chosen} on {name}", allowed=", ".join(kind.runners))

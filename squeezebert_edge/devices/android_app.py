@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import math
+import os
 import re
+import secrets
 import tempfile
+import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from exporters.errors import EdgeError, GateError, InputError, UnavailableError
 from squeezebert_edge import latency, record
@@ -20,7 +22,7 @@ from squeezebert_edge.devices.adb import CALL, NO_ROOM, Adb
 from squeezebert_edge.devices.android import ANSWER_LIMIT
 from squeezebert_edge.devices.android_phone import Phone, Workspace, alive, chosen, listed, workspace
 from squeezebert_edge.devices.app_job import APP
-from squeezebert_edge.devices.interpreter import AGAIN, answers_of
+from squeezebert_edge.devices.interpreter import AGAIN
 from squeezebert_edge.progress import Progress
 
 if TYPE_CHECKING:
@@ -28,7 +30,9 @@ if TYPE_CHECKING:
 
 RUNS = ("executorch", "tflite")
 POLL = 5.0  # seconds between two looks for a result: seldom, so that they take nothing from what is measured
-PUSHED = "job"
+JOBS, PUSHED = "jobs", "job"
+LARGEST = 300_000_000  # bytes of a file that it writes
+COMPUTER = f"{uuid.getnode() & 0xFFFFFF:06x}"
 INSTALL = "build and install it: android_demo/README.md"
 DEAD, HUNG = "the app died", "the app hung"
 
@@ -49,9 +53,9 @@ class Storage:
 
 
 STORAGES = (
-    Storage(f"/sdcard/Android/data/{APP}/files/{app_job.JOBS}", "", "[ -e {} ]"),
+    Storage(f"/sdcard/Android/data/{APP}/files/{JOBS}", "", "[ -e {} ]"),
     # For phones whose shell may not use that one: a debuggable app's own.
-    Storage(f"files/{app_job.JOBS}", f"run-as {APP} ", f"run-as {APP} ls {{}} >/dev/null 2>&1"),
+    Storage(f"files/{JOBS}", f"run-as {APP} ", f"run-as {APP} ls {{}} >/dev/null 2>&1"),
 )
 
 
@@ -89,8 +93,8 @@ class App(Phone):
             GateError: the app refused, died, hung or wrote no measurement.
         """
         job = app_job.job_of(rows, settings, protocol)
-        with self._ran(bundle, job, protocol.time_limit, progress) as (result, _):
-            return app_job.run_of(result, "android", rows)
+        with self._ran(bundle, job, [app_job.RESULT], protocol.time_limit, progress) as here:
+            return app_job.run_of(_text(here), "android", rows)
 
     def answer(
         self, bundle: Bundle, rows: Sequence[Inputs], settings: record.Settings, progress: Progress
@@ -100,30 +104,27 @@ class App(Phone):
         Raises:
             UnavailableError, GateError: as for `measure`.
         """
-        names = [output.name for output in bundle.manifest.outputs]
         limit = ANSWER_LIMIT + latency.exactly(len(rows)).time_limit
         job = app_job.job_of(rows, settings, None)
-        with self._ran(bundle, job, limit, progress) as (result, outputs):
-            return answers_of(outputs, result, names, len(rows), writer="the app")
+        with self._ran(bundle, job, [app_job.RESULT, app_job.OUTPUTS], limit, progress) as here:
+            return app_job.answers(_text(here), here / app_job.OUTPUTS, bundle, len(rows))
 
     @contextlib.contextmanager
     def _ran(
-        self, bundle: Bundle, asked: dict[str, Any], limit: float, progress: Progress
-    ) -> Iterator[tuple[dict[str, Any], Path]]:
-        """A job run: its result, and the file of outputs; the phone is as before by then."""
+        self, bundle: Bundle, asked: str, files: Sequence[str], limit: float, progress: Progress
+    ) -> Iterator[Path]:
+        """A job run: a directory with those of its files that it has; the phone is as before by then."""
         self._refuse_asleep()
         with tempfile.TemporaryDirectory(prefix="squeezebert-edge-") as directory:
             here = Path(directory)
-            (here / app_job.JOB).write_text(json.dumps(asked), encoding="utf-8")
+            (here / app_job.JOB).write_text(asked, encoding="utf-8")
             with workspace(self.adb) as between:
                 self._push(bundle, here, between, progress)
                 with self._placed(between) as job:
                     job.run(limit, progress)
-                    job.pull(app_job.RESULT, here, 50_000_000, progress)
-                    result = app_job.result_of(here / app_job.RESULT)
-                    if "shapes" in result:
-                        job.pull(app_job.OUTPUTS, here, 300_000_000, progress)
-            yield result, here / app_job.OUTPUTS
+                    for name in files:
+                        job.pull(name, here, progress)
+            yield here
 
     def _refuse_asleep(self) -> None:
         said = self.adb.shell("dumpsys power; dumpsys window").text
@@ -149,7 +150,7 @@ class App(Phone):
         Raises:
             UnavailableError: there is no room, or the app's directories are closed to us.
         """
-        name, problems = app_job.new_id(), []
+        name, problems = f"{COMPUTER}{os.getpid():06x}{secrets.token_hex(2)}", []
         for storage in STORAGES:
             self._remove_leftovers(storage)
             job = Job(between, storage, name)
@@ -175,8 +176,8 @@ class App(Phone):
         """What processes of this computer left that were killed."""
         listed = self.adb.shell(f"{storage.prefix}ls {storage.jobs} 2>/dev/null").text
         for name in listed.split():
-            process = app_job.process_of(name)
-            if process is not None and not alive(process):
+            ours = re.fullmatch(rf"{COMPUTER}([0-9a-f]{{6}})[0-9a-f]{{4}}", name)
+            if ours and not alive(int(ours[1], 16)):
                 self.adb.shell(f"{storage.prefix}rm -rf {storage.jobs}/{name}")
 
 
@@ -227,12 +228,19 @@ class Job:
             f"read -t {POLL:g} word; [ $? -gt 128 ] || {{ {self.end}; exit; }}; done"
         )
 
-    def pull(self, name: str, here: Path, size: int, progress: Progress) -> None:
-        """Copy one of its files of at most so many bytes from the phone."""
+    def pull(self, name: str, here: Path, progress: Progress) -> None:
+        """Copy one of its files from the phone, if it is there."""
         self._adb.shell(
             f"{self._storage.prefix}cat {self._path}/{name} >{self._between.path}/{name}", CALL, progress
         )
-        self._between.pull(name, here / name, size, progress)
+        self._between.pull(name, here / name, LARGEST, progress)
+
+
+def _text(here: Path) -> str:
+    try:
+        return (here / app_job.RESULT).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
 
 
 def installed(phone: Adb) -> bool:

@@ -13,8 +13,9 @@ from exporters.errors import EdgeError, GateError, InputError, UnavailableError
 from squeezebert_edge import record
 from squeezebert_edge.bundle import Bundle
 from squeezebert_edge.devices import Listing, adb
-from squeezebert_edge.devices.adb import Adb, Said
+from squeezebert_edge.devices.adb import Adb
 from squeezebert_edge.devices.android_facts import ASKED, Facts
+from squeezebert_edge.devices.command import Said
 from squeezebert_edge.progress import Progress
 
 TEMPORARY = "/data/local/tmp"
@@ -65,7 +66,7 @@ class Phone:
                 "--runtime on Android", allowed="on the host: a runner has one runtime of each format"
             )
         if settings.cpus is not None:
-            cpus = self.facts().device().cpus
+            cpus = self.facts().device().cpus or 0
             if not settings.cpus or not set(settings.cpus) <= set(range(cpus)):
                 raise InputError(
                     f"--cpus {','.join(map(str, settings.cpus))}", allowed=f"some of 0 to {cpus - 1}"
