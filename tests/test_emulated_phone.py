@@ -52,7 +52,7 @@ def beside_the_phone(*command: str) -> str:
     assert PHONE
     done = subprocess.run(
         [str(SCRIPT), "run", PHONE, *command],
-        capture_output=True, text=True, timeout=300, check=False,
+        capture_output=True, text=True, timeout=600, check=False,
         env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
