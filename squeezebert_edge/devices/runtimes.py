@@ -7,6 +7,7 @@ that have no more than that.
 from __future__ import annotations
 
 import importlib.util
+import math
 import platform
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
@@ -48,22 +49,28 @@ class Runtime(Protocol):
         ...
 
 
-class LiteRT:
-    """A .tflite, by ai-edge-litert or, where that is not installed or not wanted, tflite-runtime."""
-
-    PACKAGES: Mapping[str, tuple[str, str]] = {
-        "ai-edge-litert": ("litert", "ai_edge_litert.interpreter"),
-        "tflite-runtime": ("tflite-runtime", "tflite_runtime.interpreter"),
+def litert(package: str | None) -> Runtime:
+    """What runs a .tflite: ai-edge-litert or, where that is not installed or not wanted, tflite-runtime."""
+    known: Mapping[str, tuple[str, Callable[[], Runtime]]] = {
+        "ai-edge-litert": ("ai_edge_litert", CompiledModel),
+        "tflite-runtime": ("tflite_runtime", Interpreter),
     }
+    wanted = [package] if package else list(known)
+    for name in wanted:
+        module, runtime = known[name]
+        if _installed(module):
+            return runtime()
+    raise InputError(f"{' or '.join(wanted)} is not installed", hint=f"pip install {wanted[0]}")
 
-    def __init__(self, package: str | None) -> None:
-        wanted = [package] if package else list(self.PACKAGES)
-        known = [name for name in wanted if _installed(self.PACKAGES[name][1].partition(".")[0])]
-        if not known:
-            raise InputError(f"{' or '.join(wanted)} is not installed", hint=f"pip install {wanted[0]}")
-        self.name, module = self.PACKAGES[known[0]]
-        self.version = version(known[0])
-        self._interpreter = importlib.import_module(module).Interpreter
+
+class Interpreter:
+    """A .tflite, by the interpreter of tflite-runtime."""
+
+    name = "tflite-runtime"
+
+    def __init__(self) -> None:
+        self.version = version("tflite-runtime")
+        self._interpreter = importlib.import_module("tflite_runtime.interpreter").Interpreter
         self._runners: dict[str, Any] = {}
 
     def open(self, path: Path, threads: int | None, compute_units: str | None) -> None:
@@ -80,6 +87,54 @@ class LiteRT:
         def compute() -> Outputs:
             found = runner(**inputs)
             return [found[name] for name in outputs]
+
+        return compute
+
+
+class CompiledModel:
+    """A .tflite, by the compiled model of ai-edge-litert, as LiteRT's apps run it."""
+
+    name = "litert"
+
+    def __init__(self) -> None:
+        from ai_edge_litert import compiled_model, cpu_options, hardware_accelerator, options
+
+        self.version = version("ai-edge-litert")
+        self._model_type, self._cpu = compiled_model.CompiledModel, cpu_options.CpuOptions
+        self._options, self._accelerator = options.Options, hardware_accelerator.HardwareAccelerator.CPU
+        self._buffers: dict[str, tuple[list[Any], list[Any]]] = {}
+
+    def open(self, path: Path, threads: int | None, compute_units: str | None) -> None:
+        """Load the model; its weights are packed once for all signatures, not once for each."""
+        cpu = self._cpu(num_threads=threads or 0, xnnpack_weight_cache_path=":memory")
+        options = self._options(hardware_accelerators=self._accelerator, cpu_options=cpu)
+        self._model = self._model_type.from_file(str(path), options=options)
+
+    def query(self, entry_point: str, inputs: Mapping[str, Array], outputs: Sequence[str]) -> Query:
+        """What computes these inputs each time it is called."""
+        import numpy as np
+
+        index = self._model.get_signature_index(entry_point)
+        signature = self._model.get_signature_by_index(index)
+        if entry_point not in self._buffers:
+            self._buffers[entry_point] = (
+                self._model.create_input_buffers(index),
+                self._model.create_output_buffers(index),
+            )
+        given, found = self._buffers[entry_point]
+        values = [np.ascontiguousarray(inputs[name]) for name in signature["inputs"]]
+        details = self._model.get_output_tensor_details(entry_point)
+        shapes = [tuple(details[name]["shape"]) for name in outputs]
+        wanted = [found[signature["outputs"].index(name)] for name in outputs]
+
+        def compute() -> Outputs:
+            for buffer, value in zip(given, values, strict=True):
+                buffer.write(value)
+            self._model.run_by_index(index, given, found)
+            return [
+                buffer.read(math.prod(shape), np.float32).reshape(shape)
+                for buffer, shape in zip(wanted, shapes, strict=True)
+            ]
 
         return compute
 
@@ -153,7 +208,7 @@ class CoreML:
 
 
 RUNTIMES: Mapping[str, Callable[[str | None], Runtime]] = {
-    "tflite": LiteRT,
+    "tflite": litert,
     "executorch": ExecuTorch,
     "coreml": CoreML,
 }

@@ -1,6 +1,8 @@
 // A .pte, by ExecuTorch's Module.
 #include <executorch/extension/module/module.h>
 #include <executorch/extension/tensor/tensor.h>
+#include <executorch/runtime/backend/interface.h>
+#include <executorch/runtime/backend/options.h>
 
 #include "runtime.h"
 
@@ -67,6 +69,10 @@ class ExecuTorchModel : public Model {
  public:
   ExecuTorchModel(const std::string& path, int threads) : module_(path, Module::LoadMode::Mmap) {
     executorch::extension::threadpool::get_threadpool()->_unsafe_reset_threadpool(threads);
+    // Packs weights once for all methods, not once for each; ExecuTorch's builds for Android and iOS do by default.
+    executorch::runtime::BackendOptions<1> options;
+    Check(options.set_option("weight_cache_enabled", true), "the weight cache");
+    Check(executorch::runtime::set_option("XnnpackBackend", options.view()), "the weight cache");
     Check(module_.load(), path);
   }
 

@@ -170,7 +170,9 @@ class LiteRtModel : public Model {
     Check(LiteRtCreateOptions(&options), "options");
     Check(LiteRtSetOptionsHardwareAccelerators(options, kCpu), "options");
     // What LiteRT's own CPU options become: TOML, known by this name (litert/c/options/litert_cpu_options.cc).
-    const std::string payload = "num_threads = " + std::to_string(threads) + "\n";
+    // The cache in memory packs weights once for all signatures, not once for each.
+    const std::string payload =
+        "num_threads = " + std::to_string(threads) + "\nweight_cache_file_path = \":memory\"\n";
     Check(LiteRtCreateOpaqueOptions("xnnpack", strdup(payload.c_str()), std::free, &opaque), "options");
     Check(LiteRtAddOpaqueOptions(options, opaque), "options");
     Check(LiteRtCreateCompiledModel(environment, model_, options, &compiled_), path);
