@@ -23,7 +23,7 @@ from squeezebert_edge.devices import devicectl, interpreter, ios, machine
 from squeezebert_edge.latency import exactly
 from squeezebert_edge.progress import silent
 from squeezebert_edge.record import Settings
-from tests.small import small_checkpoint
+from tests.small import as_format, small_checkpoint
 
 ROOT = Path(__file__).parents[1]
 UDID = "00008120-0011223344556677"
@@ -35,9 +35,10 @@ ON_A_MAC = (
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    plan = pipeline.Plan([("coreml", "fp16")], (16, 32))
-    (made,) = pipeline.export(small_checkpoint(num_hidden_layers=1), plan, tmp_path_factory.mktemp("out"))
-    return made
+    out = tmp_path_factory.mktemp("out")
+    plan = pipeline.Plan([("tflite", "fp32")], (16, 32))
+    (made,) = pipeline.export(small_checkpoint(num_hidden_layers=1), plan, out)
+    return as_format(made, "coreml", out / "coreml-fp32")
 
 
 class Iphone:
