@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from exporters.errors import InputError
+from exporters.errors import EdgeError, InputError
 from squeezebert_edge import __version__, record, workload
 from squeezebert_edge.bundle import Bundle
 from squeezebert_edge.devices import Device
+from squeezebert_edge.devices.coremltools_benchmark import CoremltoolsBenchmark
 from squeezebert_edge.latency import Protocol
 from squeezebert_edge.progress import Progress, of, silent
 from squeezebert_edge.workload import Workload
@@ -23,12 +24,15 @@ class Request:
     protocol: of each run. settings: of the runtime; what is open there the device decides.
     data: texts of a form that the bundles' task reads; by default the built-in sample.
     repeat: runs of each bundle, whose medians must agree.
+    coremltools_team: a development team that signs coremltools' own benchmark, which is then run after
+        them; for coreml bundles on an iPhone.
     """
 
     protocol: Protocol
     settings: record.Settings = field(default_factory=record.Settings)
     data: Path | None = None
     repeat: int = 1
+    coremltools_team: str | None = None
 
 
 def benchmark(
@@ -49,15 +53,19 @@ def benchmark(
     Raises:
         InputError: before anything is measured: settings that cannot be had, wrong data.
         UnavailableError: the device does not run such bundles, or is gone.
-        GateError: a run that gave no measurement.
+        GateError: a run that gave no measurement, or after its records a foreign tool that gave none.
     """
     if request.repeat < 1:
         raise InputError(f"{request.repeat} runs", allowed="1 or more")
     settled = [device.settle(bundle, request.settings) for bundle in bundles]
     work = [workload.of_bundle(bundle, request.data, request.settings.length) for bundle in bundles]
+    team = request.coremltools_team
+    tool = CoremltoolsBenchmark(team, device, bundles) if team is not None else None
     rested = True
     for bundle, settings, texts in zip(bundles, settled, work, strict=True):
-        runs = []
+        runs: list[record.Run] = []
+        foreign: list[record.Foreign] = []
+        failure = None
         for turn in range(request.repeat):
             named = of(
                 f"{bundle.directory.name}{f', run {turn + 1}' if request.repeat > 1 else ''}", progress
@@ -66,7 +74,15 @@ def benchmark(
                 _cool_down(request.protocol.cool_down, named, sleep)
             runs.append(device.measure(bundle, texts.rows, request.protocol, settings, named))
             rested = False
-        yield from recorded(bundle, texts, request.protocol, settings, runs)
+        if tool:
+            named = of(f"{bundle.directory.name}, coremltools", progress)
+            try:
+                foreign.append(tool.measure(bundle, settings, max(runs[0].samples.length), named))
+            except EdgeError as error:
+                failure = error
+        yield from recorded(bundle, texts, request.protocol, settings, runs, foreign)
+        if failure:
+            raise failure
 
 
 def recorded(
@@ -75,6 +91,7 @@ def recorded(
     protocol: Protocol,
     settings: record.Settings,
     runs: Sequence[record.Run],
+    foreign: Sequence[record.Foreign] = (),
 ) -> list[record.Record]:
     """Repeated runs of a bundle as records, with what they are in numbers and whether they count."""
     numbers = [record.Latency.of(run.samples) for run in runs]
@@ -96,6 +113,7 @@ def recorded(
                 texts=texts.described,
                 tokenization=texts.tokenization,
                 latency=number,
+                foreign=list(foreign),
                 validity=record.Validity(valid=rule is None, rule=rule),
                 quotable=rule is None and protocol.quoted and not run.emulated,
             )

@@ -61,11 +61,12 @@ def as_format(bundle: Bundle, format_: str, directory: Path) -> Bundle:
     artifact = {"coreml": "model.mlpackage", "executorch": "model.pte", "tflite": "model.tflite"}[format_]
     shutil.copytree(bundle.directory, directory)
     made = directory / artifact
+    fields = bundle.manifest.model_dump(exclude={"schema_version", "files"})
     if format_ == "coreml":
+        fields["inputs"] = [{"name": "inputs", "dtype": "int32", "shape": [1, len(fields["inputs"]), None]}]
         made.mkdir()
         made /= "model.mlmodel"
     (directory / bundle.manifest.artifact).rename(made)
-    fields = bundle.manifest.model_dump(exclude={"schema_version", "files"})
     write_manifest(directory, fields | {"format": format_, "artifact": artifact})
     return open_bundle(directory)
 

@@ -87,6 +87,15 @@ def bench(
             show_default="300; 0 for the shorter protocols",
         ),
     ] = None,
+    coremltools_benchmark: Annotated[
+        str | None,
+        typer.Option(
+            "--coremltools-benchmark",
+            metavar="TEAM",
+            help="coremltools' own benchmark on the iPhone, signed by this team, run after each coreml "
+            "bundle; its mean is kept in the record.",
+        ),
+    ] = None,
     records: Annotated[
         Path, typer.Option("--records", help="The directory that records are written to.")
     ] = Path("out/records"),
@@ -114,6 +123,7 @@ def bench(
         ),
         data=data,
         repeat=repeat,
+        coremltools_team=coremltools_benchmark,
     )
     opened = [open_bundle(directory) for directory in dict.fromkeys(path.resolve() for path in bundles)]
     found = []
@@ -129,6 +139,9 @@ def bench(
             show.note(f"warning: {made.bundle.name} on {made.label}: {doubt}")
         if not made.quotable:
             show.note(f"{made.bundle.name} on {made.label}: no latency to quote: {made.standing}")
+        for foreign in made.foreign:
+            shown = f"{foreign.tool}: {foreign.mean_ns / 1e6:.3g} ms ({foreign.note})"
+            show.note(f"{made.bundle.name} on {made.label}: {shown}")
     raise typer.Exit(0 if all(made.validity.valid for made, _ in found) else 1)
 
 

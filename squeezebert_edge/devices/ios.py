@@ -36,6 +36,7 @@ class Ios:
     """
 
     def __init__(self, phone: Phone) -> None:
+        self.udid = phone.udid
         self._phone, self._app = phone, App(phone.udid)
 
     def describe(self) -> record.Device:
