@@ -12,7 +12,7 @@ from pathlib import Path
 
 from exporters.errors import GateError, InputError, UnavailableError
 from squeezebert_edge.bundle import SEAL, Bundle, open_bundle
-from squeezebert_edge.devices import adb
+from squeezebert_edge.devices import adb, android_phone
 from squeezebert_edge.devices.adb import Adb
 from squeezebert_edge.devices.app_job import APP
 from squeezebert_edge.progress import Progress, of, silent
@@ -101,7 +101,7 @@ def install(
     bundles: Sequence[Bundle],
     *,
     apk: Path | None = None,
-    serial: str | None = None,
+    device: str = "android",
     progress: Progress = silent,
 ) -> str:
     """Put the Android app on a phone and start it; gives the phone's serial.
@@ -109,10 +109,10 @@ def install(
     Args:
         bundles: as `place` gave them; an app that was built before they were in its project is refused.
         apk: the app's package; by default the one that Gradle builds.
-        serial: of the phone, where several are attached.
+        device: which phone, as --device names it.
 
     Raises:
-        InputError: several phones and none is named.
+        InputError: several phones and none is named, or something else than a phone is.
         UnavailableError: no app that has these bundles, no phone that is ready, or it does not take the app.
     """
     package = apk or project / APK
@@ -122,7 +122,10 @@ def install(
             f"{package} does not hold {', '.join(lacking)}" if package.exists() else f"no {package}",
             hint=f"{BUILD} in {project}, which needs the Android SDK; then this again",
         )
-    phone = Adb(_ready(serial))
+    name, _, address = device.partition(":")
+    if name != "android":
+        raise InputError(f"--install on {device}", allowed="android[:SERIAL]")
+    phone = Adb(android_phone.chosen(address or None))
     limit = adb.CALL + package.stat().st_size / adb.SLOWEST
     telling = of("installing", progress)
     said = adb.call("install", "-r", str(package), serial=phone.serial, limit=limit, progress=telling)
@@ -191,19 +194,6 @@ def _has(package: Path, bundle: Bundle) -> bool:
             return archive.read(seal) == (bundle.directory / SEAL).read_bytes()
     except (OSError, KeyError, zipfile.BadZipFile):
         return False
-
-
-def _ready(serial: str | None) -> str:
-    """The serial of the phone that is named, or of the only one attached."""
-    attached = [each for each in adb.attached() if serial in (None, each.serial)]
-    if not attached:
-        raise UnavailableError(f"no phone{f' {serial}' if serial else ''} is attached", hint=adb.PLUG_IN)
-    if len(attached) > 1:
-        serials = ", ".join(each.serial for each in attached)
-        raise InputError(f"{len(attached)} phones are attached", allowed=serials, hint="--serial SERIAL")
-    if attached[0].needs:
-        raise UnavailableError(f"{attached[0].serial} is {attached[0].state}", hint=attached[0].needs)
-    return attached[0].serial
 
 
 def _last(text: str) -> str:

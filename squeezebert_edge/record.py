@@ -26,6 +26,7 @@ VERSION: Literal[1] = 1
 
 Kind = Literal["host", "ssh", "android", "ios"]
 Delegate = Literal["cpu", "gpu"]
+Runner = Literal["python", "native", "app"]
 
 
 class _Fields(BaseModel):
@@ -91,7 +92,7 @@ class Runtime(_Fields):
 
     name: Literal["executorch", "litert", "tflite-runtime", "coreml"]
     version: str
-    runner: Literal["python", "native", "app"]
+    runner: Runner
     libc: str
 
 

@@ -288,7 +288,7 @@ def test_an_app_without_these_bundles_is_not_installed(
 @pytest.mark.parametrize(
     ("listed", "kind", "says"),
     [
-        ("", UnavailableError, "no phone is attached"),
+        ("", UnavailableError, "no Android phone is attached"),
         ("ONE    unauthorized\n", UnavailableError, "allow this computer"),
         ("ONE    device\nTWO    device\n", InputError, "allowed: ONE, TWO"),
     ],
@@ -302,7 +302,9 @@ def test_without_a_phone_that_is_ready_it_is_said_what_to_do(
     with pytest.raises(kind, match=says):
         install(project, placed)
     if "TWO" in listed:
-        assert install(project, placed, serial="TWO") == "TWO"
+        assert install(project, placed, device="android:TWO") == "TWO"
+        with pytest.raises(InputError, match="--install on host"):
+            install(project, placed, device="host")
 
 
 def test_a_phone_that_does_not_take_the_app_is_explained(

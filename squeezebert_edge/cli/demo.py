@@ -40,9 +40,9 @@ def demo(
             "--apk", metavar="FILE", help="The package to install.", show_default="what Gradle builds"
         ),
     ] = None,
-    serial: Annotated[
-        str | None, typer.Option("--serial", help="Which phone, where several are attached.")
-    ] = None,
+    device: Annotated[
+        str, typer.Option("--device", help="Which phone, where several are attached: android:SERIAL.")
+    ] = "android",
     json: options.JsonOption = False,
 ) -> None:
     """Put bundles into a demo app's project, in place of those that were put there before."""
@@ -51,8 +51,8 @@ def demo(
 
     if install and system is not System.ANDROID:
         raise InputError("--install on iOS", allowed="with android", hint="run the app from Xcode")
-    if not install and (apk or serial):
-        raise InputError("--apk or --serial without --install", allowed="with it")
+    if not install and (apk or device != "android"):
+        raise InputError("--apk or --device without --install", allowed="with it")
     directory = project or DEMOS[system].directory
     with show.progress() as progress:
         placed = place(system, directory, bundles, progress)
@@ -70,5 +70,5 @@ def demo(
         show.note(f"next: {DEMOS[system].next}")
         return
     with show.progress() as progress:
-        phone = put_on_phone(directory, placed, apk=apk, serial=serial, progress=progress)
+        phone = put_on_phone(directory, placed, apk=apk, device=device, progress=progress)
     show.note(f"the app runs on {phone}")

@@ -47,6 +47,8 @@ class CoremltoolsBenchmark:
         InputError: no such team, no iPhone, or bundles that are not Core ML's.
     """
 
+    name = NAME
+
     def __init__(self, team: str, device: Device, bundles: Sequence[Bundle]) -> None:
         if not isinstance(device, Ios):
             raise InputError(

@@ -34,6 +34,7 @@ class Interpreter(ABC):
     """A device that runs the worker with its Python, wherever that is."""
 
     kind: record.Kind
+    runner: record.Runner = "python"
 
     @abstractmethod
     def run(

@@ -35,6 +35,8 @@ class Ios:
         phone: as devicectl lists it.
     """
 
+    runner: record.Runner = "app"
+
     def __init__(self, phone: Phone) -> None:
         self.udid = phone.udid
         self._phone, self._app = phone, App(phone.udid)
@@ -201,7 +203,7 @@ def found() -> list[Listing]:
     except EdgeError:
         return []
     return [
-        Listing(f"ios:{phone.udid}", phone.name, () if phone.needs else FORMATS, phone.needs)
+        Listing(f"ios:{phone.udid}", phone.name, () if phone.needs else FORMATS, phone.needs, Ios.runner)
         for phone in known
     ]
 
