@@ -13,7 +13,8 @@ from exporters.errors import EdgeError, InputError
 from squeezebert_edge import __version__, record, workload
 from squeezebert_edge.bundle import Bundle
 from squeezebert_edge.devices import Device, opened
-from squeezebert_edge.devices.benchmark_model import NAME, BenchmarkModel
+from squeezebert_edge.devices.benchmark_model import BenchmarkModel
+from squeezebert_edge.devices.coremltools_benchmark import CoremltoolsBenchmark
 from squeezebert_edge.latency import Protocol
 from squeezebert_edge.progress import Progress, of, silent
 from squeezebert_edge.workload import Workload
@@ -27,6 +28,8 @@ class Request:
     data: texts of a form that the bundles' task reads; by default the built-in sample.
     repeat: runs of each bundle, whose medians must agree.
     benchmark_model: Google's tool for the phone, which is then run after them; for tflite bundles on Android.
+    coremltools_team: a development team that signs coremltools' own benchmark, which is then run after
+        them; for coreml bundles on an iPhone.
     """
 
     protocol: Protocol
@@ -34,6 +37,7 @@ class Request:
     data: Path | None = None
     repeat: int = 1
     benchmark_model: Path | None = None
+    coremltools_team: str | None = None
 
 
 @dataclass(frozen=True)
@@ -138,7 +142,7 @@ def _measured(
     sleep: Callable[[float], object],
 ) -> Iterator[record.Record]:
     settled = [device.settle(bundle, request.settings) for bundle in bundles]
-    tool = BenchmarkModel(request.benchmark_model, device, bundles) if request.benchmark_model else None
+    tools = _foreign_tools(request, device, bundles)
     rested = True
     for bundle, settings, texts in zip(bundles, settled, work, strict=True):
         runs: list[record.Run] = []
@@ -152,8 +156,8 @@ def _measured(
                 _cool_down(request.protocol.cool_down, named, sleep)
             runs.append(device.measure(bundle, texts.rows, request.protocol, settings, named))
             rested = False
-        if tool:
-            named = of(f"{bundle.directory.name}, {NAME}", progress)
+        for tool in tools:
+            named = of(f"{bundle.directory.name}, {tool.name}", progress)
             _cool_down(request.protocol.cool_down, named, sleep)
             try:
                 foreign.append(tool.measure(bundle, settings, max(runs[0].samples.length), named))
@@ -162,6 +166,17 @@ def _measured(
         yield from recorded(bundle, texts, request.protocol, settings, runs, foreign)
         if failure:
             raise failure
+
+
+def _foreign_tools(
+    request: Request, device: Device, bundles: Sequence[Bundle]
+) -> list[BenchmarkModel | CoremltoolsBenchmark]:
+    tools: list[BenchmarkModel | CoremltoolsBenchmark] = []
+    if request.benchmark_model is not None:
+        tools.append(BenchmarkModel(request.benchmark_model, device, bundles))
+    if request.coremltools_team is not None:
+        tools.append(CoremltoolsBenchmark(request.coremltools_team, device, bundles))
+    return tools
 
 
 def recorded(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import signal
@@ -15,15 +16,17 @@ from typing import Any
 import numpy as np
 import pytest
 
+from exporters import mil
 from exporters.errors import GateError, InputError, UnavailableError
 from squeezebert_edge import devices, latency, pipeline, record, workload
 from squeezebert_edge.benchmark import Request, benchmark
 from squeezebert_edge.bundle import Bundle
-from squeezebert_edge.devices import devicectl, interpreter, ios, machine
+from squeezebert_edge.devices import coremltools_benchmark, devicectl, interpreter, ios, machine
+from squeezebert_edge.devices.coremltools_benchmark import CoremltoolsBenchmark
 from squeezebert_edge.latency import exactly
 from squeezebert_edge.progress import silent
 from squeezebert_edge.record import Settings
-from tests.small import small_checkpoint
+from tests.small import as_format, small_checkpoint
 
 ROOT = Path(__file__).parents[1]
 UDID = "00008120-0011223344556677"
@@ -35,9 +38,10 @@ ON_A_MAC = (
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    plan = pipeline.Plan([("coreml", "fp16")], (16, 32))
-    (made,) = pipeline.export(small_checkpoint(num_hidden_layers=1), plan, tmp_path_factory.mktemp("out"))
-    return made
+    out = tmp_path_factory.mktemp("out")
+    plan = pipeline.Plan([("tflite", "fp32")], (16, 32))
+    (made,) = pipeline.export(small_checkpoint(num_hidden_layers=1), plan, out)
+    return as_format(made, "coreml", out / "coreml-fp32")
 
 
 class Iphone:
@@ -345,3 +349,156 @@ def test_what_is_left_open_is_decided(bundle: Bundle, mac: Callable[..., Iphone]
     assert device.settle(executorch, Settings()).threads == 1
     with pytest.raises(UnavailableError, match="does not run tflite"):
         device.settle(tflite, Settings())
+
+
+# Stands for coremltools, as far as it is called; what it is told is in its answer.
+COREMLTOOLS = """
+import enum
+from . import models
+ComputeUnit = enum.Enum("ComputeUnit", "ALL CPU_ONLY CPU_AND_GPU CPU_AND_NE")
+"""
+MODELS = """
+import os
+class MLModel:
+    def __init__(self, package, compute_units, skip_model_load):
+        assert skip_model_load and os.path.isdir(package)
+        assert compute_units.name == "CPU_AND_NE"
+"""
+EXPERIMENTAL = {
+    "perf_utils": """
+import numpy as np
+from types import SimpleNamespace as Of
+class MLCPUComputeDevice: pass
+class MLNeuralEngineComputeDevice: pass
+class MLModelBenchmarker:
+    def __init__(self, model, device):
+        assert device.ready
+    async def benchmark_predict(self, inputs, iterations, warmup):
+        ((name, packed),) = inputs.items()
+        assert (packed.dtype, packed.shape[-1], warmup) == (np.int32, 32, True)
+        return Of(statistics=Of(average=2.5, median=2.25))
+    async def benchmark_operation_execution(self, inputs):
+        devices = (MLCPUComputeDevice, MLNeuralEngineComputeDevice, MLNeuralEngineComputeDevice)
+        return [Of(compute_device_usage=None)] + [
+            Of(compute_device_usage=Of(preferred_compute_device=device())) for device in devices
+        ]
+""",
+    "remote_device": """
+import os, time
+class AppSigningCredentials:
+    def __init__(self, development_team, bundle_identifier):
+        assert development_team.lower() in bundle_identifier
+class Device:
+    ready = False
+    def __init__(self, udid):
+        self.udid = udid
+    @staticmethod
+    def get_devices():
+        assert "Xcode.app" in os.environ["PATH"]
+        return [Device("ANOTHER"), Device("UDID")]
+    async def prepare_for_model_debugging(self, credentials, directory):
+        assert directory.is_dir()
+        #FAULT
+        self.ready, self.session = True, self
+        return self
+    def stop(self):
+        pass
+""",
+}
+
+
+@pytest.fixture
+def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Puts a fake coremltools with a fault before the real one."""
+
+    def put(fault: str = "pass") -> None:
+        package = tmp_path / "tools" / "coremltools"
+        experimental = package / "models" / "ml_program" / "experimental"
+        experimental.mkdir(parents=True, exist_ok=True)
+        (package / "__init__.py").write_text(COREMLTOOLS)
+        (package / "models" / "__init__.py").write_text(MODELS)
+        for directory in (experimental.parent, experimental):
+            (directory / "__init__.py").write_text("")
+        for name, text in EXPERIMENTAL.items():
+            (experimental / f"{name}.py").write_text(text.replace("UDID", UDID).replace("#FAULT", fault))
+        monkeypatch.setenv("PYTHONPATH", f"{tmp_path / 'tools'}{os.pathsep}{ROOT}")
+
+    return put
+
+
+def foreign(bundle: Bundle) -> list[record.Record]:
+    settings = Settings(compute_units="cpu_and_ne", length=32)
+    request = Request(exactly(2), settings, coremltools_team="ABCDE12345")
+    return list(benchmark([bundle], devices.opened("ios"), request))
+
+
+def test_coremltools_number_is_kept_beside_ours(
+    bundle: Bundle, mac: Callable[..., Iphone], tools: Callable[..., None]
+) -> None:
+    mac()
+    tools()
+    (found,) = foreign(bundle)
+    (number,) = found.foreign
+    assert (number.tool, number.mean_ns) == ("coremltools MLModelBenchmarker", 2.5e6)
+    assert (
+        "padding at 32 tokens; median 2.25 ms; operations planned: 1 on CPU, 2 on NeuralEngine" in number.note
+    )
+    assert found.latency.overall.mean_ns != number.mean_ns
+
+
+def test_the_real_coremltools_is_called_so_too() -> None:
+    mil.import_coremltools()
+    from coremltools.models.ml_program.experimental import perf_utils, remote_device
+
+    tool, phone = perf_utils.MLModelBenchmarker, remote_device.Device
+    inspect.signature(tool).bind("model", "phone")
+    inspect.signature(tool.benchmark_predict).bind(tool, {}, 20, warmup=True)
+    inspect.signature(tool.benchmark_operation_execution).bind(tool, {})
+    inspect.signature(phone.prepare_for_model_debugging).bind(phone, "credentials", "directory")
+    inspect.signature(remote_device.AppSigningCredentials).bind(development_team="", bundle_identifier="")
+    assert {"average", "median"} <= set(tool.Statistics.__dataclass_fields__)
+    assert "compute_device_usage" in tool.OperationExecutionInfo.__dataclass_fields__
+    assert callable(phone.get_devices)
+
+
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [
+        ("raise ValueError('no signing certificate')", "ValueError: no signing certificate"),
+        ("time.sleep(600)", "hung"),
+        ("os._exit(0)", "it said nothing"),
+    ],
+)
+def test_what_coremltools_cannot_does_not_cost_the_record(
+    bundle: Bundle,
+    mac: Callable[..., Iphone],
+    tools: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    fault: str,
+    says: str,
+) -> None:
+    mac()
+    tools(fault)
+    monkeypatch.setattr(coremltools_benchmark, "LIMIT", 5.0 if "sleep" in fault else 60.0)
+    request = Request(
+        exactly(2), Settings(compute_units="cpu_and_ne", length=32), coremltools_team="ABCDE12345"
+    )
+    measured = benchmark([bundle], devices.opened("ios"), request)
+    assert next(measured).foreign == []
+    with pytest.raises(GateError, match=f"{says}(.|\n)*an account of the team"):
+        next(measured)
+
+
+def test_coremltools_is_asked_on_iphones_and_for_its_own_format_only(
+    bundle: Bundle, mac: Callable[..., Iphone]
+) -> None:
+    mac()
+    phone = devices.opened("ios")
+    other = Bundle(bundle.directory, bundle.manifest.model_copy(update={"format": "executorch"}))
+    for team, device, given, says in (
+        ("ABCDE12345", devices.opened("host"), bundle, "allowed: with --device ios"),
+        ("me@example.org", phone, bundle, "ten letters and digits"),
+        ("ABCDE12345", phone, other, "for coreml bundles"),
+    ):
+        with pytest.raises(InputError, match=says):
+            CoremltoolsBenchmark(team, device, [given])

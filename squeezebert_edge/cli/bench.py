@@ -99,6 +99,15 @@ def bench(
             help="Google's tool for the phone, run after each tflite bundle; its mean is kept in the record.",
         ),
     ] = None,
+    coremltools_benchmark: Annotated[
+        str | None,
+        typer.Option(
+            "--coremltools-benchmark",
+            metavar="TEAM",
+            help="coremltools' own benchmark on the iPhone, signed by this team, run after each coreml "
+            "bundle; its mean is kept in the record.",
+        ),
+    ] = None,
     records: Annotated[
         Path, typer.Option("--records", help="The directory that records are written to.")
     ] = Path("out/records"),
@@ -127,6 +136,7 @@ def bench(
         data=data,
         repeat=repeat,
         benchmark_model=benchmark_model,
+        coremltools_team=coremltools_benchmark,
     )
     opened = [open_bundle(directory) for directory in dict.fromkeys(path.resolve() for path in bundles)]
     found, failures = [], []

@@ -35,6 +35,8 @@ class BenchmarkModel:
         InputError: no phone, no such file, or bundles that it does not read.
     """
 
+    name = NAME
+
     def __init__(self, program: Path, device: Device, bundles: Sequence[Bundle]) -> None:
         if not isinstance(device, Phone):
             raise InputError("--benchmark-model elsewhere than on Android", allowed="--device android")

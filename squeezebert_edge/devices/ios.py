@@ -38,6 +38,7 @@ class Ios:
     runner: record.Runner = "app"
 
     def __init__(self, phone: Phone) -> None:
+        self.udid = phone.udid
         self._phone, self._app = phone, App(phone.udid)
 
     def describe(self) -> record.Device:
