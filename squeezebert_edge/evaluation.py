@@ -69,7 +69,8 @@ def evaluate_bundles(
     for bundle in bundles:
         scored_as(pipeline.task_of_bundle(bundle), scored, labels)
     examples = type(pipeline.task_of_bundle(bundles[0])).read(data)[:limit]
-    settings = [scored, labels, runtime, device and str(device.describe()), fingerprint(examples)]
+    where = device and [str(device.describe()), device.runner]
+    settings = [scored, labels, runtime, where, fingerprint(examples)]
     found = []
     with ExitStack() as stack:
         kept = []

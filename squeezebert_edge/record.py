@@ -26,6 +26,7 @@ VERSION: Literal[1] = 1
 
 Kind = Literal["host", "ssh", "android", "ios"]
 Delegate = Literal["cpu", "gpu"]
+Runner = Literal["python", "native", "app"]
 
 
 class _Fields(BaseModel):
@@ -56,7 +57,7 @@ class Device(_Facts):
     name: str
     os: str
     architecture: str
-    cpus: int
+    cpus: int | None
     soc: str | None
     clusters: list[list[int]] | None
     memory_bytes: int | None
@@ -91,7 +92,7 @@ class Runtime(_Fields):
 
     name: Literal["executorch", "litert", "tflite-runtime", "coreml"]
     version: str
-    runner: Literal["python", "native", "app"]
+    runner: Runner
     libc: str
 
 
@@ -309,8 +310,9 @@ class Record(Run):
             for warmed in self.warm_up
             if not warmed.steady
         ]
-        if self.before.load is not None and self.before.load > self.device.cpus / 2:
-            found.append(f"the load was {self.before.load:.1f} on {self.device.cpus} CPUs before it began")
+        load, cpus = self.before.load, self.device.cpus
+        if load is not None and cpus is not None and load > cpus / 2:
+            found.append(f"the load was {load:.1f} on {cpus} CPUs before it began")
         if self.before.low_power_mode:
             found.append("low-power mode was on")
         return found

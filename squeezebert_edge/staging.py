@@ -13,14 +13,14 @@ from pathlib import Path
 
 from exporters.errors import InputError
 
-ELSEWHERE = "another --out"
-ROOM = "free space there, or another --out"
+ELSEWHERE = "choose another place"
+ROOM = "free space there, or choose another place"
 
 # What a user's disk can be the cause of, and what helps; any other OSError is a defect and stays what it is.
 DISK_ERRORS = {
     errno.ENOSPC: ROOM,
     errno.EDQUOT: ROOM,
-    errno.EFBIG: "allow larger files (ulimit -f), or another --out",
+    errno.EFBIG: "allow larger files (ulimit -f), or choose another place",
     errno.EROFS: ELSEWHERE,
     errno.EACCES: ELSEWHERE,
     errno.EPERM: ELSEWHERE,
@@ -30,12 +30,13 @@ DISK_ERRORS = {
 
 
 @contextmanager
-def staged(target: Path, *, marker: str, force: bool) -> Iterator[Path]:
+def staged(target: Path, *, marker: str | None, force: bool) -> Iterator[Path]:
     """A directory to fill, which becomes `target` when the block ends well and vanishes otherwise.
 
     Args:
         target: what will exist; its parents are made.
-        marker: the file that shows an existing directory to be one of ours, and so replaceable.
+        marker: the file that shows an existing directory to be one of ours, and so replaceable; null if the
+            caller takes over what is in it.
         force: replace such a directory.
 
     Raises:
@@ -79,8 +80,12 @@ def write_whole(target: Path, text: str) -> None:
         partial.unlink(missing_ok=True)
 
 
-def refuse_existing(target: Path, *, marker: str, force: bool) -> None:
-    """Raise InputError if `target` exists, unless `force` is given and it is empty or holds the marker."""
+def refuse_existing(target: Path, *, marker: str | None, force: bool) -> None:
+    """Raise InputError if `target` exists, unless `force` is given and it is empty or holds the marker.
+
+    Args:
+        marker: null for any directory.
+    """
     if not os.path.lexists(target):
         return
     if not force:
@@ -88,11 +93,12 @@ def refuse_existing(target: Path, *, marker: str, force: bool) -> None:
     if (
         not target.is_dir()
         or target.is_symlink()
-        or (any(target.iterdir()) and not (target / marker).exists())
+        or (marker is not None and any(target.iterdir()) and not (target / marker).exists())
     ):
+        kind = f"a directory with {marker}" if marker else "a directory"
         raise InputError(
-            f"{target} exists and is not a directory with {marker}, so --force does not replace it",
-            hint="remove it yourself, or another --out",
+            f"{target} exists and is not {kind}, so --force does not replace it",
+            hint="remove it yourself, or choose another place",
         )
 
 

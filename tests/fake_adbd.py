@@ -1,7 +1,7 @@
 """A phone's side of the adb protocol, with faults on demand; the real `adb` client talks to it.
 
 Protocol: packages/modules/adb, protocol.txt, SYNC.TXT and shell_protocol.h. Commands run in a shell here,
-with /data/local/tmp moved into a directory of the test and Android's own commands replaced by scripts.
+with /data/local/tmp and /sdcard moved into a directory of the test, and scripts for Android's own commands.
 """
 
 from __future__ import annotations
@@ -12,11 +12,14 @@ import socket
 import struct
 import subprocess
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 VERSION, MOST = 0x01000000, 256 * 1024
-TEMPORARY = "/data/local/tmp"
+TEMPORARY, SDCARD = "/data/local/tmp", "/sdcard"
+AWAKE = "mWakefulness=Awake\n  mDreamingLockscreen=false"
 STDIN, STDOUT, STDERR, EXIT, CLOSE_STDIN = range(5)  # of the shell protocol
 
 
@@ -140,7 +143,7 @@ class FakePhone:
 
     Args:
         root: a directory that stands for its storage.
-        fault: unauthorized, offline, full, or where the cable is pulled: push, run or pull.
+        fault: unauthorized, offline, full, or where the cable is pulled: push, run, wait or pull.
     """
 
     def __init__(self, root: Path, fault: str | None = None, abi: str = "arm64-v8a") -> None:
@@ -156,9 +159,11 @@ class FakePhone:
             "ro.build.version.sdk": "34",
             "ro.soc.model": "FK1",
         }
-        self._command("getprop", "\n".join(f"[{name}]: [{value}]" for name, value in properties.items()))
-        self._command("dumpsys", "  status: 2\n  level: 80\n  scale: 100\nThermal Status: 1")
-        self._command("settings", "0")
+        listed = "\n".join(f"[{name}]: [{value}]" for name, value in properties.items())
+        self.script("getprop", f"[ $# -gt 0 ] && echo {abi} || cat <<'END'\n{listed}\nEND")
+        self.says("dumpsys", f"  status: 2\n  level: 80\n  scale: 100\nThermal Status: 1\n{AWAKE}")
+        self.says("settings", "0")
+        self.script("pm", "exit 1")
         self.banner = b"device::ro.product.model=Phone_1;features=shell_v2,cmd"
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.serial = f"127.0.0.1:{self._listening.getsockname()[1]}"
@@ -174,9 +179,11 @@ class FakePhone:
 
     def shell(self, stream: Stream, command: str) -> None:
         """The shell protocol, version 2."""
-        runs = " exec " in command
+        at = "run" if " exec " in command else "wait" if " read " in command else None
+        for path in (TEMPORARY, SDCARD):
+            command = command.replace(path, f"{self.root}{path}")
         process = subprocess.Popen(
-            ["sh", "-c", command.replace(TEMPORARY, str(self.temporary))],
+            ["bash", "-c", command],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             cwd=self.root, env={**os.environ, "PATH": f"{self.root}/bin:{os.environ['PATH']}"},
         )  # fmt: skip
@@ -189,7 +196,7 @@ class FakePhone:
         ]
         for copier in copiers:
             copier.start()
-        if runs and self.fault == "run":
+        if at and self.fault == at:
             raise CablePulledError
         for copier in copiers:
             copier.join()
@@ -253,10 +260,15 @@ class FakePhone:
     def _here(self, path: str) -> Path:
         return self.root / path.lstrip("/")
 
-    def _command(self, name: str, says: str) -> None:
+    def says(self, name: str, text: str) -> None:
+        """Gives it a command that says so, whatever it is asked."""
+        self.script(name, f"cat <<'END'\n{text}\nEND")
+
+    def script(self, name: str, text: str) -> None:
+        """Gives it a command."""
         program = self.root / "bin" / name
         program.parent.mkdir(exist_ok=True)
-        program.write_text(f"#!/bin/sh\ncat <<'END'\n{says}\nEND\n")
+        program.write_text(f"#!/bin/sh\n{text}\n")
         program.chmod(0o755)
 
     def _accept(self) -> None:
@@ -292,11 +304,48 @@ class FakePhone:
 
 
 @contextlib.contextmanager
-def adb_server(port: int) -> Iterator[None]:
+def adb_server() -> Iterator[None]:
     """A server of the test's own, which knows nothing of the user's devices and is gone afterwards."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
     os.environ["ANDROID_ADB_SERVER_PORT"] = str(port)
     try:
         yield
     finally:
         subprocess.run(["adb", "kill-server"], capture_output=True, timeout=30, check=False)
         del os.environ["ANDROID_ADB_SERVER_PORT"]
+
+
+@contextlib.contextmanager
+def plugging(directory: Path) -> Iterator[Callable[..., FakePhone]]:
+    """What plugs phones in, each with its fault; all are unplugged afterwards."""
+    phones: list[FakePhone] = []
+
+    def plug(fault: str | None = None, **options: Any) -> FakePhone:
+        phone = FakePhone(directory / f"phone{len(phones)}", fault, **options)
+        phones.append(phone)
+        subprocess.run(["adb", "connect", phone.serial], capture_output=True, timeout=30, check=False)
+        return phone
+
+    yield plug
+    subprocess.run(["adb", "disconnect"], capture_output=True, timeout=30, check=False)
+    for phone in phones:
+        phone.unplug()
+
+
+def running(marker: str) -> list[str]:
+    """Command lines that name the marker."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            words = path.read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
+            found += [words] if marker in words else []
+    return found
+
+
+def gone(marker: str) -> bool:
+    """Whether no process names the marker, soon."""
+    deadline = time.monotonic() + 10
+    while running(marker) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return not running(marker)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,7 @@ import torch
 from torch import nn
 
 from squeezebert_edge import tasks
+from squeezebert_edge.bundle import Bundle, open_bundle, write_manifest
 from squeezebert_edge.checkpoint import Checkpoint
 from squeezebert_edge.forms import lay_out
 from squeezebert_edge.model import ARCHITECTURES
@@ -51,6 +54,21 @@ def uncased_layer(architecture: str) -> Checkpoint:
     return replace(
         small_checkpoint(architecture), config=config, model=ARCHITECTURES[architecture](config).eval()
     )
+
+
+def as_format(bundle: Bundle, format_: str, directory: Path) -> Bundle:
+    """A bundle's files as one of another format, for what copies bundles and runs none."""
+    artifact = {"coreml": "model.mlpackage", "executorch": "model.pte", "tflite": "model.tflite"}[format_]
+    shutil.copytree(bundle.directory, directory)
+    made = directory / artifact
+    fields = bundle.manifest.model_dump(exclude={"schema_version", "files"})
+    if format_ == "coreml":
+        fields["inputs"] = [{"name": "inputs", "dtype": "int32", "shape": [1, len(fields["inputs"]), None]}]
+        made.mkdir()
+        made /= "model.mlmodel"
+    (directory / bundle.manifest.artifact).rename(made)
+    write_manifest(directory, fields | {"format": format_, "artifact": artifact})
+    return open_bundle(directory)
 
 
 class TorchRunner:

@@ -22,6 +22,7 @@ from squeezebert_edge.devices.host import Host
 from squeezebert_edge.latency import exactly
 from squeezebert_edge.progress import silent
 from squeezebert_edge.record import Settings
+from tests.aarch64 import TOLERANCE
 
 NAMED = "SQUEEZEBERT_EDGE_AARCH64"
 USERLAND = Path(os.environ.get(NAMED, "absent"))
@@ -38,9 +39,6 @@ ROOT = USERLAND / "root"
 PACKAGES = ROOT / "usr" / "lib" / "python3" / "dist-packages"
 EMULATED = (str(USERLAND / "qemu-aarch64"), "-cpu", "cortex-a76", "-L", str(ROOT))
 LENGTHS = (32, 128)
-# Of logits: in fp32 the kernels add in another order; in int8 such a difference rounds a number near
-# the middle of two steps the other way, and each layer passes the step on.
-TOLERANCE = {"fp32": 1e-5, "int8": 0.05}
 PAIRS = [(name, precision) for name in ("tflite", "executorch") for precision in TOLERANCE]
 
 

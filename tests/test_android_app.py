@@ -1,212 +1,335 @@
-"""The Android demo compiles against Android's public API, becomes a signed APK, and passes its tests."""
+"""The demo app as a runner: a fake app on a fake phone; every fault is explained, and nothing left there."""
 
 from __future__ import annotations
 
-import fcntl
-import re
+import os
 import shutil
+import signal
 import subprocess
-import zipfile
-from importlib.metadata import requires
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from xml.etree import ElementTree
+from typing import Any
 
 import pytest
 
-from tests import android, kotlin
-from tests.android import Build
+from exporters.errors import GateError, InputError, UnavailableError
+from squeezebert_edge import devices, latency, pipeline, workload
+from squeezebert_edge.benchmark import Request, benchmark
+from squeezebert_edge.bundle import Bundle
+from squeezebert_edge.devices import android_app, app_job
+from squeezebert_edge.latency import exactly
+from squeezebert_edge.progress import silent
+from squeezebert_edge.record import Settings
+from tests import fake_app
+from tests.fake_adbd import AWAKE, FakePhone, adb_server, gone, plugging, running
+from tests.small import small_checkpoint
+from tests.test_evaluate import DATA, answered, bundle_of, call
 
 ROOT = Path(__file__).parents[1]
-NAMESPACE = "{http://schemas.android.com/apk/res/android}"
-BUNDLE_FILES = dict.fromkeys(("manifest.json", "model.tflite", "model.pte"), b"content " * 500)
+LENGTHS = (16, 32)
+
+pytestmark = pytest.mark.skipif(shutil.which("adb") is None, reason="needs adb (Debian: apt-get install adb)")
 
 
-@pytest.fixture(scope="session")
-def build(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Build:
-    """Made once, whatever the number of processes the tests run in."""
-    found = android.platform()
-    if found is None:
-        pytest.skip(f"{android.VARIABLE} names no directory that tests/android_platform.sh filled")
-    if not kotlin.has_jdk():
-        pytest.skip(f"Kotlin: {kotlin.JDK_HINT}")
-    base = tmp_path_factory.getbasetemp()
-    shared_base = base if worker_id == "master" else base.parent
-    made = Build(found, shared_base / f"android-{android.sources_hash(found)}")
-    with (shared_base / "android.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not made.apk.exists():
-            assets = shared_base / "assets"
-            for name, content in BUNDLE_FILES.items():
-                path = assets / "bundles" / "tiny" / name
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(content)
-            made.make(assets)
-    return made
+@pytest.fixture(scope="module")
+def bundles(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Bundle]:
+    plan = pipeline.Plan([("tflite", "fp32"), ("executorch", "fp32")], LENGTHS)
+    made = pipeline.export(small_checkpoint(num_hidden_layers=1), plan, tmp_path_factory.mktemp("out"))
+    return {bundle.manifest.format: bundle for bundle in made}
 
 
-def manifest(build: Build) -> str:
-    """The APK's manifest, as a tree."""
-    return build.aapt2("dump", "xmltree", "--file", "AndroidManifest.xml", str(build.apk))
+@pytest.fixture(scope="module", autouse=True)
+def server() -> Iterator[None]:
+    with adb_server():
+        yield
 
 
-def test_its_own_tests_pass(build: Build) -> None:
-    class_path = build.compile_tests()
-    names = [f"{android.PACKAGE}.{path.stem}" for path in sorted((android.APP / "test").rglob("*Test.kt"))]
-    command = kotlin.java(class_path, "org.junit.runner.JUnitCore", *names)
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert re.search(r"OK \(\d{2,} tests\)", done.stdout)
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(android_app, "POLL", 0.2)
 
 
-# Of each what stands there, what is put in its place, and what the compiler then says of that file.
-UNKNOWN = "unresolved reference"
-MISUSES = [
-    ("JobActivity.kt", "FLAG_KEEP_SCREEN_ON", "FLAG_KEEP_SCREEN_LIT", UNKNOWN),  # Android's API
-    ("AndroidPhone.kt", "currentThermalStatus", "thermalState", UNKNOWN),
-    ("Screen.kt", "R.id.content", "R.id.contents", UNKNOWN),  # the app's resources
-    ("LiteRt.kt", "runSignature", "runSignatures", UNKNOWN),  # LiteRT's API
-    ("LiteRt.kt", "setNumThreads(it)", 'setNumThreads("$it")', "argument type mismatch"),
-    ("ExecuTorch.kt", "LOAD_MODE_MMAP", "LOAD_MODE_MAP", UNKNOWN),  # ExecuTorch's API
-    ("Library.kt", '?: throw FileNotFoundException("$uri gives nothing to read")', "", "InputStream?"),
-]
+@pytest.fixture
+def plugged(tmp_path: Path) -> Iterator[Callable[..., FakePhone]]:
+    with plugging(tmp_path) as plug:
+        yield plug
 
 
-def test_a_misspelt_or_misused_api_does_not_compile(build: Build, tmp_path: Path) -> None:
-    sources = tmp_path / "sources"
-    shutil.copytree(android.MAIN / "kotlin", sources)
-    for file, right, wrong, _ in MISUSES:
-        (path,) = sources.rglob(file)
-        text = path.read_text(encoding="utf-8")
-        assert right in text
-        path.write_text(text.replace(right, wrong), encoding="utf-8")
-    with pytest.raises(RuntimeError) as refused:
-        build.compile(sources, tmp_path / "classes")
-    for file, _, wrong, message in MISUSES:
-        said = re.findall(rf"/{re.escape(file)}:\d+:\d+: (?:error|warning): (.*)\n(.*)", str(refused.value))
-        assert any(message in problem and wrong in line for problem, line in said), (file, wrong)
+def rows_of(bundle: Bundle) -> Sequence[Mapping[str, Any]]:
+    return workload.of_bundle(bundle, None, None).rows[:3]
 
 
-# What Android 6 (API level 23) lacks, and since which level it is there. What is above minSdk stands behind a
-# check of SDK_INT in the source; a new name here is a question whether it does.
-NEWER = {
-    "content/ContentResolver.query": 26,  # the one with a Bundle
-    "content/res/Configuration.getLocales": 24,
-    "graphics/Insets": 29,
-    "graphics/Insets.bottom": 29,
-    "graphics/Insets.left": 29,
-    "graphics/Insets.right": 29,
-    "graphics/Insets.top": 29,
-    "os/Build.SOC_MANUFACTURER": 31,
-    "os/Build.SOC_MODEL": 31,
-    "os/LocaleList": 24,
-    "os/LocaleList.get": 24,
-    "os/PowerManager.getCurrentThermalStatus": 29,
-    "os/Process.getStartElapsedRealtime": 24,
-    "view/WindowInsets$Type": 30,
-    "view/WindowInsets$Type.displayCutout": 30,
-    "view/WindowInsets$Type.ime": 30,
-    "view/WindowInsets$Type.systemBars": 30,
-    "view/WindowInsets.CONSUMED": 30,
-    "view/WindowInsets.getInsets": 30,
+def asked(device: devices.Device, bundle: Bundle, mode: str) -> None:
+    settings = device.settle(bundle, Settings())
+    if mode == "measure":
+        device.measure(bundle, rows_of(bundle), exactly(2), settings, silent)
+    else:
+        device.answer(bundle, rows_of(bundle), settings, silent)
+
+
+@pytest.mark.parametrize("name", ["tflite", "executorch"])
+def test_the_app_measures_and_answers_as_the_host_does(
+    bundles: Mapping[str, Bundle], plugged: Callable[..., FakePhone], name: str
+) -> None:
+    bundle, phone = bundles[name], plugged()
+    fake_app.install(phone)
+    device = devices.opened("android", "app")
+    (found,) = benchmark([bundle], device, Request(exactly(5)))
+    assert found.validity.valid
+    assert (found.device.kind, found.runtime.runner) == ("android", "app")
+    assert found.settings.threads == 1
+    settings = device.settle(bundle, Settings())
+    answers = device.answer(bundle, rows_of(bundle), settings, silent)
+    expected = devices.opened("host").answer(bundle, rows_of(bundle), settings, silent)
+    for here, there in zip(expected, answers, strict=True):
+        assert here["logits"].tolist() == there["logits"].tolist()
+    assert fake_app.left(phone) == []
+    assert gone(str(phone.root))
+
+
+def test_evaluate_with_the_app_says_what_the_host_says(
+    plugged: Callable[..., FakePhone], tmp_path: Path
+) -> None:
+    fake_app.install(plugged())
+    bundle, data = bundle_of(tmp_path, id2label={0: "bad", 1: "good"}), tmp_path / "dev.tsv"
+    data.write_text(DATA)
+    there = answered(bundle, "--data", data, "--device", "android", "--runner", "app")
+    assert there["bundles"] == answered(bundle, "--data", data, "--device", "host")["bundles"]
+    assert isinstance(call(bundle, "--data", data, "--runner", "app").exception, InputError)
+
+
+def test_phones_are_listed_with_whether_they_have_the_app(plugged: Callable[..., FakePhone]) -> None:
+    with_app, without = plugged(), plugged()
+    fake_app.install(with_app)
+    listed = {each.device: each for each in devices.listings() if each.runner == "app"}
+    one, other = listed[f"android:{with_app.serial}"], listed[f"android:{without.serial}"]
+    assert (one.name, one.runs, one.needs) == ("Phone 1", ("executorch", "tflite"), None)
+    assert other.runs == ()
+    assert "android_demo/README.md" in (other.needs or "")
+
+
+def test_a_phone_without_the_app(bundles: Mapping[str, Bundle], plugged: Callable[..., FakePhone]) -> None:
+    plugged()
+    with pytest.raises(
+        UnavailableError, match=f"{app_job.APP} is not installed(.|\n)*android_demo/README.md"
+    ):
+        asked(devices.opened("android", "app"), bundles["tflite"], "measure")
+
+
+@pytest.mark.parametrize(
+    ("says", "found"),
+    [
+        ("mWakefulness=Asleep", "is off"),
+        ("mWakefulness=Dozing\n mDreamingLockscreen=true", "is off"),
+        ("mWakefulness=Awake\n mDreamingLockscreen=true", "is locked"),
+        ("mWakefulness=Awake\n KeyguardStateMonitor\n   mIsShowing=true", "is locked"),
+    ],
+)
+def test_a_phone_that_sleeps_or_is_locked(
+    bundles: Mapping[str, Bundle], plugged: Callable[..., FakePhone], says: str, found: str
+) -> None:
+    phone = plugged()
+    fake_app.install(phone, "")
+    device = devices.opened("android", "app")
+    phone.says("dumpsys", says)
+    with pytest.raises(UnavailableError, match=f"{found}(.|\n)*wake and unlock it"):
+        asked(device, bundles["tflite"], "measure")
+    phone.says("dumpsys", AWAKE)
+    asked(device, bundles["tflite"], "measure")
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        (Settings(delegate="gpu"), "--delegate gpu for a bundle of executorch"),
+        (Settings(compute_units="all"), "--compute-units"),
+        (Settings(cpus=[4096]), "--cpus 4096"),
+        (Settings(runtime="tflite-runtime"), "--runtime"),
+    ],
+)
+def test_what_no_app_can_honour_is_refused(
+    bundles: Mapping[str, Bundle], plugged: Callable[..., FakePhone], settings: Settings, says: str
+) -> None:
+    fake_app.install(plugged(), "")
+    with pytest.raises(InputError, match=says):
+        devices.opened("android", "app").settle(bundles["executorch"], settings)
+
+
+def test_the_app_is_asked_for_a_gpu_and_says_if_it_has_none(
+    bundles: Mapping[str, Bundle], plugged: Callable[..., FakePhone]
+) -> None:
+    phone = plugged()
+    fake_app.install(phone, 'text = \'{"error": "no GPU delegate"}\'')
+    request = Request(exactly(2), Settings(delegate="gpu"))
+    with pytest.raises(GateError, match="the app: no GPU delegate"):
+        list(benchmark([bundles["tflite"]], devices.opened("android", "app"), request))
+
+
+@pytest.mark.parametrize("runner", ["app", "native", "python"])
+def test_a_runner_that_a_device_does_not_have(runner: str) -> None:
+    for device in ("host", "ssh:me@board", "android"):
+        if runner not in devices.KINDS[device.partition(":")[0]].runners:
+            with pytest.raises(InputError, match=f"--runner {runner} on"):
+                devices.opened(device, runner)
+
+
+FAULTS = {
+    "dies": ("os.kill(os.getpid(), 9)", "the app died and left no result"),
+    "hangs": ("time.sleep(600)", "the app hung"),
+    "hangs deaf": ("os.kill(os.getpid(), signal.SIGSTOP)", "the app hung"),
+    "writes rubbish": ("text = 'rubbish'", "wrote no result"),
+    "is cut short": ("text = text[:20]", "wrote no result"),
+    "writes a list": ("text = '[]'", "wrote list"),
+    "writes nothing of use": ("text = '{}'", "wrote no measurement"),
+    "explains itself": ('text = \'{"error": "a reason"}\'', "a reason"),
 }
 
 
-def test_what_older_phones_lack_is_known(build: Build) -> None:
-    assert build.newer() == {f"android/{name}" for name in NEWER}
+@pytest.mark.parametrize("fault", FAULTS)
+def test_an_app_that_fails_is_explained_and_gone(
+    bundles: Mapping[str, Bundle],
+    plugged: Callable[..., FakePhone],
+    monkeypatch: pytest.MonkeyPatch,
+    fault: str,
+) -> None:
+    program, says = FAULTS[fault]
+    phone = plugged()
+    fake_app.install(phone, program)
+    device = devices.opened("android", "app")
+    monkeypatch.setattr(latency.Protocol, "time_limit", 5.0 if fault.startswith("hangs") else 60.0)
+    start = time.monotonic()
+    with pytest.raises(GateError, match=says):
+        asked(device, bundles["tflite"], "measure")
+    assert time.monotonic() - start < 40
+    assert gone(str(phone.root))
+    assert fake_app.left(phone) == []
 
 
-def test_the_apk_is_signed_and_aligned(build: Build) -> None:
-    assert "Verified using v2 scheme (APK Signature Scheme v2): true" in build.verified()
-    assert "Verification successful" in build.aligned()
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ("text = text.replace('\"app\"', '\"native\"')", "by the runner native"),
+        ("text = text.replace('\"android\"', '\"host\"')", "it is of host"),
+        ("text = text.replace('\"row\": [0, 1]', '\"row\": [1, 0]')", "not the rows in turn"),
+    ],
+)
+def test_a_measurement_of_something_else_is_refused(
+    bundles: Mapping[str, Bundle], plugged: Callable[..., FakePhone], change: str, says: str
+) -> None:
+    fake_app.install(plugged(), change)
+    with pytest.raises(GateError, match=says):
+        asked(devices.opened("android", "app"), bundles["tflite"], "measure")
 
 
-def test_the_apk_has_the_code_and_what_the_manifest_names(build: Build) -> None:
-    with zipfile.ZipFile(build.apk) as file:
-        code = file.read("classes.dex")
-    assert code.startswith(b"dex\n")
-    names = re.findall(r'android:name\(0x01010003\)="(\.\w+)"', manifest(build))
-    activities = {".MainActivity", ".QuestionActivity", ".BenchmarkActivity", ".JobActivity"}
-    assert set(names) == {".DemoApplication", *activities}
-    for name in names:
-        assert f"L{android.PACKAGE.replace('.', '/')}/{name[1:]};".encode() in code
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [
+        ("push", "the phone is gone"),
+        ("wait", "the phone is gone"),
+        ("pull", "the phone is gone"),
+        ("full", "no room"),
+    ],
+)
+def test_a_phone_that_fails_is_explained_in_time(
+    bundles: Mapping[str, Bundle], plugged: Callable[..., FakePhone], fault: str, says: str
+) -> None:
+    phone = plugged(fault)
+    fake_app.install(phone, "time.sleep(600)" if fault == "wait" else "")
+    device = devices.opened("android", "app")
+    start = time.monotonic()
+    with pytest.raises(UnavailableError, match=says):
+        asked(device, bundles["tflite"], "measure")
+    assert time.monotonic() - start < 30
+    assert gone(str(phone.root))
+    jobs = [path for path in fake_app.left(phone) if path.parent.name == android_app.JOBS]
+    assert jobs == [] or fault == "pull"  # a cable pulled later leaves what the next run removes
 
 
-def test_the_manifest_is_what_the_contract_and_the_phones_ask(build: Build) -> None:
-    badging = build.aapt2("dump", "badging", str(build.apk))
-    assert f"package: name='{android.PACKAGE}'" in badging
-    assert "sdkVersion:'26'" in badging
-    assert "targetSdkVersion:'36'" in badging
-    assert f"launchable-activity: name='{android.PACKAGE}.MainActivity'" in badging
-    assert "uses-permission" not in badging  # no data leaves the phone
-    exported = {
-        re.findall(r'android:name\S*="\.(\w+)"', text)[0]: re.findall(r"android:exported\S*=(\w+)", text)[0]
-        for text in manifest(build).split("E: activity")[1:]
-    }
-    assert exported == {
-        "MainActivity": "true",
-        "QuestionActivity": "false",
-        "BenchmarkActivity": "false",
-        "JobActivity": "true",
-    }
+def test_a_phone_whose_app_is_full(bundles: Mapping[str, Bundle], plugged: Callable[..., FakePhone]) -> None:
+    phone = plugged()
+    fake_app.install(phone, "")
+    phone.script("cp", 'echo "cp: model.tflite: No space left on device" >&2; exit 1')
+    with pytest.raises(UnavailableError, match="no room"):
+        asked(devices.opened("android", "app"), bundles["tflite"], "measure")
+    assert fake_app.left(phone) == []
 
 
-def test_models_are_stored_as_they_are(build: Build) -> None:
-    with zipfile.ZipFile(build.apk) as file:
-        stored = {info.filename: info for info in file.infolist()}
-        for name, content in BUNDLE_FILES.items():
-            info = stored[f"assets/bundles/tiny/{name}"]
-            assert file.read(info) == content
-            expected = zipfile.ZIP_DEFLATED if name == "manifest.json" else zipfile.ZIP_STORED
-            assert info.compress_type == expected, name
+@pytest.mark.parametrize("mode", ["measure", "answer"])
+def test_where_the_shell_may_not_write_the_app_s_own_files_are_used(
+    bundles: Mapping[str, Bundle], plugged: Callable[..., FakePhone], mode: str
+) -> None:
+    phone = plugged()
+    fake_app.install(phone, "assert 'data/data' in str(directory)", open_to_shell=False)
+    asked(devices.opened("android", "app"), bundles["tflite"], mode)
+    assert list(phone.temporary.iterdir()) == []
+    assert list((phone.root / fake_app.STORAGES[1] / android_app.JOBS).iterdir()) == []
 
 
-def test_the_dark_theme_has_every_colour(build: Build) -> None:
-    files = [android.MAIN / "res" / values / "colors.xml" for values in ("values", "values-night")]
-    light, dark = (set(re.findall(r'name="(\w+)"', file.read_text(encoding="utf-8"))) for file in files)
-    assert light == dark
-    assert "(night)" in build.aapt2("dump", "resources", str(build.apk))
+def test_an_app_that_nobody_may_reach(
+    bundles: Mapping[str, Bundle], plugged: Callable[..., FakePhone]
+) -> None:
+    phone = plugged()
+    fake_app.install(phone, "", open_to_shell=False)
+    phone.script("run-as", 'echo "run-as: package not debuggable" >&2; exit 1')
+    with pytest.raises(UnavailableError, match="not debuggable(.|\n)*install a debuggable build"):
+        asked(devices.opened("android", "app"), bundles["tflite"], "measure")
+    assert list(phone.temporary.iterdir()) == []
 
 
-def test_a_screen_reader_has_a_name_for_everything_that_can_be_touched() -> None:
-    named = {
-        "EditText": "hint",
-        "Spinner": "contentDescription",
-        "ProgressBar": "contentDescription",
-        "Button": "text",
-    }
-    found = set()
-    for layout in (android.MAIN / "res" / "layout").glob("*.xml"):
-        for element in ElementTree.parse(layout).iter():
-            if element.tag in named:
-                assert element.get(f"{NAMESPACE}{named[element.tag]}", "").startswith("@string/"), (
-                    layout,
-                    element,
-                )
-                found.add(element.tag)
-    assert found == named.keys()
+def test_an_app_that_does_not_start(bundles: Mapping[str, Bundle], plugged: Callable[..., FakePhone]) -> None:
+    phone = plugged()
+    fake_app.install(phone, "")
+    phone.says("am", "Error: Activity class {.JobActivity} does not exist.")
+    with pytest.raises(UnavailableError, match="does not start: Error: Activity class"):
+        asked(devices.opened("android", "app"), bundles["tflite"], "measure")
+    assert fake_app.left(phone) == []
 
 
-def test_letters_grow_with_the_font_size_that_a_user_chose() -> None:
-    values = "\n".join(path.read_text(encoding="utf-8") for path in (android.MAIN / "res").rglob("*.xml"))
-    assert not re.search(r'textSize(="|">)[\d.]+(dp|px)', values)
-    assert re.search(r'name="label">\d+sp<', values)  # the plot's
+def test_what_an_earlier_run_left_is_removed_and_nothing_else(
+    bundles: Mapping[str, Bundle], plugged: Callable[..., FakePhone]
+) -> None:
+    phone = plugged()
+    fake_app.install(phone, "")
+    jobs = phone.root / fake_app.STORAGES[0] / android_app.JOBS
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    left, used, other = (
+        jobs / name
+        for name in (
+            f"{android_app.COMPUTER}{dead.pid:06x}00aa", f"{android_app.COMPUTER}{os.getpid():06x}00bb",
+            "0123456789abcdef",
+        )
+    )  # fmt: skip
+    for directory in (left, used, other):
+        directory.mkdir(parents=True)
+    asked(devices.opened("android", "app"), bundles["tflite"], "measure")
+    assert set(jobs.iterdir()) == {used, other}
 
 
-def test_runtimes_are_of_the_versions_that_export() -> None:
-    needed = {line.partition(";")[0].strip() for line in requires("squeezebert-edge") or []}
-    versions = android.catalog()["versions"]
-    assert {f"ai-edge-litert=={versions['litert']}", f"executorch=={versions['executorch']}"} <= needed
-
-
-def test_gradle_files_agree() -> None:
-    wrapper = (android.DEMO / "gradle" / "wrapper" / "gradle-wrapper.properties").read_text(encoding="utf-8")
-    (version,) = re.findall(r"gradle-([\d.]+)-bin", wrapper)
-    workflow = (ROOT / ".github" / "workflows" / "android.yml").read_text(encoding="utf-8")
-    assert f"gradle-version: {version}" in workflow
-    catalog = android.catalog()
-    names = [*catalog["libraries"], *(f"plugins.{name}" for name in catalog["plugins"])]
-    named = {name.replace("-", ".") for name in names}
-    for path in android.DEMO.rglob("*.gradle.kts"):
-        used = set(re.findall(r"libs\.([\w.]+)\)", path.read_text(encoding="utf-8")))
-        assert {name for name in used if not name.startswith("versions.")} <= named, path
-    assert android.uncompressed() == ["tflite", "pte"]
+@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="looks at /proc")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_an_interruption_leaves_nothing(
+    bundles: Mapping[str, Bundle], plugged: Callable[..., FakePhone], tmp_path: Path, number: signal.Signals
+) -> None:
+    phone = plugged()
+    fake_app.install(phone, "time.sleep(600)")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "squeezebert_edge", "bench", str(bundles["tflite"].directory), "--device",
+         "android", "--runner", "app", "--queries", "2", "--records", str(tmp_path / "records")],
+        stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    deadline = time.monotonic() + 60
+    while not running(f"{fake_app.__name__} {phone.root}"):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    time.sleep(1.0)  # by now it waits
+    process.send_signal(number)
+    assert process.wait(30) == (-9 if number == signal.SIGKILL else 130)
+    assert gone(f"{fake_app.__name__} {phone.root}")
+    assert not (tmp_path / "records").exists()
+    # Killed, it leaves what was pushed, which the next run removes; the phone itself ends the job.
+    left = [path for path in fake_app.left(phone) if path.parent.name == android_app.JOBS]
+    assert (left if number == signal.SIGKILL else fake_app.left(phone)) == []

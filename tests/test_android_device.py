@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -21,11 +19,11 @@ from exporters.errors import GateError, InputError, UnavailableError
 from squeezebert_edge import devices, latency, pipeline, workload
 from squeezebert_edge.benchmark import Request, benchmark
 from squeezebert_edge.bundle import Bundle
-from squeezebert_edge.devices import adb, android, native
+from squeezebert_edge.devices import adb, android, android_phone, native
 from squeezebert_edge.latency import exactly
 from squeezebert_edge.progress import silent
 from squeezebert_edge.record import Settings
-from tests.fake_adbd import FakePhone, adb_server
+from tests.fake_adbd import FakePhone, adb_server, gone, plugging, running
 from tests.small import small_checkpoint
 
 ROOT = Path(__file__).parents[1]
@@ -70,9 +68,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 @pytest.fixture(scope="module", autouse=True)
 def server() -> Iterator[None]:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    with adb_server(port):
+    with adb_server():
         yield
 
 
@@ -96,41 +92,12 @@ def kit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None
 
 @pytest.fixture
 def plugged(tmp_path: Path) -> Iterator[Callable[..., FakePhone]]:
-    """Plugs phones in, each with its fault; all are unplugged afterwards."""
-    phones: list[FakePhone] = []
-
-    def plug(fault: str | None = None, **options: Any) -> FakePhone:
-        phone = FakePhone(tmp_path / f"phone{len(phones)}", fault, **options)
-        phones.append(phone)
-        subprocess.run(["adb", "connect", phone.serial], capture_output=True, timeout=30, check=False)
-        return phone
-
-    yield plug
-    subprocess.run(["adb", "disconnect"], capture_output=True, timeout=30, check=False)
-    for phone in phones:
-        phone.unplug()
+    with plugging(tmp_path) as plug:
+        yield plug
 
 
 def rows_of(bundle: Bundle) -> Sequence[Mapping[str, Any]]:
     return workload.of_bundle(bundle, None, None).rows[:3]
-
-
-def running(marker: str) -> list[str]:
-    """Command lines that name the marker."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        with contextlib.suppress(OSError):
-            words = path.read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
-            found += [words] if marker in words else []
-    return found
-
-
-def gone(marker: str) -> bool:
-    """Whether no process names the marker, soon."""
-    deadline = time.monotonic() + 10
-    while running(marker) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return not running(marker)
 
 
 @pytest.mark.usefixtures("kit")
@@ -153,10 +120,19 @@ def test_a_phone_measures_and_answers(bundle: Bundle, plugged: Callable[..., Fak
 
 def test_phones_are_listed(plugged: Callable[..., FakePhone], kit: Callable[[str], None]) -> None:
     ready, silent_one = plugged(), plugged("unauthorized")
-    listed = {listing.device: listing for listing in devices.listings()}
-    one = listed[f"android:{ready.serial}"]
+    listed = {(listing.device, listing.runner): listing for listing in devices.listings()}
+    one = listed[f"android:{ready.serial}", "native"]
     assert (one.name, one.runs, one.needs) == ("Phone 1", ("tflite",), None)
-    assert "allow" in (listed[f"android:{silent_one.serial}"].needs or "")
+    for runner in ("native", "app"):
+        assert "allow" in (listed[f"android:{silent_one.serial}", runner].needs or "")
+
+
+@pytest.mark.usefixtures("kit")
+def test_a_phone_of_another_processor_is_listed_with_what_it_needs(plugged: Callable[..., FakePhone]) -> None:
+    plugged(abi="armeabi-v7a")
+    (listed,) = [each for each in devices.listings() if each.runner == "native"]
+    assert listed.runs == ()
+    assert listed.needs == f"a native runner for armeabi-v7a: {native.MAKE}"
 
 
 def test_nothing_attached() -> None:
@@ -164,6 +140,8 @@ def test_nothing_attached() -> None:
         devices.opened("android")
     (listed,) = [each for each in devices.listings() if each.device.startswith("android")]
     assert listed.needs
+    with pytest.raises(UnavailableError, match="plug in a phone with USB debugging"):
+        devices.each("android:all")
 
 
 @pytest.mark.parametrize(("fault", "says"), [("unauthorized", "allow this computer"), ("offline", "offline")])
@@ -299,7 +277,11 @@ def test_what_an_earlier_run_left_is_removed_and_nothing_else(
     dead.wait()
     left, used, other = (
         phone.temporary / name
-        for name in (f"{android.OURS}-{dead.pid}-0a", f"{android.OURS}-{os.getpid()}-0b", "somebody's")
+        for name in (
+            f"{android_phone.OURS}-{dead.pid}-0a",
+            f"{android_phone.OURS}-{os.getpid()}-0b",
+            "somebody's",
+        )
     )
     for directory in (left, used, other):
         directory.mkdir()
@@ -324,7 +306,7 @@ def test_an_interruption_leaves_nothing(
         stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     deadline = time.monotonic() + 60
-    while not running(f"{phone.temporary}/{android.OURS}"):
+    while not running(f"{phone.temporary}/{android_phone.OURS}"):
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.05)

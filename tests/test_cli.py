@@ -17,7 +17,7 @@ from squeezebert_edge import checkpoint as checkpoints
 from tests.small import small_checkpoint
 
 VERBS = (
-    *("run", "export", "verify", "evaluate", "bench", "devices"),
+    *("run", "export", "verify", "evaluate", "bench", "devices", "demo"),
     *("sensitivity", "report", "predict", "inspect", "train"),
 )
 

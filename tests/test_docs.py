@@ -11,6 +11,8 @@ import pytest
 import typer.main
 
 from squeezebert_edge.cli import app
+from squeezebert_edge.devices import native
+from squeezebert_edge.devices.native import build
 
 ROOT = Path(__file__).parents[1]
 COMMANDS = re.findall(r"^    squeezebert-edge (\w+)(.*)$", (ROOT / "README.md").read_text(), re.MULTILINE)
@@ -26,6 +28,14 @@ def test_the_quick_start_runs_as_it_stands(tmp_path: Path, block: int) -> None:
     )
     assert result.returncode == 0, result.stderr
     assert result.stdout
+
+
+def test_the_kit_that_is_written_by_hand_is_one() -> None:
+    (block,) = re.findall(r"```json\n(.*?)```", (ROOT / "docs" / "native_runner.md").read_text(), re.DOTALL)
+    kit = native.Kit.model_validate_json(block)
+    assert (kit.libc, kit.loader) == ("bionic", None)
+    for made, by_hand in ((build.EXECUTORCH, "executorch"), (build.LITERT, "tflite")):
+        assert kit.programs[by_hand].files == [*made, "libc++_shared.so"]
 
 
 @pytest.mark.parametrize(("verb", "rest"), COMMANDS)

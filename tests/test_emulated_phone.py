@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -10,8 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from squeezebert_edge import pipeline, record, workload
+from squeezebert_edge import checkpoint, pipeline, record, workload
+from squeezebert_edge.bundle import Bundle
 from squeezebert_edge.devices import native
+from tests.aarch64 import TOLERANCE
 from tests.small import small_checkpoint
 
 ROOT = Path(__file__).parents[1]
@@ -28,8 +31,10 @@ pytestmark = [
     ),
 ]
 
+ROWS = 32
+
 # Asked there: the logits of the first rows, through the interface that `evaluate --device` uses.
-ANSWER = """
+ANSWER = f"""
 import sys, numpy
 from pathlib import Path
 from squeezebert_edge import devices, workload
@@ -37,7 +42,7 @@ from squeezebert_edge.bundle import open_bundle
 from squeezebert_edge.progress import silent
 from squeezebert_edge.record import Settings
 device, bundle = devices.opened("android"), open_bundle(Path(sys.argv[1]))
-rows = workload.of_bundle(bundle, None, None).rows[:4]
+rows = workload.of_bundle(bundle, None, None).rows[:{ROWS}]
 answers = device.answer(bundle, rows, device.settle(bundle, Settings()), silent)
 numpy.save(sys.argv[2], [answer["logits"] for answer in answers])
 """
@@ -47,7 +52,7 @@ def beside_the_phone(*command: str) -> str:
     assert PHONE
     done = subprocess.run(
         [str(SCRIPT), "run", PHONE, *command],
-        capture_output=True, text=True, timeout=300, check=False,
+        capture_output=True, text=True, timeout=600, check=False,
         env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
@@ -55,27 +60,41 @@ def beside_the_phone(*command: str) -> str:
 
 
 def test_an_emulated_phone_end_to_end(tmp_path: Path) -> None:
+    small = small_checkpoint(num_hidden_layers=1)
     for name in ("tflite", "executorch"):  # one after the other: there is one phone
-        measures_and_answers(tmp_path / name, name)
+        (bundle,) = pipeline.export(small, pipeline.Plan([(name, "fp32")], (16, 32)), tmp_path / name)
+        measures(bundle, tmp_path / name / "records")
+        answers(bundle, tmp_path / f"{name}.npy", TOLERANCE["fp32"])
 
 
-def measures_and_answers(tmp_path: Path, name: str) -> None:
-    plan = pipeline.Plan([(name, "fp32")], (16, 32))
-    (bundle,) = pipeline.export(small_checkpoint(num_hidden_layers=1), plan, tmp_path / "out")
-    beside_the_phone(
+@pytest.mark.slow
+def test_the_default_model_on_an_emulated_phone(tmp_path: Path) -> None:
+    plan = pipeline.Plan([("executorch", "int8")], (32, 64, 128))
+    (bundle,) = pipeline.export(checkpoint.load("default"), plan, tmp_path)
+    measures(bundle, tmp_path / "records")
+    answers(bundle, tmp_path / "logits.npy", TOLERANCE["int8"])
+
+
+def measures(bundle: Bundle, records: Path) -> None:
+    said = beside_the_phone(
         sys.executable, "-m", "squeezebert_edge", "bench", str(bundle.directory),
-        "--device", "android:127.0.0.1:6001", "--queries", "8", "--records", str(tmp_path / "records"),
+        "--device", "android:127.0.0.1:6001", "--queries", "16", "--records", str(records), "--json",
     )  # fmt: skip
-    (path,) = (tmp_path / "records").glob(f"*{record.SUFFIX}")
+    (path,) = records.glob(f"*{record.SUFFIX}")
     found = record.read(path)
     assert (found.emulated, found.quotable, found.validity.valid) == (True, False, True)
     assert (found.device.kind, found.device.architecture) == ("android", "aarch64")
     assert (found.runtime.runner, found.runtime.libc) == ("native", "glibc")
     assert found.before.battery is None
     assert found.before.unknown["battery"]
-    beside_the_phone(sys.executable, "-c", ANSWER, str(bundle.directory), str(tmp_path / "logits.npy"))
+    (shown,) = json.loads(said)["records"]
+    assert (shown["id"], shown["standing"], shown["p50 ms"]) == (found.id, "emulated", None)
+
+
+def answers(bundle: Bundle, logits: Path, tolerance: float) -> None:
+    beside_the_phone(sys.executable, "-c", ANSWER, str(bundle.directory), str(logits))
     runner = pipeline.load_runner(bundle)
-    rows = workload.of_bundle(bundle, None, None).rows[:4]
+    rows = workload.of_bundle(bundle, None, None).rows[:ROWS]
     expected = [runner(row)["logits"] for row in rows]
-    np.testing.assert_allclose(np.load(tmp_path / "logits.npy"), expected, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(np.load(logits), expected, rtol=0, atol=tolerance)
     assert list((Path(PHONE or "") / "phone" / "data" / "local" / "tmp").iterdir()) == []

@@ -13,6 +13,7 @@ from exporters.errors import EdgeError
 from squeezebert_edge import __version__
 from squeezebert_edge.cli import show
 from squeezebert_edge.cli.bench import bench
+from squeezebert_edge.cli.demo import demo
 from squeezebert_edge.cli.devices import devices
 from squeezebert_edge.cli.evaluate import evaluate
 from squeezebert_edge.cli.export import export
@@ -33,7 +34,10 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for verb in (run, export, verify, evaluate, bench, devices, sensitivity, report, predict, inspect, train):
+for verb in (
+    *(run, export, verify, evaluate, bench, devices, demo),
+    *(sensitivity, report, predict, inspect, train),
+):
     app.command()(verb)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
@@ -9,11 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from exporters.errors import InputError
+from exporters.errors import GateError, InputError
 from squeezebert_edge.cli import options, show
 
 if TYPE_CHECKING:
+    from squeezebert_edge.benchmark import Failure
     from squeezebert_edge.latency import Protocol
+    from squeezebert_edge.record import Record
 
 REDRAWN = 1  # times a second: the display must not take time from what is measured
 
@@ -40,6 +43,7 @@ def bench(
         typer.Argument(metavar="BUNDLE...", help="Directories that `squeezebert-edge export` wrote."),
     ],
     device: options.DeviceOption = "host",
+    runner: options.RunnerOption = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="128 queries and 10 s in place of MLPerf's 1024 and 60 s.")
     ] = False,
@@ -87,6 +91,23 @@ def bench(
             show_default="300; 0 for the shorter protocols",
         ),
     ] = None,
+    benchmark_model: Annotated[
+        Path | None,
+        typer.Option(
+            "--benchmark-model",
+            metavar="FILE",
+            help="Google's tool for the phone, run after each tflite bundle; its mean is kept in the record.",
+        ),
+    ] = None,
+    coremltools_benchmark: Annotated[
+        str | None,
+        typer.Option(
+            "--coremltools-benchmark",
+            metavar="TEAM",
+            help="coremltools' own benchmark on the iPhone, signed by this team, run after each coreml "
+            "bundle; its mean is kept in the record.",
+        ),
+    ] = None,
     records: Annotated[
         Path, typer.Option("--records", help="The directory that records are written to.")
     ] = Path("out/records"),
@@ -97,7 +118,7 @@ def bench(
     Each run leaves a record; `report` shows a directory of them. A run that breaks a rule exits with 1.
     """
     from squeezebert_edge import devices, record
-    from squeezebert_edge.benchmark import Request, benchmark
+    from squeezebert_edge.benchmark import Failure, Request, benchmark, benchmark_each
     from squeezebert_edge.bundle import open_bundle
     from squeezebert_edge.report.measurements import measurement
 
@@ -114,22 +135,46 @@ def bench(
         ),
         data=data,
         repeat=repeat,
+        benchmark_model=benchmark_model,
+        coremltools_team=coremltools_benchmark,
     )
     opened = [open_bundle(directory) for directory in dict.fromkeys(path.resolve() for path in bundles)]
-    found = []
+    found, failures = [], []
     with show.progress(REDRAWN) as progress:
-        for made in benchmark(opened, devices.opened(device), request, progress=progress):
-            found.append((made, record.write(made, records)))
+        measured: Iterator[record.Record | Failure]
+        if device == devices.ALL_PHONES:
+            measured = benchmark_each(opened, devices.each(device), request, runner=runner, progress=progress)
+        else:
+            measured = benchmark(opened, devices.opened(device, runner), request, progress=progress)
+        for made in measured:
+            if isinstance(made, Failure):
+                failures.append(made)
+            else:
+                found.append((made, record.write(made, records)))
     if json:
-        show.as_json({"records": [{"record": str(path), **measurement(made)} for made, path in found]})
+        shown = [{"record": str(path), **measurement(made)} for made, path in found]
+        failed = [{"device": failure.device, "error": str(failure.error)} for failure in failures]
+        show.as_json({"records": shown, "failures": failed})
     else:
         show.measurements(f"records in {records}", [made for made, _ in found])
-    for made, _ in found:
+    _explain([made for made, _ in found], failures)
+    codes = [0 if made.validity.valid else GateError.exit_code for made, _ in found]
+    raise typer.Exit(max([*codes, *(failure.error.exit_code for failure in failures)]))
+
+
+def _explain(found: Sequence[Record], failures: Sequence[Failure]) -> None:
+    """What goes with the tables: doubts, foreign numbers, latencies not to be quoted, and what failed."""
+    for made in found:
+        named = f"{made.bundle.name} on {made.label}"
         for doubt in made.doubts:
-            show.note(f"warning: {made.bundle.name} on {made.label}: {doubt}")
+            show.note(f"warning: {named}: {doubt}")
         if not made.quotable:
-            show.note(f"{made.bundle.name} on {made.label}: no latency to quote: {made.standing}")
-    raise typer.Exit(0 if all(made.validity.valid for made, _ in found) else 1)
+            show.note(f"{named}: no latency to quote: {made.standing}")
+        for foreign in made.foreign if not made.emulated else ():
+            show.note(f"{named}: {foreign.tool}: {foreign.mean_ns / 1e6:.3g} ms ({foreign.note})")
+    for failure in failures:
+        show.note(f"{failure.device}:")
+        show.error(failure.error)
 
 
 def _protocol(queries: int | None, *, quick: bool, rapid: bool) -> Protocol:

@@ -8,7 +8,7 @@ from squeezebert_edge.cli import options, show
 
 
 def devices(json: options.JsonOption = False) -> None:
-    """List the devices that --device can name now, what each runs, and what the other kinds need."""
+    """List the devices that --device can name now, what each runs with each --runner, and what they need."""
     from squeezebert_edge.devices import listings
 
     found = listings()
@@ -17,9 +17,15 @@ def devices(json: options.JsonOption = False) -> None:
         return
     show.table(
         "",
-        ["--device", "name", "runs", "needs"],
+        ["--device", "--runner", "name", "runs", "needs"],
         [
-            [listing.device, listing.name or "-", ", ".join(listing.runs) or "-", listing.needs or "-"]
+            [
+                listing.device,
+                listing.runner or "-",
+                listing.name or "-",
+                ", ".join(listing.runs) or "-",
+                listing.needs or "-",
+            ]
             for listing in found
         ],
     )

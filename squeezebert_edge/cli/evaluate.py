@@ -54,6 +54,7 @@ def evaluate(
             show_default="in this process",
         ),
     ] = None,
+    runner: options.RunnerOption = None,
     threads: options.ThreadsOption = 1,
     runtime: options.RuntimeOption = None,
     resume: Annotated[
@@ -71,6 +72,8 @@ def evaluate(
     from squeezebert_edge.evaluation import answers_path, evaluate_bundles
     from squeezebert_edge.staging import write_whole
 
+    if runner is not None and device is None:
+        raise InputError("--runner without --device", allowed="with the device that it runs on")
     if flips is not None and os.path.lexists(flips) and not force:
         raise InputError(f"{flips} exists", hint="--force to replace it, or another --flips")
     opened = [open_bundle(directory) for directory in dict.fromkeys(path.resolve() for path in bundles)]
@@ -85,7 +88,7 @@ def evaluate(
                 limit=limit,
                 threads=threads,
                 runtime=runtime,
-                device=None if device is None else devices.opened(device),
+                device=None if device is None else devices.opened(device, runner),
                 resume=resume,
                 progress=progress,
             )

@@ -77,7 +77,19 @@ ThreadsOption = Annotated[
     int, typer.Option("--threads", min=1, max=MOST_THREADS, help="Threads of the runtime.")
 ]
 DeviceOption = Annotated[
-    str, typer.Option("--device", help="Where: `squeezebert-edge devices` lists what is reachable.")
+    str,
+    typer.Option(
+        "--device",
+        help="Where: `squeezebert-edge devices` lists what is reachable; android:all is every phone.",
+    ),
+]
+RunnerOption = Annotated[
+    str | None,
+    typer.Option(
+        "--runner",
+        help="What calls the runtime there: on Android native, or app, the demo app.",
+        show_default="the device's first",
+    ),
 ]
 SourceOption = Annotated[
     str | None,

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from exporters.errors import InputError, UnavailableError
+from exporters.errors import InputError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,9 +26,16 @@ if TYPE_CHECKING:
     Inputs = Mapping[str, Array]  # name -> (1, length) int32, as text.pad gives them
     Outputs = dict[str, Array]  # name -> float32
 
+ALL_PHONES = "android:all"
+
 
 class Device(Protocol):
-    """Something that runs bundles. Every method may raise UnavailableError if it is gone."""
+    """Something that runs bundles. Every method may raise UnavailableError if it is gone.
+
+    runner: what calls the runtime there.
+    """
+
+    runner: record.Runner
 
     def describe(self) -> record.Device:
         """What it is."""
@@ -81,47 +88,57 @@ class Listing:
     """A device that can be named, or why it cannot.
 
     device: for --device. runs: formats. needs: what is missing here, null if nothing is.
+    runner: for --runner, null of a kind of device that is not reachable from here.
     """
 
     device: str
     name: str | None
     runs: tuple[str, ...]
     needs: str | None
+    runner: record.Runner | None = None
 
 
 @dataclass(frozen=True)
 class Kind:
     """A kind of device.
 
-    module: what opens it, null if there is none yet. written: how --device names one.
+    runners: the module that opens it for each --runner, the default's first.
+    written: how --device names one.
     """
 
-    module: str | None
+    runners: Mapping[str, str]
     written: str
     needs: str
 
 
 KINDS = {
-    "host": Kind("squeezebert_edge.devices.host", "host", "nothing"),
+    "host": Kind({"python": "squeezebert_edge.devices.host"}, "host", "nothing"),
     "ssh": Kind(
-        "squeezebert_edge.devices.ssh",
+        {"python": "squeezebert_edge.devices.ssh"},
         "ssh:USER@HOST[:PORT]",
         "a machine that ssh reaches, with Python and the runtime's wheel",
     ),
     "android": Kind(
-        "squeezebert_edge.devices.android",
+        {"native": "squeezebert_edge.devices.android", "app": "squeezebert_edge.devices.android_app"},
         "android[:SERIAL]",
         "adb, and a phone with USB debugging switched on",
     ),
-    "ios": Kind(None, "ios[:UDID]", "a Mac with Xcode, and an iPhone that trusts it"),
+    "ios": Kind(
+        {"app": "squeezebert_edge.devices.ios"},
+        "ios[:UDID]",
+        "a Mac with Xcode 15 or later, and an iPhone that trusts it",
+    ),
 }
 
 
-def opened(text: str) -> Device:
+def opened(text: str, runner: str | None = None) -> Device:
     """The device that --device names.
 
+    Args:
+        runner: what is to call the runtime there, as --runner names it; by default the kind's first.
+
     Raises:
-        InputError: no such kind of device.
+        InputError: no such kind of device, or no such runner on it.
         UnavailableError: none of its kind is reachable from here; says what to plug in.
     """
     name, _, address = text.partition(":")
@@ -130,16 +147,30 @@ def opened(text: str) -> Device:
             f"unknown device '{text}'", allowed=", ".join(kind.written for kind in KINDS.values())
         )
     kind = KINDS[name]
-    if kind.module is None:
-        raise UnavailableError(f"{text}: no such device is reachable from here", hint=f"needs {kind.needs}")
-    device: Device = importlib.import_module(kind.module).opened(address or None)
+    chosen = runner or next(iter(kind.runners))
+    if chosen not in kind.runners:
+        raise InputError(f"--runner {chosen} on {name}", allowed=", ".join(kind.runners))
+    device: Device = importlib.import_module(kind.runners[chosen]).opened(address or None)
     return device
 
 
+def each(text: str) -> list[str]:
+    """What --device names, one by one: `android:all` is every phone attached, ready or not.
+
+    Raises:
+        UnavailableError: none is.
+    """
+    if text != ALL_PHONES:
+        return [text]
+    from squeezebert_edge.devices import android_phone
+
+    return [f"android:{serial}" for serial in android_phone.everyone()]
+
+
 def listings() -> list[Listing]:
-    """Every device reachable from here, and of the other kinds what they need."""
+    """Every device reachable from here by each runner, and of the other kinds what they need."""
     found: list[Listing] = []
     for kind in KINDS.values():
-        listed = importlib.import_module(kind.module).found() if kind.module else []
+        listed = [one for module in kind.runners.values() for one in importlib.import_module(module).found()]
         found += listed or [Listing(kind.written, None, (), kind.needs)]
     return found

@@ -6,22 +6,17 @@ adb does.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import shutil
-import signal
-import subprocess
-import tempfile
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from exporters.errors import GateError, UnavailableError
+from squeezebert_edge.devices.command import Said, said
 from squeezebert_edge.progress import Progress, silent
 
 CALL = 30.0  # seconds that a call which moves no data may take
-POLL = 0.5  # seconds: seldom, so that waiting takes nothing from what is measured
 SLOWEST = 500_000  # bytes a second: of a cable that is only just worth waiting for
 PLUG_IN = (
     "plug in a phone with USB debugging switched on (Settings > Developer options), or `adb connect` one"
@@ -59,14 +54,6 @@ class Attached:
         return WHY_NOT.get(self.state, f"it is in the state '{self.state}': start Android on it")
 
 
-@dataclass(frozen=True)
-class Said:
-    """How a call of adb ended, and what it said on both its outputs."""
-
-    status: int
-    text: str
-
-
 def attached() -> list[Attached]:
     """Every device that adb's server knows.
 
@@ -98,32 +85,14 @@ def call(*words: str, serial: str | None = None, limit: float = CALL, progress: 
     if program is None:
         raise UnavailableError("adb is not installed", hint="install Android's platform tools (Debian: adb)")
     command = [program, *(("-s", serial) if serial else ()), *words]
-    # A file, not a pipe: adb's server inherits it and would keep a pipe open for ever.
-    with tempfile.TemporaryFile() as output:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,  # its end tells the runner on the phone that we are gone
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-        )
-        try:
-            status = _wait(process, limit, progress)
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            if process.stdin:
-                process.stdin.close()
-        output.seek(0)
-        text = output.read().decode("utf-8", "replace").strip()
-    if status is None:
+    found = said(command, limit, progress)
+    if found is None:
         raise GateError(
             f"adb {words[0]} hung: not done after {limit:.0f} s", hint="unplug the phone, try again"
         )
-    if status and GONE.search(text) and not NO_ROOM.search(text):
-        raise UnavailableError(f"the phone is gone: adb {words[0]}: {_last(text)}", hint=PLUG_IN)
-    return Said(status, text)
+    if found.status and GONE.search(found.text) and not NO_ROOM.search(found.text):
+        raise UnavailableError(f"the phone is gone: adb {words[0]}: {_last(found.text)}", hint=PLUG_IN)
+    return found
 
 
 class Adb:
@@ -169,18 +138,6 @@ class Adb:
 
     def _copied(self, verb: str, words: Sequence[str], size: int, progress: Progress) -> Said:
         return call(verb, *words, serial=self.serial, limit=CALL + size / SLOWEST, progress=progress)
-
-
-def _wait(process: subprocess.Popen[bytes], limit: float, progress: Progress) -> int | None:
-    """The exit status of a process, or null if it has none by then."""
-    begin = time.monotonic()
-    while (spent := time.monotonic() - begin) < limit:
-        progress("running, seconds", int(spent), 0)
-        try:
-            return process.wait(min(POLL, limit - spent))
-        except subprocess.TimeoutExpired:
-            continue
-    return None
 
 
 def _last(text: str) -> str:

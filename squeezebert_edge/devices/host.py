@@ -113,4 +113,4 @@ def found() -> list[Listing]:
             continue
         if name != "coreml" or machine.MAC:
             runs.append(name)
-    return [Listing("host", Host().describe().name, tuple(runs), None)]
+    return [Listing("host", Host().describe().name, tuple(runs), None, Host.runner)]

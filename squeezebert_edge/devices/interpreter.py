@@ -34,6 +34,7 @@ class Interpreter(ABC):
     """A device that runs the worker with its Python, wherever that is."""
 
     kind: record.Kind
+    runner: record.Runner = "python"
 
     @abstractmethod
     def run(
@@ -184,7 +185,9 @@ def _refuse_cpus(asked: Sequence[int] | None, where: str, there: Collection[int]
     if asked is None:
         return
     if there is None:
-        raise InputError("--cpus on macOS", allowed="on Linux: macOS does not bind processes to CPUs")
+        raise InputError(
+            f"--cpus on {where}", allowed="on Linux: Apple's systems do not bind processes to CPUs"
+        )
     if not asked or not set(asked) <= set(there):
         raise InputError(
             f"--cpus {','.join(map(str, asked))} on {where}",

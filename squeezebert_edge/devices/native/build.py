@@ -1,7 +1,7 @@
 """Makes a kit for arm64 Android from the wheels of ExecuTorch and LiteRT: build `glibc`, cross-compiled.
 
 Wants CMake and a cross compiler with its C library (Debian: cmake, g++-aarch64-linux-gnu), and once the
-network, for the wheels. CMakeLists.txt says how build `bionic` is made; its kit.json is then written by hand.
+network, for the wheels. docs/native_runner.md says how build `bionic` is made, which this does not do.
 """
 
 from __future__ import annotations

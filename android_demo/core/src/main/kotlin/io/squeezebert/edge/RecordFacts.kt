@@ -41,6 +41,7 @@ private fun requireExplained(fields: Map<String, Any?>, unknown: Map<String, Str
  *
  * @property kind `host`, `ssh`, `android` or `ios`.
  * @property name model or processor.
+ * @property cpus how many.
  * @property soc the chip.
  * @property clusters numbers of the CPUs of each kind, the fastest kind first; one list where all are alike.
  */
@@ -49,7 +50,7 @@ public data class Device(
     val name: String,
     val os: String,
     val architecture: String,
-    val cpus: Int,
+    val cpus: Int?,
     val soc: String?,
     val clusters: List<List<Int>>?,
     val memoryBytes: Long?,

@@ -83,7 +83,7 @@ internal fun JsonRecord.toDevice(): Device = Device(
     text("name"),
     text("os"),
     text("architecture"),
-    integer("cpus"),
+    nullable("cpus") { integer(it) },
     nullable("soc") { text(it) },
     nullable("clusters") { integerLists(it) },
     nullable("memory_bytes") { long(it) },

@@ -22,7 +22,7 @@ class FactsTest {
     fun `a phone that says nothing gives nulls that are explained`() {
         val facts = facts(Silent)
         assertEquals(setOf("soc", "clusters", "memory_bytes"), facts.device().unknown.keys)
-        assertTrue(facts.device().cpus >= 1)
+        assertTrue(checkNotNull(facts.device().cpus) >= 1)
         val state = facts.state()
         assertEquals(9, state.unknown.size)
         assertTrue(state.unknown.values.all { it.isNotBlank() })

@@ -1,0 +1,74 @@
+"""`squeezebert-edge demo`: bundles into the demo apps, and the Android one onto a phone."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from exporters.errors import InputError
+from squeezebert_edge.cli import options, show
+
+
+class System(StrEnum):
+    """What a demo app runs on."""
+
+    ANDROID = "android"
+    IOS = "ios"
+
+
+def demo(
+    system: Annotated[System, typer.Argument(help="The app.")],
+    bundles: Annotated[
+        list[Path],
+        typer.Argument(metavar="BUNDLE...", help="Directories that `squeezebert-edge export` wrote."),
+    ],
+    project: Annotated[
+        Path | None,
+        typer.Option(
+            "--project", metavar="DIR", help="The app's project.", show_default="./android_demo, ./ios_demo"
+        ),
+    ] = None,
+    install: Annotated[
+        bool, typer.Option("--install", help="Put the Android app, once it is built, on the phone at adb.")
+    ] = False,
+    apk: Annotated[
+        Path | None,
+        typer.Option(
+            "--apk", metavar="FILE", help="The package to install.", show_default="what Gradle builds"
+        ),
+    ] = None,
+    device: Annotated[
+        str, typer.Option("--device", help="Which phone, where several are attached: android:SERIAL.")
+    ] = "android",
+    json: options.JsonOption = False,
+) -> None:
+    """Put bundles into a demo app's project, in place of those that were put there before."""
+    from squeezebert_edge.demo import DEMOS, place
+    from squeezebert_edge.demo import install as put_on_phone
+
+    if install and system is not System.ANDROID:
+        raise InputError("--install on iOS", allowed="with android", hint="run the app from Xcode")
+    if not install and (apk or device != "android"):
+        raise InputError("--apk or --device without --install", allowed="with it")
+    directory = project or DEMOS[system].directory
+    with show.progress() as progress:
+        placed = place(system, directory, bundles, progress)
+    facts = [
+        (bundle.directory.name, bundle.manifest.task, bundle.manifest.precision.name, bundle.size)
+        for bundle in placed
+    ]
+    if json:
+        rows = [dict(zip(("name", "task", "precision", "bytes"), row, strict=True)) for row in facts]
+        show.as_json({"system": system.value, "project": str(directory), "bundles": rows})
+    else:
+        cells = [[*words, f"{size / 1e6:.1f}"] for *words, size in facts]
+        show.table(f"in {directory / DEMOS[system].bundles}", ["name", "task", "precision", ">MB"], cells)
+    if not install:
+        show.note(f"next: {DEMOS[system].next}")
+        return
+    with show.progress() as progress:
+        phone = put_on_phone(directory, placed, apk=apk, device=device, progress=progress)
+    show.note(f"the app runs on {phone}")
