@@ -201,10 +201,10 @@ class ThreadPool:
         """Have this many threads, and give back the generation of the pool that has them."""
         from executorch.extension.pybindings import portable_lib
 
-        with quiet_runtime():
-            if portable_lib._threadpool_get_thread_count() != threads:
+        if portable_lib._threadpool_get_thread_count() != threads:
+            with quiet_runtime():
                 portable_lib._unsafe_reset_threadpool(threads)
-                cls.generation += 1
+            cls.generation += 1
         return cls.generation
 
 
@@ -223,7 +223,8 @@ class ExecuTorchRunner:
 
     def __init__(self, path: Path, threads: int) -> None:
         self.path, self.threads = path, threads
-        self._generation = ThreadPool.resize(threads)
+        with quiet_runtime():  # the pool is made by who first asks for its size
+            self._generation = ThreadPool.resize(threads)
         self._program = self._open()
         found = (re.fullmatch(r"length_(\d+)", name) for name in self._program.method_names)
         self.lengths: tuple[int, ...] = tuple(sorted(int(match[1]) for match in found if match))
@@ -238,6 +239,7 @@ class ExecuTorchRunner:
     def _open(self) -> Any:
         from executorch.runtime import Runtime, Verification
 
+        self._loaded: dict[str, Any] = {}
         try:
             with quiet_runtime():
                 return Runtime.get().load_program(self.path, verification=Verification.InternalConsistency)
@@ -246,9 +248,10 @@ class ExecuTorchRunner:
 
     def _execute(self, method: str, inputs: list[Tensor]) -> list[Any]:
         try:
-            with quiet_runtime():
-                loaded = self._program.load_method(method)
-            return list(loaded.execute(inputs))
+            if method not in self._loaded:
+                with quiet_runtime():
+                    self._loaded[method] = self._program.load_method(method)
+            return list(self._loaded[method].execute(inputs))
         except (RuntimeError, ValueError) as error:
             raise self._damaged(error) from error
 
