@@ -221,7 +221,7 @@ class Job:
         """Waits for a result or the end of the app, starting no process; ends the app when we are gone."""
         there = self._storage.looks.format(f"{self._path}/{app_job.RESULT}")
         return (
-            f"p=$(pidof {APP}); n=0; while ! {there}; do "
+            f"p=$(pidof -s {APP}); n=0; while ! {there}; do "
             f'[ -d "/proc/${{p:-none}}" ] || {{ {there} && break; echo {DEAD}; exit; }}; '
             f"[ $n -lt {math.ceil(limit / POLL)} ] || {{ echo {HUNG}; exit; }}; n=$((n + 1)); "
             # The status of a read that timed out is that of a signal, at the end of input it is 1.
