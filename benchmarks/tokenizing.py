@@ -27,8 +27,9 @@ from pathlib import Path
 
 from tokenizers import BertWordPieceTokenizer
 
-from squeezebert_edge import data, latency
+from squeezebert_edge import data
 from squeezebert_edge.data import read_lines
+from squeezebert_edge.devices import machine
 from squeezebert_edge.text import Tokenizer
 from squeezebert_edge.vocabulary import read_vocab
 from tests import kotlin
@@ -99,7 +100,9 @@ def report(times: dict[str, list[float]], texts: list[str], tokens: int) -> None
         low, _, high = statistics.quantiles(found, n=4)
         print(f"| {name} | {medians[name]:.2f} | {high - low:.2f} | {medians[name] / medians[LIBRARY]:.2f} |")
     print(f"\n- {len(set(texts))} different sentences, {tokens / len(texts):.1f} tokens each")
-    print(f"- {latency.machine()}, tokenizers {version('tokenizers')}, Python {platform.python_version()}")
+    where = machine.described()
+    print(f"- {where['name']}, {where['cpus']} cores, {where['os']}")
+    print(f"- tokenizers {version('tokenizers')}, Python {platform.python_version()}")
     java = subprocess.run(["java", "-version"], capture_output=True, text=True, check=True).stderr
     print(f"- Kotlin core {medians[KOTLIN] / 1000:.4f} ms a sentence, on {java.splitlines()[-1]}")
 

@@ -1,12 +1,15 @@
-"""Where real inputs are found, when they are there."""
+"""What tests share: where real inputs are, when they are there, and the iOS demo's package, built once."""
 
 from __future__ import annotations
 
+import fcntl
 import os
 from pathlib import Path
 
 import pytest
 import torch
+
+from tests import swift
 
 torch.set_num_threads(1)  # tests run in several processes; tiny models gain nothing from threads
 
@@ -19,3 +22,17 @@ def shared() -> Path:
     if not (directory / "checkpoints").is_dir():
         pytest.skip("real data is not here: set SQUEEZEBERT_EDGE_DATA")
     return directory
+
+
+@pytest.fixture(scope="session")
+def kit(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> swift.Kit:
+    """The iOS demo's package, built once, whatever the number of processes that tests run in."""
+    if not swift.has_swift():
+        pytest.skip(swift.HINT)
+    base = tmp_path_factory.getbasetemp()
+    shared_base = base if worker_id == "master" else base.parent
+    scratch = shared_base / "swift"
+    scratch.mkdir(exist_ok=True)
+    with (shared_base / "swift.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return swift.Kit(swift.build(scratch), shared_base)

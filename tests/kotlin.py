@@ -9,11 +9,13 @@ import hashlib
 import os
 import shutil
 import subprocess
+from collections.abc import Sequence
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
 SOURCES = Path(__file__).parents[1] / "android_demo" / "core" / "src"
+VECTORS = Path(__file__).parent / "vectors"
 MAIN_CLASS = "io.squeezebert.edge.MainKt"
 JDK_HINT = "needs a JDK, 17 or later (Debian: apt-get install openjdk-17-jdk-headless)"
 _JUNIT = (Path("/usr/share/java/junit4.jar"), Path("/usr/share/java/hamcrest.jar"))
@@ -35,34 +37,24 @@ def junit() -> str:
     return named or _joined(*_JUNIT)
 
 
-def compile_core(out: Path) -> str:
-    """Compile core and its command line into `out`; their class path.
+def compile_core(out: Path, *, tests: bool = False) -> str:
+    """Compile core, its command line and perhaps its tests into `out`; their class path.
 
     Raises:
         RuntimeError: what the compiler says; warnings are errors.
     """
     stdlib = _jar("kotlin-stdlib")
-    _compile(SOURCES / "main", out / "main", str(stdlib), "-Xexplicit-api=strict")
-    path = _joined(out / "main", stdlib)
-    _compile(SOURCES / "cli", out / "cli", path, f"-Xfriend-paths={out / 'main'}")
-    return _joined(out / "cli", path)
-
-
-def compile_tests(out: Path, core: str) -> str:
-    """Compile the JUnit tests into `out`; the class path to run them with.
-
-    Args:
-        out: where core was compiled to.
-        core: core's class path.
-    """
-    path = _joined(core, junit())
-    _compile(SOURCES / "test", out / "test", path, f"-Xfriend-paths={out / 'main'}")
-    return _joined(out / "test", path)
+    _compile([SOURCES / "main"], out / "main", str(stdlib), "-Xexplicit-api=strict")
+    path = _joined(out / "main", stdlib, *([junit()] if tests else []))
+    # Together, for the compiler takes long to start.
+    others = [SOURCES / name for name in ("cli", "test")[: 1 + tests]]
+    _compile(others, out / "others", path, f"-Xfriend-paths={out / 'main'}")
+    return _joined(out / "others", path)
 
 
 def java(class_path: str, *arguments: str) -> list[str]:
-    """A command that runs something compiled."""
-    return ["java", "-XX:+UseSerialGC", "-cp", class_path, *arguments]
+    """A command that runs something compiled; its own tests read the vectors."""
+    return ["java", "-XX:+UseSerialGC", f"-Dvectors={VECTORS}", "-cp", class_path, *arguments]
 
 
 def sources_hash() -> str:
@@ -73,17 +65,17 @@ def sources_hash() -> str:
     return digest.hexdigest()[:16]
 
 
-def _compile(sources: Path, out: Path, class_path: str, *options: str) -> None:
+def _compile(sources: Sequence[Path], out: Path, class_path: str, *options: str) -> None:
     compiler = _joined(
         *(_jar(name) for name in ("kotlin-jupyter-kernel", "kotlin-stdlib", "kotlin-script-runtime"))
     )
     # It starts so often and runs so short that the second compiler of the JVM never pays.
     command = ["java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp", compiler]
     command += ["org.jetbrains.kotlin.cli.jvm.K2JVMCompiler", *_OPTIONS, *options]
-    command += ["-module-name", "core", "-classpath", class_path, "-d", str(out), str(sources)]
+    command += ["-module-name", "core", "-classpath", class_path, "-d", str(out), *map(str, sources)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode or done.stderr.strip():
-        raise RuntimeError(f"kotlinc on {sources}:\n{done.stderr}")
+        raise RuntimeError(f"kotlinc on {_joined(*sources)}:\n{done.stderr}")
 
 
 def _jar(name: str) -> Path:

@@ -1,4 +1,4 @@
-"""Builds the iOS demo's package with a Swift of the system, or one in a Debian directory named by SWIFT_ROOT.
+"""Builds the iOS demo's Swift with a Swift of the system, or one in a Debian directory named by SWIFT_ROOT.
 
 Such a directory is made by
 
@@ -10,11 +10,14 @@ root.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "ios_demo" / "SqueezeBertKit"
@@ -27,6 +30,32 @@ mount --rbind /proc "$1/proc" && mount --rbind /dev "$1/dev"
 directory="$2" root="$1"; shift 4
 exec chroot "$root" /bin/sh -c 'cd "$0" && exec "$@"' "$directory" "$@"
 """
+
+
+@dataclass(frozen=True)
+class Kit:
+    """The package, built; scratch is seen by what runs there."""
+
+    programs: Path
+    scratch: Path
+
+    def ask(self, lines: list[Any], verb: str, *bundle: Path) -> list[Any]:
+        """What the command line prints for JSON lines."""
+        command = [str(self.programs / "squeezebert-kit"), verb, *map(str, bundle)]
+        asked = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+        done = run(command, self.scratch, asked.encode())
+        assert done.returncode == 0, done.stderr.decode()
+        return [json.loads(line) for line in done.stdout.decode().split("\n")[:-1]]
+
+    def do(self, *command: object) -> None:
+        """Have the command line do something that answers nothing."""
+        checked([str(self.programs / "squeezebert-kit"), *map(str, command)], self.scratch)
+
+    def refusal(self, *command: object) -> str:
+        """Why the command line does not do something."""
+        done = run([str(self.programs / "squeezebert-kit"), *map(str, command)], self.scratch, b"")
+        assert done.returncode == 2
+        return done.stderr.decode()
 
 
 def has_swift() -> bool:
@@ -73,12 +102,13 @@ def checked(command: Sequence[str], scratch: Path) -> str:
     return printed
 
 
-def sources() -> list[str]:
-    """Every Swift file of the package, relative to it."""
+def sources(directory: str = "") -> list[str]:
+    """Every Swift file below a directory of the demo, as a path from the package."""
+    demo = PACKAGE.parent
     return sorted(
-        str(path.relative_to(PACKAGE))
-        for path in PACKAGE.rglob("*.swift")
-        if not any(part.startswith(".") for part in path.relative_to(PACKAGE).parts)
+        f"../{path.relative_to(demo)}"
+        for path in (demo / directory).rglob("*.swift")
+        if not any(part.startswith(".") for part in path.relative_to(demo).parts)
     )
 
 

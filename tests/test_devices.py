@@ -233,7 +233,8 @@ def test_the_worker_needs_its_files_and_the_runtime_only(bundle: Bundle, tmp_pat
     assert result["cold_start"]["unknown"]["process_ns"]
 
 
-def test_without_a_device_it_is_said_what_is_needed() -> None:
+def test_without_a_device_it_is_said_what_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "MAC", False)
     for named in ("ios", "ios:some"):
         with pytest.raises(UnavailableError, match="needs"):
             devices.opened(named)

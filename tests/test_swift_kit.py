@@ -2,189 +2,23 @@
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
-import json
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
-from random import SystemRandom
-from typing import Any
 
 import pytest
 
-from squeezebert_edge import accuracy, record, tasks
-from squeezebert_edge.text import Tokenizer
-from tests import swift, tokenizer_cases
-from tests.small import TorchRunner, small_checkpoint
-from tests.test_android_core import ASKED, FIXED, FRESH, KINDS, LENGTHS, computed, same
-from tests.tokenizer_cases import as_lines, write_bundle
-
-RECORDS = sorted((swift.ROOT / "tests" / "vectors" / "records").glob("*.json"))
+from tests import swift
+from tests.demo_cases import DemoCases
+from tests.swift import Kit
 
 
-@dataclass(frozen=True)
-class Kit:
-    """The package, built; scratch is seen by what runs there."""
+class TestKit(DemoCases):
+    """The cases of both demos."""
 
-    programs: Path
-    scratch: Path
-
-    def ask(self, lines: list[Any], verb: str, *bundle: Path) -> list[Any]:
-        """What the command line prints for JSON lines."""
-        command = [str(self.programs / "squeezebert-kit"), verb, *map(str, bundle)]
-        done = swift.run(command, self.scratch, as_lines(lines).encode())
-        assert done.returncode == 0, done.stderr.decode()
-        return [json.loads(line) for line in done.stdout.decode().split("\n")[:-1]]
-
-    def refusal(self, bundle: Path) -> str:
-        """Why the command line does not open a bundle."""
-        done = swift.run([str(self.programs / "squeezebert-kit"), "features", str(bundle)], self.scratch, b"")
-        assert done.returncode == 2
-        return done.stderr.decode()
-
-
-@pytest.fixture(scope="session")
-def kit(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Kit:
-    """Built once, whatever the number of processes the tests run in."""
-    if not swift.has_swift():
-        pytest.skip(swift.HINT)
-    base = tmp_path_factory.getbasetemp()
-    shared_base = base if worker_id == "master" else base.parent
-    scratch = shared_base / "swift"
-    scratch.mkdir(exist_ok=True)
-    with (shared_base / "swift.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        return Kit(swift.build(scratch), shared_base)
+    @pytest.fixture
+    def demo(self, kit: Kit) -> Kit:
+        return kit
 
 
 def test_its_own_tests_pass(kit: Kit) -> None:
     command = ["swift", "test", "--skip-build", *swift.OPTIONS, "--scratch-path", str(kit.programs.parent)]
     assert re.search(r"Executed \d+ tests, with 0 failures", swift.checked(command, kit.scratch))
-
-
-def test_it_is_formatted(kit: Kit) -> None:
-    # The tables hold one literal each, whose lines are another program's.
-    files = [name for name in swift.sources() if "UnicodeTables" not in name]
-    swift.checked(["swift", "format", "lint", "--strict", *files], kit.scratch)
-
-
-def test_it_parses_for_an_iphone(kit: Kit) -> None:
-    files = [name for name in swift.sources() if name.startswith("Sources/SqueezeBertKit")]
-    swift.checked(["swiftc", "-frontend", "-parse", "-target", "arm64-apple-ios17.0", *files], kit.scratch)
-
-
-def test_the_core_ml_runner_has_the_types_of_core_ml(kit: Kit) -> None:
-    stub = swift.ROOT / "tests" / "stubs" / "CoreML.swift"
-    out = kit.scratch / "stubs"
-    out.mkdir(exist_ok=True)
-    module = ["-emit-module", "-module-name", "CoreML", "-emit-module-path", str(out / "CoreML.swiftmodule")]
-    swift.checked(["swiftc", "-swift-version", "6", *module, str(stub)], kit.scratch)
-    files = [name for name in swift.sources() if name.startswith("Sources/SqueezeBertKit")]
-    options = [
-        "-swift-version",
-        "6",
-        "-package-name",
-        "kit",
-        "-module-name",
-        "SqueezeBertKit",
-        "-I",
-        str(out),
-    ]
-    swift.checked(["swiftc", "-typecheck", "-warnings-as-errors", *options, *files], kit.scratch)
-
-
-@pytest.mark.parametrize(
-    ("seed", "count"), [(0, FIXED), (SystemRandom().getrandbits(32), FRESH)], ids=["fixed", "fresh"]
-)
-def test_ids_token_types_and_offsets_are_pythons(kit: Kit, tmp_path: Path, seed: int, count: int) -> None:
-    print(f"seed {seed}")  # pytest shows it when the test fails
-    asked = tokenizer_cases.cases(seed, count)
-    assert len(asked) >= count
-    for number, (flags, share) in enumerate(tokenizer_cases.shares(asked)):
-        tokenizer = Tokenizer(tokenizer_cases.vocabulary(share, flags, seed), flags)
-        found = kit.ask(share, "tokenize", write_bundle(tmp_path / str(number), tokenizer))
-        assert len(found) == len(share)
-        for case, theirs in zip(share, found, strict=True):
-            expected = tokenizer_cases.answer(tokenizer, case)
-            assert ({"error": True} if "error" in theirs else theirs) == expected, ascii(case)
-
-
-@pytest.mark.parametrize(("name", "problem_type"), KINDS)
-def test_inputs_and_answers_are_pythons(
-    kit: Kit, tmp_path: Path, name: str, problem_type: str | None
-) -> None:
-    task_class = tasks.TASKS[name]
-    checkpoint = small_checkpoint(task_class.architecture)
-    labels = ["B-X", "O"] if name in ("text-classification", "token-classification") else []
-    task = task_class(labels, problem_type)
-    runner = TorchRunner(checkpoint.model, task_class, LENGTHS)
-    fields = {"task": name, "labels": labels, "problem_type": problem_type}
-    bundle = write_bundle(tmp_path / "bundle", checkpoint.tokenizer, **fields)
-    asked = ASKED[name]
-    prepared = kit.ask([{"texts": texts} for texts in asked], "features", bundle)
-    answered = kit.ask(computed(asked, prepared, runner), "answer", bundle)
-    for texts, answer in zip(asked, answered, strict=True):
-        example = task.ask(texts)
-        rows = accuracy.answer_rows(task, checkpoint.tokenizer, runner, example, LENGTHS)
-        same(answer, task.answer(example, rows, checkpoint.tokenizer))
-
-
-CHANGES: dict[str, Callable[[Path], object]] = {
-    "altered: model.tflite": lambda bundle: (bundle / "model.tflite").write_bytes(b"another"),
-    "missing: vocab.txt": lambda bundle: (bundle / "vocab.txt").unlink(),
-    "not in the manifest: new": lambda bundle: (bundle / "new").write_text("x"),
-    "manifest.json is not as it was written": lambda bundle: (bundle / "manifest.json").write_text("{}"),
-    "not a bundle": lambda bundle: (bundle / "manifest.sha256").unlink(),
-    "a link": lambda bundle: (bundle / "link").symlink_to("vocab.txt"),
-}
-
-
-@pytest.mark.parametrize("says", CHANGES)
-def test_a_changed_bundle_is_refused(kit: Kit, tmp_path: Path, says: str) -> None:
-    bundle = write_bundle(tmp_path / "bundle", small_checkpoint().tokenizer)
-    CHANGES[says](bundle)
-    assert says in kit.refusal(bundle)
-
-
-def test_a_manifest_that_this_version_does_not_know_is_refused(kit: Kit, tmp_path: Path) -> None:
-    tokenizer = small_checkpoint().tokenizer
-    flags = tokenizer.flags.to_manifest()
-    later: dict[str, dict[str, Any]] = {
-        "schema_version 2": {"schema_version": 2},
-        '"surprise"': {"tokenizer": flags | {"surprise": 1}},
-        "lengths are": {"lengths": [48, 16]},
-        "unknown task": {"task": "translation"},
-        "labels is null": {"labels": None},
-    }
-    for number, (says, fields) in enumerate(later.items()):
-        bundle = write_bundle(tmp_path / str(number), tokenizer)
-        resealed(bundle, fields)
-        assert says in kit.refusal(bundle)
-
-
-def resealed(bundle: Path, fields: dict[str, Any]) -> None:
-    """Change the manifest, and seal it as if it had been written so."""
-    content = json.dumps(json.loads((bundle / "manifest.json").read_text()) | fields).encode()
-    (bundle / "manifest.json").write_bytes(content)
-    (bundle / "manifest.sha256").write_text(hashlib.sha256(content).hexdigest())
-
-
-@pytest.mark.parametrize("path", RECORDS, ids=lambda path: path.stem)
-def test_records_are_read_and_written_as_python_does(kit: Kit, path: Path, tmp_path: Path) -> None:
-    (written,) = kit.ask([json.loads(path.read_text())], "record")
-    copy = tmp_path / "copy.json"
-    copy.write_text(json.dumps(written))
-    assert record.read(copy) == record.read(path)
-
-
-def test_a_record_that_contradicts_itself_is_refused(kit: Kit) -> None:
-    whole = json.loads(RECORDS[0].read_text())
-    changes: dict[str, Any] = {"quotable": not whole["quotable"], "record_version": 2, "foreign": None}
-    changes["latency"] = whole["latency"] | {"overall": whole["latency"]["overall"] | {"p50_ns": 1}}
-    changes["memory"] = {"baseline_bytes": None, "peak_bytes": 1, "unknown": {}}
-    found = kit.ask([whole | {name: value} for name, value in changes.items()], "record")
-    says = ["quotable", "record_version", "foreign", "samples", "explained"]
-    for answer, reason in zip(found, says, strict=True):
-        assert reason in answer["error"]

@@ -18,7 +18,7 @@ the lowest bit of a signed number is its sign.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 
@@ -42,10 +42,13 @@ def classes() -> dict[int, int]:
     clean = _normalizer(clean_text=True)
     around = _normalizer(handle_chinese_chars=True)
     marks = _normalizer(strip_accents=True)
-    words = BertPreTokenizer()
-    for character in every_scalar():
+
+    def words(text: str) -> list[str]:
+        return [word for word, _ in BertPreTokenizer().pre_tokenize_str(text)]
+
+    for character in _touched(clean, around, marks, lambda text: "|".join(words(text))):
         cleaned = clean(character)
-        pieces = len(words.pre_tokenize_str(f"a{character}a"))
+        pieces = len(words(f"a{character}a"))
         flags = DROPPED * (cleaned == "")
         # What is dropped never reaches the place where white space would part words.
         flags |= SPACE * (cleaned == " " or (pieces == 2 and cleaned != ""))
@@ -74,7 +77,8 @@ def ranks() -> dict[int, int]:
     """
     nfd = NFD().normalize_str
     highest = "\u0345"  # class 240, the last one, and the only one of it
-    whole = [c for c in every_scalar() if nfd(c) == c]
+    among_highest = _touched(lambda text: nfd(text.replace("a", highest)).replace(highest, "a"))
+    whole = (c for c in among_highest if nfd(c) == c)
     sortable = [c for c in whole if c == highest or nfd(highest + c) != highest + c]
     ordered = nfd("".join(sortable))
     rank, found = 1, {ord(ordered[0]): 1}
@@ -124,8 +128,17 @@ def _normalizer(**steps: bool) -> Callable[[str], str]:
     return BertNormalizer(**(none | steps)).normalize_str
 
 
+def _touched(*changes: Callable[[str], str]) -> Iterator[str]:
+    """Every scalar but those of stretches to which nothing is done, which spares nine calls in ten."""
+    scalars = every_scalar()
+    while stretch := list(itertools.islice(scalars, 256)):
+        text = f"a{'a'.join(stretch)}a"
+        if any(change(text) != text for change in changes):
+            yield from stretch
+
+
 def _changed(normalize: Callable[[str], str]) -> dict[int, list[int]]:
-    pairs = ((character, normalize(character)) for character in every_scalar())
+    pairs = ((character, normalize(character)) for character in _touched(normalize))
     return {ord(before): [ord(c) for c in after] for before, after in pairs if after != before}
 
 

@@ -52,3 +52,6 @@ public class MLModel {
   public func prediction(from input: any MLFeatureProvider) throws -> any MLFeatureProvider { fatalError() }
   public static func compileModel(at url: URL) async throws -> URL { fatalError() }
 }
+
+// Of Objective-C, which Linux lacks.
+public func autoreleasepool<Result>(invoking body: () throws -> Result) rethrows -> Result { try body() }

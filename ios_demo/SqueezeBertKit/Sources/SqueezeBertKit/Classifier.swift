@@ -44,13 +44,39 @@ public struct Predictor: Sendable {
   ///
   /// - Throws: `InputError`: the texts are not this task's, or the classifier gave other outputs than its.
   public func answer(
-    _ texts: [String], with classifier: some Classifier, docStride: Int = defaultDocStride
-  ) throws -> Answer {
-    let rows = try encode(texts, docStride: docStride).map { encoding in
-      let features = try features(encoding)
-      let outputs = try classifier.run(features, entryPoint: manifest.entryPoints[features.length] ?? "")
-      return head.row(encoding, outputs, length: features.length)
+    _ texts: [String], with classifier: any Classifier, docStride: Int = defaultDocStride
+  ) throws -> Answer { try timed(texts, with: classifier, docStride: docStride).answer }
+
+  /// The same, with how long each stage took.
+  public func timed(
+    _ texts: [String], with classifier: any Classifier, docStride: Int = defaultDocStride
+  ) throws -> TimedAnswer {
+    let start = monotonicNanoseconds()
+    let asked = try stage("tokenize") {
+      try encode(texts, docStride: docStride).map { (encoding: $0, features: try features($0)) }
     }
-    return try head.answer(head.ask(texts), rows, tokenizer)
+    let tokenized = monotonicNanoseconds()
+    let outputs = try stage("compute") {
+      try asked.map { try classifier.run($0.features, entryPoint: manifest.entryPoints[$0.features.length] ?? "") }
+    }
+    let computed = monotonicNanoseconds()
+    let answer = try stage("read") {
+      let rows = zip(asked, outputs).map { head.row($0.encoding, $1, length: $0.features.length) }
+      return try head.answer(head.ask(texts), rows, tokenizer)
+    }
+    return TimedAnswer(
+      answer: answer, lengths: asked.map(\.features.length), tokenizationNs: tokenized - start,
+      computationNs: computed - tokenized)
   }
+}
+
+/// An answer and what it took, in nanoseconds.
+public struct TimedAnswer: Sendable {
+  public let answer: Answer
+  /// Of each row that was run.
+  public let lengths: [Int]
+  /// From the text to the runtime's inputs.
+  public let tokenizationNs: Int
+  /// In the runtime, all rows.
+  public let computationNs: Int
 }

@@ -2,6 +2,30 @@
   import CoreML
   import Foundation
 
+  /// Core ML. Where it computes is chosen by the settings' compute units; by default it has all of them.
+  public struct CoreMLEngine: Engine {
+    private static let units: [String: MLComputeUnits] = [
+      "cpu_only": .cpuOnly, "cpu_and_gpu": .cpuAndGPU, "cpu_and_ne": .cpuAndNeuralEngine, "all": .all,
+    ]
+
+    public let format = "coreml"
+    public let runtime: Runtime
+
+    public init() { runtime = Runtime(name: "coreml", version: systemVersion(), runner: "app", libc: "darwin") }
+
+    /// Compiles the model, if this system has not yet.
+    public func prepare(_ bundle: ModelBundle) async throws { _ = try await compiledModel(of: bundle) }
+
+    public func load(_ bundle: ModelBundle, _ settings: Settings) async throws -> sending any Classifier {
+      try settings.requireChoosable(computeUnits: true)
+      let asked = settings.computeUnits ?? "all"
+      guard let units = Self.units[asked] else {
+        throw InputError("compute_units \(asked)", allowed: Self.units.keys.sorted().joined(separator: ", "))
+      }
+      return try await CoreMLClassifier.load(bundle, units: units)
+    }
+  }
+
   /// A Core ML bundle's artifact in Core ML. Core ML itself chooses the program for a row by its length.
   public final class CoreMLClassifier: Classifier {
     private static let input = "inputs"
@@ -37,6 +61,10 @@
 
     /// Stacks the inputs as the rows of one array (1, rows, length).
     public func run(_ features: Features, entryPoint: String) throws -> [String: [Float]] {
+      try autoreleasepool { try outputs(of: features) }  // else thousands of queries pile up until a thread ends
+    }
+
+    private func outputs(of features: Features) throws -> [String: [Float]] {
       let scalars = try rows.flatMap { try features.input($0) }
       let array = MLShapedArray<Int32>(scalars: scalars, shape: [1, rows.count, features.length])
       let inputs = try MLDictionaryFeatureProvider(

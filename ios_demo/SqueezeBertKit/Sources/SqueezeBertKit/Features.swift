@@ -22,6 +22,14 @@ public struct Features: Sendable, Equatable {
     ]
   }
 
+  /// Inputs that were made elsewhere.
+  ///
+  /// - Parameter inputs: by name, each of `length`.
+  init(length: Int, inputs: [String: [Int32]]) {
+    self.length = length
+    self.inputs = inputs
+  }
+
   /// An input.
   ///
   /// - Throws: `InputError`: texts have none of that name.

@@ -1,5 +1,7 @@
+import Foundation
+
 /// A text, a bundle or a call that cannot be worked with, in words for whoever can mend it.
-public struct InputError: Error, Equatable, CustomStringConvertible {
+public struct InputError: LocalizedError, Equatable, CustomStringConvertible {
   /// What is wrong.
   public let problem: String
   /// What would be right.
@@ -13,6 +15,8 @@ public struct InputError: Error, Equatable, CustomStringConvertible {
     self.allowed = allowed
     self.hint = hint
   }
+
+  public var errorDescription: String? { description }
 
   public var description: String {
     [problem, allowed.map { "allowed: \($0)" }, hint.map { "next: \($0)" }]

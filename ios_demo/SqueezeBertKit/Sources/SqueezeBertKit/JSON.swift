@@ -27,6 +27,25 @@ package func encoded(_ value: some Encodable) throws -> Data {
   return try encoder.encode(value)
 }
 
+extension Decoder {
+  /// Refuses a key that is none of `known`: what is not read would be ignored.
+  func requireOnly(_ known: [any CodingKey]) throws {
+    let keys = try container(keyedBy: AnyKey.self).allKeys.map(\.stringValue)
+    if let unknown = keys.first(where: { key in !known.contains { $0.stringValue == key } }) {
+      throw InputError("\(path(codingPath)) has an unknown \"\(unknown)\"", hint: "take the release that wrote it")
+    }
+  }
+}
+
+private struct AnyKey: CodingKey {
+  let stringValue: String
+  let intValue: Int? = nil
+
+  init(stringValue: String) { self.stringValue = stringValue }
+
+  init?(intValue: Int) { nil }
+}
+
 private func path(_ keys: [any CodingKey]) -> String {
   keys.isEmpty ? "the whole" : keys.map { $0.intValue.map(String.init) ?? $0.stringValue }.joined(separator: ".")
 }

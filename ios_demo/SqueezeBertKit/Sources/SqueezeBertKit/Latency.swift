@@ -1,7 +1,7 @@
 import Foundation
 
 /// How long is measured, and what its numbers are then good for: MLPerf's single stream, see docs/record.md.
-public struct MeasurementProtocol: Sendable, Equatable, Codable {
+public struct MeasurementProtocol: Sendable, Hashable, Codable {
   /// `mlperf`, `quick`, `rapid`, or `queries` for so many and no more.
   public let name: String
   /// At least so many.
@@ -14,6 +14,10 @@ public struct MeasurementProtocol: Sendable, Equatable, Codable {
   public let coolDown: Double
   /// Whether its numbers may be shown as the device's.
   public let quoted: Bool
+
+  enum CodingKeys: String, CodingKey, CaseIterable {
+    case name, queries, seconds, mostSeconds, coolDown, quoted
+  }
 
   public static let mlperf = MeasurementProtocol("mlperf", 1024, 60, most: 600, coolDown: 300, quoted: true)
   public static let quick = MeasurementProtocol("quick", 128, 10, most: 60, quoted: true)

@@ -81,21 +81,9 @@ extension TokenizerFlags: Decodable {
     case lowerCase, stripAccents, cjk, maxWord, specialTokens
   }
 
-  private struct AnyKey: CodingKey {
-    let stringValue: String
-    let intValue: Int? = nil
-
-    init(stringValue: String) { self.stringValue = stringValue }
-
-    init?(intValue: Int) { nil }
-  }
-
   /// The flags of a bundle's manifest; every key is required, none other is allowed.
   public init(from decoder: any Decoder) throws {
-    let keys = try decoder.container(keyedBy: AnyKey.self).allKeys.map(\.stringValue)
-    if let unknown = keys.first(where: { CodingKeys(rawValue: $0) == nil }) {
-      throw InputError("the tokenizer has a flag \"\(unknown)\"", hint: "take the kit that wrote it")
-    }
+    try decoder.requireOnly(CodingKeys.allCases)
     let values = try decoder.container(keyedBy: CodingKeys.self)
     try self.init(
       lowerCase: values.decode(Bool.self, forKey: .lowerCase),

@@ -85,7 +85,7 @@ public struct Record: Sendable, Equatable, Codable {
       throw InputError("samples: columns of different lengths, or none")
     }
     if !Latency(samples).isSame(as: latency) { throw InputError("latency is not that of the samples") }
-    guard 1...`repeat`.of ~= `repeat`.index, `repeat`.of == `repeat`.mediansNs.count,
+    guard `repeat`.index >= 1, `repeat`.index <= `repeat`.of, `repeat`.of == `repeat`.mediansNs.count,
       `repeat`.mediansNs[`repeat`.index - 1] == latency.overall.p50Ns
     else { throw InputError("repeat: the median of this run is another") }
     let rule = `protocol`.brokenRule(samples) ?? brokenRepeat(`repeat`.mediansNs)
@@ -101,7 +101,7 @@ public struct Record: Sendable, Equatable, Codable {
 private let version = 1
 
 /// What a device measured, before it is known what of and whether that counts.
-public struct Run: Sendable {
+public struct Run: Sendable, Codable {
   public let device: Device
   public let runtime: Runtime
   public let before: DeviceState

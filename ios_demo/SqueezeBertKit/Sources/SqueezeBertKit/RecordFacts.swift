@@ -24,7 +24,8 @@ public struct Device: Facts, Equatable {
   public let name: String
   public let os: String
   public let architecture: String
-  public let cpus: Int
+  /// How many.
+  @Null public private(set) var cpus: Int?
   /// The chip.
   @Null public private(set) var soc: String?
   /// Numbers of the CPUs of each kind, the fastest kind first; one list where all are alike.
@@ -32,7 +33,7 @@ public struct Device: Facts, Equatable {
   @Null public private(set) var memoryBytes: Int?
 
   public init(
-    kind: String, name: String, os: String, architecture: String, cpus: Int, soc: String? = nil,
+    kind: String, name: String, os: String, architecture: String, cpus: Int?, soc: String? = nil,
     clusters: [[Int]]? = nil, memoryBytes: Int? = nil, unknown: [String: String]
   ) {
     self.unknown = unknown
@@ -45,6 +46,20 @@ public struct Device: Facts, Equatable {
     self.clusters = clusters
     self.memoryBytes = memoryBytes
   }
+}
+
+/// The system and its version, as records name it.
+public func systemVersion() -> String {
+  #if os(iOS)
+    let system = "iOS"
+  #elseif os(macOS)
+    let system = "macOS"
+  #else
+    let system = "Linux"
+  #endif
+  let version = ProcessInfo.processInfo.operatingSystemVersion
+  let patch = version.patchVersion == 0 ? "" : ".\(version.patchVersion)"
+  return "\(system) \(version.majorVersion).\(version.minorVersion)\(patch)"
 }
 
 /// How a device was at a moment.
@@ -155,6 +170,10 @@ public struct Settings: Sendable, Equatable, Codable {
   @Null public private(set) var length: Int?
   /// Which of several a format has, by its package's name.
   @Null public private(set) var runtime: String?
+
+  enum CodingKeys: String, CodingKey, CaseIterable {
+    case threads, delegate, computeUnits, cpus, length, runtime
+  }
 
   public init(threads: Int? = nil, delegate: String = "cpu", computeUnits: String? = nil, length: Int? = nil) {
     self.delegate = delegate

@@ -62,6 +62,8 @@ func brokenRepeat(_ medians: [Int]) -> String? {
   return "repeat: medians differ by \(String(format: "%.1f", percent))%, more than 5%"
 }
 
+extension Null: Hashable where Value: Hashable {}
+
 /// A field that JSON has as null where there is no value: the schema of records leaves none out.
 @propertyWrapper
 public struct Null<Value: Codable & Sendable & Equatable>: Codable, Sendable, Equatable {

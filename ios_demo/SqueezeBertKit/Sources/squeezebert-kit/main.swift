@@ -2,14 +2,18 @@ import Foundation
 import SqueezeBertKit
 
 let usage = """
-  usage: squeezebert-kit tokenize BUNDLE | features BUNDLE | answer BUNDLE | record
+  usage: squeezebert-kit tokenize BUNDLE | features BUNDLE | answer BUNDLE | record |
+         job ENGINE DOCUMENTS ID
 
-  Each reads JSON lines on stdin and prints one for each; {"error": ...} where a line cannot be answered.
+  The first four read JSON lines on stdin and print one for each; {"error": ...} where a line cannot be answered.
   tokenize   {"text", "pair"?, "max_length", "truncate"?: longest, first or second}, or
              {"question", "context", "max_length", "doc_stride"} -> {"rows": [...]}
   features   {"texts": [...]}, as for predict -> {"rows": [{"length", "inputs"}]}
   answer     {"texts": [...], "outputs": [{name: [...]}, ...]}, flat, one for each row -> the answer
   record     a record of a measurement -> the same as it was read and checked
+
+  job does the job of docs/app_job.md that is in DOCUMENTS, as the app does. ENGINE is coreml, where there is Core ML, or
+  stand-in, whose outputs are the sum of the ids, that and 1, that and 2 and so on.
   """
 
 do {
@@ -26,12 +30,23 @@ do {
     try eachLine { try answer(decoded(AnswerRequest.self, from: $0), predictor) }
   case ("record", 1):
     try eachLine { try Record($0).encoded() }
+  case ("job", 4):
+    let documents = URL(fileURLWithPath: arguments[3], isDirectory: true)
+    _ = try await Job.run(arguments[4], in: documents, engines: [engine(arguments[2])], on: StandInDevice())
   default:
     throw InputError(usage)
   }
 } catch {
   FileHandle.standardError.write(Data("\(error)\n".utf8))
   exit(2)
+}
+
+func engine(_ name: String) throws -> any Engine {
+  #if canImport(CoreML)
+    if name == "coreml" { return CoreMLEngine() }
+  #endif
+  if name == "stand-in" { return StandIn() }
+  throw InputError("engine \(name)", allowed: "stand-in; coreml, on a Mac")
 }
 
 func opened(_ path: String?) throws -> ModelBundle {

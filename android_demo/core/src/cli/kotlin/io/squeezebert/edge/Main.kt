@@ -3,32 +3,48 @@ package io.squeezebert.edge
 import java.io.File
 import kotlin.system.exitProcess
 
-private const val USAGE = """usage: tokenize BUNDLE | features BUNDLE | answer BUNDLE | time BUNDLE ROUNDS
+private const val USAGE = """usage: predict BUNDLE PROGRAM... | job DIRECTORY PROGRAM... | serve | time BUNDLE ROUNDS
 
-Each reads JSON lines on stdin and prints one for each; {"error": …} where a line cannot be answered.
-tokenize   {"text", "pair"?, "max_length", "truncate"?: longest, first or second}, or
-           {"question", "context", "max_length", "doc_stride"} -> {"rows": [...]}
-features   {"texts": [...]}, as for predict -> {"rows": [{"length", "inputs"}]}
-answer     {"texts": [...], "outputs": [{name: [...]}, ...]}, flat, one for each row -> the answer
+predict    {"texts": [...]} a line on stdin -> the answer, as `squeezebert-edge predict --json` has it, a line
+job        does the job of a directory, as docs/app_job.md has it
+serve      {"verb", "bundle", "lines": [...]} a line on stdin -> {"answers": [...]}; see Requests.kt
 time       texts, one a line, no JSON -> milliseconds of tokenizing them all, ROUNDS times
+
+PROGRAM computes, and speaks JSON lines: it says {"name", "version"} of its runtime, is told {"artifact", "threads"},
+says {} when that is open, and then to each {"entry_point", "inputs"} the outputs by name, flat.
+{"error": ...} stands where something cannot be answered.
 """
 
-/** The core on a desktop, as the tests drive it. */
+/** The core on a desktop. */
 fun main(arguments: Array<String>) {
-    val verb = arguments.getOrNull(0)
-    if (arguments.size != (if (verb == "time") 3 else 2)) fail(USAGE)
+    val (verb, path) = listOf(0, 1).map { arguments.getOrElse(it) { "" } }
+    val rest = arguments.drop(2)
     try {
-        val bundle = Bundle.open(DirectoryFiles(File(arguments[1])))
-        when (verb) {
-            "tokenize" -> bundle.tokenizer().let { tokenizer -> eachLine { tokenize(tokenizer, it) } }
-            "features" -> Predictor(bundle).let { predictor -> eachLine { rows(predictor, it) } }
-            "answer" -> Predictor(bundle).let { predictor -> eachLine { answer(predictor, it) } }
-            "time" -> println(writeJson(milliseconds(bundle.tokenizer(), lines().toList(), arguments[2].toInt())))
+        when {
+            verb == "predict" && rest.isNotEmpty() -> predict(open(path), rest)
+            verb == "job" && rest.isNotEmpty() -> job(File(path), rest)
+            verb == "serve" && path.isEmpty() -> eachLine { serve(it) }
+            verb == "time" && rest.size == 1 ->
+                println(writeJson(milliseconds(open(path).tokenizer(), lines().toList(), rest[0].toInt())))
             else -> fail(USAGE)
         }
     } catch (error: InputException) {
         fail(error.message.orEmpty())
     }
+}
+
+internal fun open(path: String): Bundle = Bundle.open(DirectoryFiles(File(path)))
+
+private fun predict(bundle: Bundle, program: List<String>) {
+    val predictor = Predictor(bundle)
+    ProgramEngine(program).load(bundle, Settings(threads = 1)).use { model ->
+        eachLine { fields(predictor.answer(it.texts("texts"), model)) }
+    }
+}
+
+private fun job(directory: File, program: List<String>) {
+    val engine = ProgramEngine(program)
+    runJob(directory, listOf("tflite", "executorch", "coreml").associateWith { engine }, HostFacts)
 }
 
 private fun fail(message: String): Nothing {
@@ -38,84 +54,15 @@ private fun fail(message: String): Nothing {
 
 private fun lines(): Sequence<String> = System.`in`.bufferedReader(Charsets.UTF_8).lineSequence()
 
+/** Each answer is there before the next line is read, so that whoever asks can wait for it. */
 private fun eachLine(answer: (JsonRecord) -> Map<String, Any?>) {
     val out = System.out.writer(Charsets.UTF_8).buffered()
     for (line in lines()) {
-        val answered = try {
-            answer(JsonRecord.read(line))
-        } catch (error: InputException) {
-            mapOf("error" to error.message)
-        }
-        out.write(writeJson(answered))
+        out.write(writeJson(answered { answer(JsonRecord.read(line)) }))
         out.write("\n")
+        out.flush()
     }
-    out.flush()
 }
-
-private fun tokenize(tokenizer: Tokenizer, asked: JsonRecord): Map<String, Any?> {
-    val length = asked.integer("max_length")
-    val encodings = if ("question" in asked.keys) {
-        tokenizer.windows(asked.text("question"), asked.text("context"), length, asked.integer("doc_stride"))
-    } else {
-        val truncate = Truncate.entries[TRUNCATE.indexOf(asked.optionalText("truncate") ?: TRUNCATE[0])]
-        listOf(tokenizer.encode(asked.text("text"), asked.optionalText("pair"), length, truncate))
-    }
-    return mapOf("rows" to encodings.map { fields(it) })
-}
-
-private val TRUNCATE = listOf("longest", "first", "second")
-
-private fun fields(encoding: Encoding): Map<String, Any?> = mapOf(
-    "ids" to encoding.ids,
-    "token_types" to encoding.tokenTypes,
-    "starts" to encoding.starts,
-    "ends" to encoding.ends,
-    "sequences" to encoding.sequences,
-    "words" to encoding.words,
-    "truncated" to encoding.truncated,
-)
-
-private fun rows(predictor: Predictor, asked: JsonRecord): Map<String, Any?> {
-    val rows = predictor.encode(asked.texts("texts")).map { encoding ->
-        val (length, inputs) = predictor.prepare(encoding)
-        mapOf("length" to length, "inputs" to inputs)
-    }
-    return mapOf("rows" to rows)
-}
-
-/** Answers with outputs that were computed elsewhere. */
-private fun answer(predictor: Predictor, asked: JsonRecord): Map<String, Any?> {
-    val outputs = asked.records("outputs").iterator()
-    val runner = object : Runner {
-        override fun run(entryPoint: String, inputs: Map<String, IntArray>): Map<String, FloatArray> {
-            if (!outputs.hasNext()) throw InputException("fewer outputs than rows")
-            val row = outputs.next()
-            return row.keys.associateWith { name -> row.numbers(name).map { it.toFloat() }.toFloatArray() }
-        }
-    }
-    return fields(predictor.answer(asked.texts("texts"), runner))
-}
-
-/** The fields that `squeezebert-edge predict --json` prints. */
-private fun fields(answer: Answer): Map<String, Any?> = when (answer) {
-    is LabelAnswer -> mapOf("label" to answer.label, "score" to answer.score, "scores" to answer.scores)
-    is LabelsAnswer -> mapOf("labels" to answer.labels, "scores" to answer.scores)
-    is NumberAnswer -> mapOf("value" to (answer.values.singleOrNull() ?: answer.values))
-    is ChoiceAnswer -> mapOf("choice" to answer.choice, "ending" to answer.ending, "scores" to answer.scores)
-    is WordsAnswer -> mapOf("words" to answer.words.map { fields(it) })
-    is SpanAnswer -> span(answer.start, answer.end) + mapOf("answer" to answer.text, "score" to answer.score)
-    is MasksAnswer -> mapOf("masks" to answer.masks.map { fields(it) })
-    is FeaturesAnswer -> mapOf("tokens" to answer.tokens) + answer.outputs
-}
-
-private fun fields(word: TaggedWord): Map<String, Any?> =
-    span(word.start, word.end) + mapOf("word" to word.word, "label" to word.label, "score" to word.score)
-
-private fun fields(mask: Mask): Map<String, Any?> =
-    span(mask.start, mask.end) +
-        mapOf("candidates" to mask.candidates.map { mapOf("token" to it.token, "score" to it.score) })
-
-private fun span(start: Int, end: Int): Map<String, Any?> = mapOf("start" to start, "end" to end)
 
 private fun milliseconds(tokenizer: Tokenizer, texts: List<String>, rounds: Int): List<Double> = List(rounds) {
     val start = System.nanoTime()

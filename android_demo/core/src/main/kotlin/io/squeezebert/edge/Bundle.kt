@@ -10,6 +10,9 @@ import java.security.MessageDigest
 
 /** Where a bundle's files are: a directory, or an app's assets. */
 public interface BundleFiles {
+    /** The bundle's own name: of its directory. */
+    public val name: String
+
     /** Paths of all files, with `/` between their parts. */
     public fun paths(): Set<String>
 
@@ -22,7 +25,10 @@ public interface BundleFiles {
  *
  * @throws InputException from [paths], if a link is in it.
  */
-public class DirectoryFiles(private val directory: File) : BundleFiles {
+public class DirectoryFiles(public val directory: File) : BundleFiles {
+    override val name: String
+        get() = directory.canonicalFile.name
+
     override fun paths(): Set<String> {
         val entries = directory.walkTopDown().filter { it != directory }.toList()
         entries.firstOrNull { Files.isSymbolicLink(it.toPath()) }?.let {
@@ -40,8 +46,15 @@ public class DirectoryFiles(private val directory: File) : BundleFiles {
  * An opened bundle, its files found to be those that were written.
  *
  * @property files where its artifact is.
+ * @property sha256 its manifest's, which holds the hashes of its files.
+ * @property artifactBytes the artifact's size.
  */
-public class Bundle private constructor(public val files: BundleFiles, public val manifest: Manifest) {
+public class Bundle private constructor(
+    public val files: BundleFiles,
+    public val manifest: Manifest,
+    public val sha256: String,
+    public val artifactBytes: Long,
+) {
     /** The tokenizer that the bundle's vocabulary and manifest make; building it takes tens of milliseconds. */
     public fun tokenizer(): Tokenizer =
         Tokenizer(vocabularyOf(decode(files.open(VOCABULARY).use { it.readBytes() }, VOCABULARY)), manifest.tokenizer)
@@ -77,20 +90,24 @@ public class Bundle private constructor(public val files: BundleFiles, public va
             } catch (error: InputException) {
                 throw InputException("$files: $MANIFEST: ${error.message}")
             }
-            if (sha256(content.inputStream()) != sealed) {
+            if (sizeAndHash(content.inputStream()).second != sealed) {
                 throw InputException("$files: $MANIFEST is not as it was written", hint = EXPORT_AGAIN)
             }
-            check(files, manifest.files)
-            return Bundle(files, manifest)
+            val sizes = checkedSizes(files, manifest.files)
+            // A Core ML package is a directory.
+            val artifact = sizes.filterKeys { it == manifest.artifact || it.startsWith(manifest.artifact + "/") }
+            return Bundle(files, manifest, sealed, artifact.values.sum())
         }
 
         private const val EXPORT_AGAIN = "export it again, and copy all of it"
 
-        private fun check(files: BundleFiles, expected: Map<String, String>) {
+        /** The size of every file, all of which are as expected. */
+        private fun checkedSizes(files: BundleFiles, expected: Map<String, String>): Map<String, Long> {
             val found = files.paths() - setOf(MANIFEST, SEAL)
-            val altered = (found intersect expected.keys).filter { path ->
-                files.open(path).use { sha256(it) } != expected[path]
+            val read = (found intersect expected.keys).associateWith { path ->
+                files.open(path).use { sizeAndHash(it) }
             }
+            val altered = read.filter { (path, it) -> it.second != expected[path] }.keys
             val changes = listOf(
                 "missing" to expected.keys - found,
                 "not in the manifest" to found - expected.keys,
@@ -100,17 +117,20 @@ public class Bundle private constructor(public val files: BundleFiles, public va
                 val listed = changes.joinToString("; ") { (what, paths) -> "$what: ${paths.sorted().joinToString()}" }
                 throw InputException("$files: not as it was written: $listed", hint = EXPORT_AGAIN)
             }
+            return read.mapValues { it.value.first }
         }
 
-        private fun sha256(stream: InputStream): String {
+        private fun sizeAndHash(stream: InputStream): Pair<Long, String> {
             val digest = MessageDigest.getInstance("SHA-256")
             val buffer = ByteArray(1 shl 16)
+            var size = 0L
             while (true) {
                 val count = stream.read(buffer)
                 if (count < 0) break
                 digest.update(buffer, 0, count)
+                size += count
             }
-            return digest.digest().joinToString("") { (it.toInt() and 0xFF).toString(16).padStart(2, '0') }
+            return size to digest.digest().toHexadecimal()
         }
 
         private fun decode(bytes: ByteArray, name: String): String = try {
@@ -120,3 +140,6 @@ public class Bundle private constructor(public val files: BundleFiles, public va
         }
     }
 }
+
+internal fun ByteArray.toHexadecimal(): String =
+    joinToString("") { (it.toInt() and 0xFF).toString(16).padStart(2, '0') }

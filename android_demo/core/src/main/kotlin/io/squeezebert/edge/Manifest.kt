@@ -10,20 +10,22 @@ public data class TensorSpec(val name: String, val dtype: String, val shape: Lis
 /**
  * What an app needs of a bundle's manifest.json; docs/manifest.md describes all of it.
  *
- * @property sourceSha256 the hash of the checkpoint that the bundle was made from.
+ * @property checkpoint what the bundle was made from, and [checkpointSha256] its hash.
  * @property format `executorch`, `coreml` or `tflite`.
  * @property artifact the model's name in the bundle.
  * @property task the head, by Hugging Face's pipeline name.
  * @property problemType of a text classifier; null means one label of several.
  * @property labels in the order of the outputs.
  * @property precision as it was asked for, and [exactPrecision] what it stands for.
+ * @property form how the layers are laid out.
  * @property lengths the sequence lengths, ascending.
  * @property entryPoints the method or signature that serves each length.
  * @property verification `verified`, `failed` or `not verified`.
  * @property files sha256 of every other file, by path in the bundle.
  */
 public data class Manifest(
-    val sourceSha256: String,
+    val checkpoint: String,
+    val checkpointSha256: String,
     val format: String,
     val artifact: String,
     val task: String,
@@ -31,6 +33,7 @@ public data class Manifest(
     val labels: List<String>,
     val precision: String,
     val exactPrecision: String,
+    val form: String,
     val lengths: List<Int>,
     val entryPoints: Map<Int, String>,
     val inputs: List<TensorSpec>,
@@ -62,6 +65,7 @@ public data class Manifest(
                 throw InputException("lengths are $lengths", "positive and ascending")
             }
             return Manifest(
+                record.record("source").text("checkpoint"),
                 record.record("source").text("sha256"),
                 record.text("format"),
                 record.text("artifact"),
@@ -70,6 +74,7 @@ public data class Manifest(
                 record.texts("labels"),
                 record.record("precision").text("name"),
                 record.record("precision").text("exact"),
+                record.text("form"),
                 lengths,
                 entryPoints(record.textsByKey("entry_points"), lengths),
                 record.records("inputs").map { tensor(it) },

@@ -12,6 +12,14 @@ public interface Runner {
     public fun run(entryPoint: String, inputs: Map<String, IntArray>): Map<String, FloatArray>
 }
 
+/**
+ * One row, ready for an artifact.
+ *
+ * @property length of the row with its padding.
+ * @property inputs by name, in the artifact's order, each (1, [length]) of int32.
+ */
+public class Query(public val length: Int, public val inputs: Map<String, IntArray>)
+
 /** Answers texts with a bundle, each row at the shortest length that fits. */
 public class Predictor(bundle: Bundle) {
     private val manifest = bundle.manifest
@@ -26,10 +34,10 @@ public class Predictor(bundle: Bundle) {
     public fun encode(texts: List<String>, docStride: Int = Task.DEFAULT_DOC_STRIDE): List<Encoding> =
         task.encode(task.ask(texts), tokenizer, manifest.lengths.last(), docStride)
 
-    /** A row's length and the inputs of that length. */
-    public fun prepare(encoding: Encoding): Pair<Int, Map<String, IntArray>> {
+    /** A row at the shortest length that fits. */
+    public fun prepare(encoding: Encoding): Query {
         val length = shortestLength(encoding.size, manifest.lengths)
-        return length to features(encoding, length, tokenizer.id(Role.PAD), manifest.inputs)
+        return Query(length, features(encoding, length, tokenizer.id(Role.PAD), manifest.inputs))
     }
 
     /**
@@ -39,8 +47,9 @@ public class Predictor(bundle: Bundle) {
      */
     public fun answer(texts: List<String>, runner: Runner, docStride: Int = Task.DEFAULT_DOC_STRIDE): Answer {
         val rows = encode(texts, docStride).map { encoding ->
-            val (length, inputs) = prepare(encoding)
-            task.row(encoding, runner.run(manifest.entryPoints.getValue(length), inputs), length)
+            val query = prepare(encoding)
+            val outputs = runner.run(manifest.entryPoints.getValue(query.length), query.inputs)
+            task.row(encoding, outputs, query.length)
         }
         return task.answer(task.ask(texts), rows, tokenizer)
     }

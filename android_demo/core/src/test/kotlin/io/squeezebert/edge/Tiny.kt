@@ -22,7 +22,7 @@ object Tiny {
     const val MANIFEST = """{
         "schema_version": 1, "source": {"checkpoint": "CHECKPOINT", "sha256": "00"},
         "format": "tflite", "artifact": "model.tflite", "task": "text-classification", "problem_type": null,
-        "labels": ["negative", "positive"], "precision": {"name": "int8", "exact": "int8-dynamic"},
+        "labels": ["negative", "positive"], "precision": {"name": "int8", "exact": "int8-dynamic"}, "form": "plain",
         "lengths": [8, 16], "entry_points": {"8": "length_8", "16": "length_16"},
         "inputs": [{"name": "input_ids", "dtype": "int32", "shape": [1, null]},
                    {"name": "attention_mask", "dtype": "int32", "shape": [1, null]}],

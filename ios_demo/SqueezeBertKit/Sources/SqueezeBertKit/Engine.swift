@@ -1,0 +1,52 @@
+/// A runtime that an app has: it opens the bundles of one format.
+public protocol Engine: Sendable {
+  /// As manifests have it.
+  var format: String { get }
+  /// As records have it.
+  var runtime: Runtime { get }
+
+  /// Does what is done once for a bundle and then kept: no part of a cold start.
+  func prepare(_ bundle: ModelBundle) async throws
+
+  /// Opens a bundle's artifact.
+  ///
+  /// - Throws: `InputError`: a setting that this runtime cannot honour; or the runtime's own error.
+  func load(_ bundle: ModelBundle, _ settings: Settings) async throws -> sending any Classifier
+}
+
+extension Engine {
+  public func prepare(_ bundle: ModelBundle) async throws {}
+}
+
+extension Sequence<any Engine> {
+  /// The engine of a bundle's format.
+  ///
+  /// - Throws: `InputError`: there is none.
+  public func engine(for bundle: ModelBundle) throws -> any Engine {
+    guard let engine = first(where: { $0.format == bundle.manifest.format }) else {
+      throw InputError(
+        "no runtime for a bundle of \(bundle.manifest.format)",
+        allowed: map(\.format).sorted().joined(separator: ", "))
+    }
+    return engine
+  }
+}
+
+extension Settings {
+  /// Refuses what no app on iOS can choose, since nothing that is asked may be ignored.
+  ///
+  /// - Parameters:
+  ///   - hasThreads: whether the runtime lets an app choose their number.
+  ///   - hasComputeUnits: whether it lets an app choose them.
+  public func requireChoosable(threads hasThreads: Bool = false, computeUnits hasComputeUnits: Bool = false) throws {
+    if let threads, !hasThreads || threads < 1 {
+      throw InputError("threads: \(threads)", allowed: hasThreads ? "1 or more" : "null: Core ML decides")
+    }
+    if delegate != "cpu" { throw InputError("delegate \(delegate)", allowed: "cpu; Core ML has compute_units") }
+    if computeUnits != nil && !hasComputeUnits {
+      throw InputError("compute_units", allowed: "null: Core ML has them, this runtime not")
+    }
+    if cpus != nil { throw InputError("cpus", allowed: "null: iOS does not bind threads to CPUs") }
+    if runtime != nil { throw InputError("runtime", allowed: "null: the app has one for each format") }
+  }
+}
