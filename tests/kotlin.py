@@ -34,7 +34,7 @@ def junit() -> str:
     named = os.environ.get("JUNIT_CLASSPATH")
     if named is None and not all(jar.exists() for jar in _JUNIT):
         raise FileNotFoundError("JUnit 4 is not here: apt-get install junit4, or set JUNIT_CLASSPATH")
-    return named or _joined(*_JUNIT)
+    return named or joined(*_JUNIT)
 
 
 def compile_core(out: Path, *, tests: bool = False) -> str:
@@ -43,13 +43,12 @@ def compile_core(out: Path, *, tests: bool = False) -> str:
     Raises:
         RuntimeError: what the compiler says; warnings are errors.
     """
-    stdlib = _jar("kotlin-stdlib")
-    _compile([SOURCES / "main"], out / "main", str(stdlib), "-Xexplicit-api=strict")
-    path = _joined(out / "main", stdlib, *([junit()] if tests else []))
+    compile_sources([SOURCES / "main"], out / "main", stdlib(), "-Xexplicit-api=strict")
+    path = joined(out / "main", stdlib(), *([junit()] if tests else []))
     # Together, for the compiler takes long to start.
     others = [SOURCES / name for name in ("cli", "test")[: 1 + tests]]
-    _compile(others, out / "others", path, f"-Xfriend-paths={out / 'main'}")
-    return _joined(out / "others", path)
+    compile_sources(others, out / "others", path, f"-Xfriend-paths={out / 'main'}")
+    return joined(out / "others", path)
 
 
 def java(class_path: str, *arguments: str) -> list[str]:
@@ -65,17 +64,29 @@ def sources_hash() -> str:
     return digest.hexdigest()[:16]
 
 
-def _compile(sources: Sequence[Path], out: Path, class_path: str, *options: str) -> None:
-    compiler = _joined(
+def compile_sources(
+    sources: Sequence[Path], out: Path, class_path: str, *options: str, module: str = "core"
+) -> None:
+    """Compile directories of Kotlin into another.
+
+    Raises:
+        RuntimeError: what the compiler says; warnings are errors.
+    """
+    compiler = joined(
         *(_jar(name) for name in ("kotlin-jupyter-kernel", "kotlin-stdlib", "kotlin-script-runtime"))
     )
     # It starts so often and runs so short that the second compiler of the JVM never pays.
     command = ["java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp", compiler]
     command += ["org.jetbrains.kotlin.cli.jvm.K2JVMCompiler", *_OPTIONS, *options]
-    command += ["-module-name", "core", "-classpath", class_path, "-d", str(out), *map(str, sources)]
+    command += ["-module-name", module, "-classpath", class_path, "-d", str(out), *map(str, sources)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode or done.stderr.strip():
-        raise RuntimeError(f"kotlinc on {_joined(*sources)}:\n{done.stderr}")
+        raise RuntimeError(f"kotlinc on {joined(*sources)}:\n{done.stderr}")
+
+
+def stdlib() -> str:
+    """Kotlin's standard library, of the compiler's version."""
+    return str(_jar("kotlin-stdlib"))
 
 
 def _jar(name: str) -> Path:
@@ -86,5 +97,6 @@ def _jar(name: str) -> Path:
     return jar
 
 
-def _joined(*parts: Path | str) -> str:
+def joined(*parts: Path | str) -> str:
+    """A class path."""
     return os.pathsep.join(map(str, parts))

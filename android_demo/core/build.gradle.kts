@@ -1,6 +1,6 @@
 // Unverified: this was not run by Gradle. tests/kotlin.py compiles the same sources with the same options.
 plugins {
-    kotlin("jvm") version "2.3.0"
+    alias(libs.plugins.kotlin.jvm)
 }
 
 kotlin {
@@ -17,10 +17,10 @@ java {
     targetCompatibility = JavaVersion.VERSION_1_8
 }
 
-repositories {
-    mavenCentral()
+dependencies {
+    testImplementation(libs.junit)
 }
 
-dependencies {
-    testImplementation("junit:junit:4.13.2")
+tasks.test {
+    systemProperty("vectors", rootDir.resolve("../tests/vectors").path) // what every implementation must compute
 }
