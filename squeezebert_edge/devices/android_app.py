@@ -34,6 +34,7 @@ JOBS, PUSHED = "jobs", "job"
 LARGEST = 300_000_000  # bytes of a file that it writes
 COMPUTER = f"{uuid.getnode() & 0xFFFFFF:06x}"
 INSTALL = "build and install it: android_demo/README.md"
+LOGGED = "squeezebert-edge AndroidRuntime DEBUG"  # the tags of the app, of what it threw, of a native crash
 DEAD, HUNG = "the app died", "the app hung"
 
 # As appium-adb reads them (lib/tools/lockmgmt.ts); what a phone does not say is taken as good.
@@ -214,7 +215,7 @@ class Job:
             raise GateError(f"{HUNG}: no result after {limit:.0f} s", hint=AGAIN)
         if DEAD in said.text:
             raise GateError(
-                f"{DEAD} and left no result", hint=f"adb -s {self._adb.serial} logcat -d -b crash says why"
+                f"{DEAD} and left no result", hint=f"adb -s {self._adb.serial} logcat -d -s {LOGGED} says why"
             )
 
     def _waiting(self, limit: float) -> str:
