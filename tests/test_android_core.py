@@ -9,7 +9,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from typer.testing import CliRunner
 
 from squeezebert_edge import cli, latency, pipeline, record
 from squeezebert_edge.bundle import Bundle
-from squeezebert_edge.devices.interpreter import answers_of
+from squeezebert_edge.devices import app_job
 from squeezebert_edge.pipeline import Plan
 from squeezebert_edge.text import pad
 from tests import kotlin
@@ -153,24 +152,12 @@ def test_a_text_becomes_what_predict_answers(core: Core, architecture: str, tmp_
 
 
 def job(bundle: Bundle, directory: Path, protocol: latency.Protocol | None) -> list[Inputs]:
-    """A job as docs/app_job.md has it, and its rows."""
+    """A job as a phone's app is given it, and its rows."""
     tokenizer = pipeline.tokenizer_of_bundle(bundle)
     pad_id = tokenizer.special_ids["pad"]
     rows = [pad(tokenizer.encode(text, max_length=length), length, pad_id) for text, length in ROWS]
-    names = [spec.name for spec in bundle.manifest.inputs]
-    fields = {
-        "job_version": 1,
-        "work": "measure" if protocol else "answer",
-        "settings": record.Settings(threads=1).model_dump(),
-        "protocol": asdict(protocol) if protocol else None,
-        "inputs": names,
-        "rows": [
-            {"length": length, "values": [row[name][0].tolist() for name in names]}
-            for row, (_, length) in zip(rows, ROWS, strict=True)
-        ],
-    }
-    shutil.copytree(bundle.directory, directory / "bundle")
-    (directory / "job.json").write_text(json.dumps(fields))
+    shutil.copytree(bundle.directory, directory / app_job.BUNDLE)
+    (directory / app_job.JOB).write_text(app_job.job_of(rows, record.Settings(threads=1), protocol))
     return rows
 
 
@@ -192,8 +179,8 @@ def test_a_job_to_answer_gives_what_the_runtime_computes(
 ) -> None:
     rows = job(classifier, tmp_path, None)
     core.run("job", tmp_path, *HOST)
-    result = json.loads((tmp_path / "result.json").read_text())
-    found = answers_of(tmp_path / "outputs.bin", result, ["logits"], len(rows), writer="the app")
+    text = (tmp_path / app_job.RESULT).read_text()
+    found = app_job.answers(text, tmp_path / app_job.OUTPUTS, classifier, len(rows))
     runner = pipeline.load_runner(classifier)
     for row, outputs in zip(rows, found, strict=True):
         np.testing.assert_allclose(outputs["logits"], runner(row)["logits"], rtol=1e-6, atol=1e-6)

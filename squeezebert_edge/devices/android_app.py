@@ -34,6 +34,7 @@ JOBS, PUSHED = "jobs", "job"
 LARGEST = 300_000_000  # bytes of a file that it writes
 COMPUTER = f"{uuid.getnode() & 0xFFFFFF:06x}"
 INSTALL = "build and install it: android_demo/README.md"
+LOGGED = "squeezebert-edge AndroidRuntime DEBUG"  # the tags of the app, of what it threw, of a native crash
 DEAD, HUNG = "the app died", "the app hung"
 
 # As appium-adb reads them (lib/tools/lockmgmt.ts); what a phone does not say is taken as good.
@@ -214,14 +215,14 @@ class Job:
             raise GateError(f"{HUNG}: no result after {limit:.0f} s", hint=AGAIN)
         if DEAD in said.text:
             raise GateError(
-                f"{DEAD} and left no result", hint=f"adb -s {self._adb.serial} logcat -d -b crash says why"
+                f"{DEAD} and left no result", hint=f"adb -s {self._adb.serial} logcat -d -s {LOGGED} says why"
             )
 
     def _waiting(self, limit: float) -> str:
         """Waits for a result or the end of the app, starting no process; ends the app when we are gone."""
         there = self._storage.looks.format(f"{self._path}/{app_job.RESULT}")
         return (
-            f"p=$(pidof {APP}); n=0; while ! {there}; do "
+            f"p=$(pidof -s {APP}); n=0; while ! {there}; do "
             f'[ -d "/proc/${{p:-none}}" ] || {{ {there} && break; echo {DEAD}; exit; }}; '
             f"[ $n -lt {math.ceil(limit / POLL)} ] || {{ echo {HUNG}; exit; }}; n=$((n + 1)); "
             # The status of a read that timed out is that of a signal, at the end of input it is 1.

@@ -5,6 +5,7 @@ import android.util.Log
 import android.view.WindowManager
 import android.widget.TextView
 import io.squeezebert.edge.InputException
+import kotlin.system.exitProcess
 
 /**
  * Does a job that a computer left here (docs/app_job.md), and ends. It takes an ID, never a path, and looks for it in
@@ -29,6 +30,7 @@ class JobActivity : Screen() {
             is JobState.Ended -> {
                 state.error?.let { Log.e(TAG, words.of(it), it.takeIf { it !is InputException }) }
                 finishAndRemoveTask()
+                if (state.error != null) exitProcess(2) // without a result, whoever asked waits for this process to end
             }
         }
     }
