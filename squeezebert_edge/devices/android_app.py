@@ -72,8 +72,12 @@ class App(Phone):
             UnavailableError: a Core ML bundle, or the app is not installed.
         """
         settled = super().settle(bundle, settings)
-        if settings.delegate == "gpu" and bundle.manifest.format != "tflite":
-            raise InputError(f"--delegate gpu for a bundle of {bundle.manifest.format}", allowed="for tflite")
+        if settings.delegate == "gpu":
+            if bundle.manifest.format != "tflite":
+                raise InputError(f"--delegate gpu for a bundle of {bundle.manifest.format}", allowed="for tflite")
+            if settings.threads is not None:
+                raise InputError("--threads with --delegate gpu", allowed="--threads for the CPU")
+            settled = settled.model_copy(update={"threads": None})
         if not installed(self.adb):
             raise UnavailableError(f"{APP} is not installed on {self.adb.serial}", hint=INSTALL)
         return settled
