@@ -93,7 +93,7 @@ class Build:
         android_stubs.write_jar(self._platform / "api.txt", self._out / "android.jar")
         self._resources(assets)
         self._generate()
-        self._javac("runtimes", *sorted(STUBS.rglob("*.java")))
+        self._runtimes()
         core = kotlin.SOURCES / "main"
         kotlin.compile_sources([core], self._out / "core", kotlin.stdlib(), "-Xexplicit-api=strict", *_FOR_DX)
         self.compile(MAIN / "kotlin", self.classes)
@@ -150,6 +150,11 @@ class Build:
         content = f"package {PACKAGE};\npublic final class BuildConfig {{ {' '.join(lines)} }}\n"
         path.write_text(content, encoding="utf-8")
         self._javac("generated", *sorted((self._out / "java").rglob("*.java")))
+
+    def _runtimes(self) -> None:
+        """The stubs, of each runtime in the language that it is written in: their calls differ."""
+        self._javac("runtimes", *sorted(STUBS.rglob("*.java")))
+        kotlin.compile_sources(sorted(STUBS.rglob("*.kt")), self._out / "runtimes", kotlin.stdlib())
 
     def _javac(self, name: str, *sources: Path) -> None:
         options = [*(f"-J{option}" for option in _SHORT), "--release", "8", "-Xlint:-options"]

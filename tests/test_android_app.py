@@ -157,14 +157,28 @@ def test_what_no_app_can_honour_is_refused(
         devices.opened("android", "app").settle(bundles["executorch"], settings)
 
 
+# What the app is asked for becomes its error, where it would say that it has no GPU.
+SETTINGS_BACK = """
+import json
+settings = json.loads((directory / "job.json").read_text())["settings"]
+text = json.dumps({"error": "no {delegate} with threads {threads}".format_map(settings)})
+"""
+
+
 def test_the_app_is_asked_for_a_gpu_and_says_if_it_has_none(
     bundles: Mapping[str, Bundle], plugged: Callable[..., FakePhone]
 ) -> None:
     phone = plugged()
-    fake_app.install(phone, 'text = \'{"error": "no GPU delegate"}\'')
+    fake_app.install(phone, SETTINGS_BACK)
     request = Request(exactly(2), Settings(delegate="gpu"))
-    with pytest.raises(GateError, match="the app: no GPU delegate"):
+    with pytest.raises(GateError, match="the app: no gpu with threads None"):
         list(benchmark([bundles["tflite"]], devices.opened("android", "app"), request))
+
+
+def test_a_gpu_has_no_threads(bundles: Mapping[str, Bundle], plugged: Callable[..., FakePhone]) -> None:
+    fake_app.install(plugged(), "")
+    with pytest.raises(InputError, match="--threads with --delegate gpu"):
+        devices.opened("android", "app").settle(bundles["tflite"], Settings(delegate="gpu", threads=2))
 
 
 @pytest.mark.parametrize("runner", ["app", "native", "python"])

@@ -64,8 +64,9 @@ MISUSES = [
     ("JobActivity.kt", "FLAG_KEEP_SCREEN_ON", "FLAG_KEEP_SCREEN_LIT", UNKNOWN),  # Android's API
     ("AndroidPhone.kt", "currentThermalStatus", "thermalState", UNKNOWN),
     ("Screen.kt", "R.id.content", "R.id.contents", UNKNOWN),  # the app's resources
-    ("LiteRt.kt", "runSignature", "runSignatures", UNKNOWN),  # LiteRT's API
-    ("LiteRt.kt", "setNumThreads(it)", 'setNumThreads("$it")', "argument type mismatch"),
+    ("LiteRt.kt", "createInputBuffer(", "createInputTensor(", UNKNOWN),  # LiteRT's API
+    ("LiteRt.kt", "xnnPackWeightCachePath =", "weightCachePath =", "no parameter with name"),
+    ("LiteRt.kt", "numThreads = settings.threads", 'numThreads = "2"', "argument type mismatch"),
     ("ExecuTorch.kt", "LOAD_MODE_MMAP", "LOAD_MODE_MAP", UNKNOWN),  # ExecuTorch's API
     ("Library.kt", '?: throw FileNotFoundException("$uri gives nothing to read")', "", "InputStream?"),
 ]

@@ -176,6 +176,21 @@ def test_google_s_tool_is_kept_beside(
     assert list(phone.temporary.iterdir()) == []
 
 
+def test_google_s_tool_is_asked_for_a_gpu_without_threads(
+    bundles: Mapping[str, Bundle], plugged: Callable[..., FakePhone], tool: Callable[[str], Path],
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    fake_app.install(plugged(), "")
+    options = ("--device", "android", "--delegate", "gpu", "--benchmark-model", tool(SAYS.format("7")))
+    result = bench(bundles["tflite"], tmp_path / "records", *options)
+    assert result.exit_code == 0, result.output
+    (found,) = written(tmp_path / "records")
+    assert (found.settings.delegate, found.settings.threads) == ("gpu", None)
+    asked = (tmp_path / "asked").read_text()
+    assert "--use_gpu=true" in asked
+    assert "--num_threads" not in asked
+
+
 def test_google_s_tool_is_asked_for_what_the_artifact_takes(
     bundles: Mapping[str, Bundle], plugged: Callable[..., FakePhone], tool: Callable[[str], Path],
     tmp_path: Path,

@@ -54,6 +54,7 @@ android {
 dependencies {
     implementation(project(":core"))
     implementation(libs.litert)
+    implementation(libs.litert.gpu)
     implementation(libs.executorch)
     testImplementation(libs.junit)
 }

@@ -73,11 +73,14 @@ class App(Phone):
             UnavailableError: a Core ML bundle, or the app is not installed.
         """
         settled = super().settle(bundle, settings)
-        if settings.delegate == "gpu" and bundle.manifest.format != "tflite":
-            raise InputError(f"--delegate gpu for a bundle of {bundle.manifest.format}", allowed="for tflite")
+        gpu, made_for = settings.delegate == "gpu", bundle.manifest.format
+        if gpu and made_for != "tflite":
+            raise InputError(f"--delegate gpu for a bundle of {made_for}", allowed="for tflite")
+        if gpu and settings.threads is not None:
+            raise InputError("--threads with --delegate gpu", allowed="--threads for the CPU")
         if not installed(self.adb):
             raise UnavailableError(f"{APP} is not installed on {self.adb.serial}", hint=INSTALL)
-        return settled
+        return settled.model_copy(update={"threads": None}) if gpu else settled
 
     def measure(
         self,

@@ -86,12 +86,13 @@ def _command(program: str, bundle: Bundle, settings: record.Settings, length: in
     words = [
         program,
         f"--graph={Path(program).parent}/{manifest.artifact}",
-        f"--num_threads={settings.threads}",
         f"--signature_to_run_for={signature}",
         f"--input_layer={','.join(layers)}",
         f"--input_layer_shape={':'.join(f'1,{length}' for _ in layers)}",
         f"--input_layer_value_range={':'.join(ranges)}",
     ]
+    if settings.threads is not None:
+        words.append(f"--num_threads={settings.threads}")
     if settings.delegate == "gpu":
         words.append("--use_gpu=true")
     if settings.cpus is not None:
