@@ -66,7 +66,7 @@ def run(bundle: Bundle, build: Path, threads: int) -> dict[str, Any]:
             command, stdin=subprocess.PIPE, env={**os.environ, "LD_LIBRARY_PATH": libraries},
             stderr=subprocess.DEVNULL,
         ) as process:  # fmt: skip  # the runner ends when its standard input does
-            status = process.wait()
+            status = process.wait(timeout=600)
         return native.result_of(directory / native.RESULT, status, "")
 
 
@@ -110,6 +110,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
+    if options.bundles and (options.format or options.precision):
+        parser.error("--bundles, or --format and --precision")
     with tempfile.TemporaryDirectory() as temporary:
         directory = Path(temporary)
         if options.bundles:

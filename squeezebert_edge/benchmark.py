@@ -66,7 +66,7 @@ def benchmark(
     Raises:
         InputError: before anything is measured: settings that cannot be had, wrong data.
         UnavailableError: the device does not run such bundles, or is gone.
-        GateError: a run that gave no measurement, or after its records a foreign tool that gave none.
+        GateError: a run that gave no measurement, or after all records a foreign tool that gave none.
     """
     work = _workloads(bundles, request)
     yield from _measured(bundles, work, device, request, progress, sleep)
@@ -144,10 +144,10 @@ def _measured(
     settled = [device.settle(bundle, request.settings) for bundle in bundles]
     tools = _foreign_tools(request, device, bundles)
     rested = True
+    failure = None
     for bundle, settings, texts in zip(bundles, settled, work, strict=True):
         runs: list[record.Run] = []
         foreign: list[record.Foreign] = []
-        failure = None
         for turn in range(request.repeat):
             named = of(
                 f"{bundle.directory.name}{f', run {turn + 1}' if request.repeat > 1 else ''}", progress
@@ -162,10 +162,10 @@ def _measured(
             try:
                 foreign.append(tool.measure(bundle, settings, max(runs[0].samples.length), named))
             except EdgeError as error:
-                failure = error
+                failure = failure or error
         yield from recorded(bundle, texts, request.protocol, settings, runs, foreign)
-        if failure:
-            raise failure
+    if failure:
+        raise failure
 
 
 def _foreign_tools(

@@ -96,6 +96,18 @@ def place(
     return [Bundle(target / bundle.directory.name, bundle.manifest) for bundle in bundles]
 
 
+def phone_named(device: str) -> str | None:
+    """The serial in a --device that is one Android phone, null for the only one attached.
+
+    Raises:
+        InputError: something else than a phone, or all of them.
+    """
+    name, _, address = device.partition(":")
+    if name != "android" or address == "all":
+        raise InputError(f"--install on {device}", allowed="android[:SERIAL]")
+    return address or None
+
+
 def install(
     project: Path,
     bundles: Sequence[Bundle],
@@ -116,16 +128,14 @@ def install(
         UnavailableError: no app that has these bundles, no phone that is ready, or it does not take the app.
     """
     package = apk or project / APK
+    address = phone_named(device)
     lacking = [bundle.directory.name for bundle in bundles if not _has(package, bundle)]
     if lacking:
         raise UnavailableError(
             f"{package} does not hold {', '.join(lacking)}" if package.exists() else f"no {package}",
             hint=f"{BUILD} in {project}, which needs the Android SDK; then this again",
         )
-    name, _, address = device.partition(":")
-    if name != "android":
-        raise InputError(f"--install on {device}", allowed="android[:SERIAL]")
-    phone = Adb(android_phone.chosen(address or None))
+    phone = Adb(android_phone.chosen(address))
     limit = adb.CALL + package.stat().st_size / adb.SLOWEST
     telling = of("installing", progress)
     said = adb.call("install", "-r", str(package), serial=phone.serial, limit=limit, progress=telling)

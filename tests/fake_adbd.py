@@ -19,7 +19,7 @@ from typing import Any
 
 VERSION, MOST = 0x01000000, 256 * 1024
 TEMPORARY, SDCARD = "/data/local/tmp", "/sdcard"
-AWAKE = "mWakefulness=Awake\n  mDreamingLockscreen=false"
+AWAKE = "mWakefulness=Awake\n  mWakefulnessChanging=false\n  mDreamingLockscreen=false"
 STDIN, STDOUT, STDERR, EXIT, CLOSE_STDIN = range(5)  # of the shell protocol
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from exporters.errors import GateError, InputError
+from exporters.errors import EdgeError, GateError, InputError
 from squeezebert_edge.cli import options, show
 
 if TYPE_CHECKING:
@@ -146,11 +146,16 @@ def bench(
             measured = benchmark_each(opened, devices.each(device), request, runner=runner, progress=progress)
         else:
             measured = benchmark(opened, devices.opened(device, runner), request, progress=progress)
-        for made in measured:
-            if isinstance(made, Failure):
-                failures.append(made)
-            else:
-                found.append((made, record.write(made, records)))
+        try:
+            for made in measured:
+                if isinstance(made, Failure):
+                    failures.append(made)
+                else:
+                    found.append((made, record.write(made, records)))
+        except EdgeError as error:
+            if not found:
+                raise
+            failures.append(Failure(device, error))  # what was measured before it is shown all the same
     if json:
         shown = [{"record": str(path), **measurement(made)} for made, path in found]
         failed = [{"device": failure.device, "error": str(failure.error)} for failure in failures]

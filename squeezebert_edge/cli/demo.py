@@ -46,13 +46,15 @@ def demo(
     json: options.JsonOption = False,
 ) -> None:
     """Put bundles into a demo app's project, in place of those that were put there before."""
-    from squeezebert_edge.demo import DEMOS, place
+    from squeezebert_edge.demo import DEMOS, phone_named, place
     from squeezebert_edge.demo import install as put_on_phone
 
     if install and system is not System.ANDROID:
         raise InputError("--install on iOS", allowed="with android", hint="run the app from Xcode")
     if not install and (apk or device != "android"):
         raise InputError("--apk or --device without --install", allowed="with it")
+    if install:
+        phone_named(device)
     directory = project or DEMOS[system].directory
     with show.progress() as progress:
         placed = place(system, directory, bundles, progress)

@@ -80,7 +80,8 @@ DeviceOption = Annotated[
     str,
     typer.Option(
         "--device",
-        help="Where: `squeezebert-edge devices` lists what is reachable; android:all is every phone.",
+        help="Where: `squeezebert-edge devices` lists what is reachable. For bench, android:all is every "
+        "phone.",
     ),
 ]
 RunnerOption = Annotated[

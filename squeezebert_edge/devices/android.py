@@ -16,13 +16,11 @@ from squeezebert_edge.bundle import Bundle
 from squeezebert_edge.devices import Listing, native
 from squeezebert_edge.devices.adb import Adb
 from squeezebert_edge.devices.android_phone import Phone, Workspace, chosen, listed, workspace
-from squeezebert_edge.devices.interpreter import AGAIN, answers_of
+from squeezebert_edge.devices.interpreter import AGAIN, ANSWER_LIMIT, answers_of
 from squeezebert_edge.progress import Progress
 
 if TYPE_CHECKING:
     from squeezebert_edge.devices import Inputs, Outputs
-
-ANSWER_LIMIT = 600.0  # seconds a runner may take to start, and as many again for its rows
 
 
 class Android(Phone):

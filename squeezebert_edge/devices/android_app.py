@@ -18,11 +18,10 @@ from exporters.errors import EdgeError, GateError, InputError, UnavailableError
 from squeezebert_edge import latency, record
 from squeezebert_edge.bundle import Bundle
 from squeezebert_edge.devices import Listing, app_job
-from squeezebert_edge.devices.adb import CALL, NO_ROOM, Adb
-from squeezebert_edge.devices.android import ANSWER_LIMIT
+from squeezebert_edge.devices.adb import CALL, MISSING, NO_ROOM, SLOWEST, Adb
 from squeezebert_edge.devices.android_phone import Phone, Workspace, alive, chosen, listed, workspace
 from squeezebert_edge.devices.app_job import APP
-from squeezebert_edge.devices.interpreter import AGAIN
+from squeezebert_edge.devices.interpreter import AGAIN, ANSWER_LIMIT
 from squeezebert_edge.progress import Progress
 
 if TYPE_CHECKING:
@@ -38,7 +37,7 @@ LOGGED = "squeezebert-edge AndroidRuntime DEBUG"  # the tags of the app, of what
 DEAD, HUNG = "the app died", "the app hung"
 
 # As appium-adb reads them (lib/tools/lockmgmt.ts); what a phone does not say is taken as good.
-ASLEEP = re.compile(r"akefulness[^=\n]*=(?!Awake)(\w+)")
+ASLEEP = re.compile(r"akefulness(?:Locked\(\))?=(?:Asleep|Dozing|Dreaming)\b")
 LOCKED = re.compile(
     r"mShowingLockscreen=true|mDreamingLockscreen=true|KeyguardStateMonitor\s+mIsShowing=true"
 )
@@ -72,6 +71,8 @@ class App(Phone):
             InputError: one that cannot be honoured; the app itself may refuse more.
             UnavailableError: a Core ML bundle, or the app is not installed.
         """
+        if settings.cpus is not None:
+            raise InputError("--cpus with the demo app", allowed="with --runner native")
         settled = super().settle(bundle, settings)
         gpu, made_for = settings.delegate == "gpu", bundle.manifest.format
         if gpu and made_for != "tflite":
@@ -124,7 +125,7 @@ class App(Phone):
             (here / app_job.JOB).write_text(asked, encoding="utf-8")
             with workspace(self.adb) as between:
                 self._push(bundle, here, between, progress)
-                with self._placed(between) as job:
+                with self._placed(bundle, between, progress) as job:
                     job.run(limit, progress)
                     for name in files:
                         job.pull(name, here, progress)
@@ -148,7 +149,7 @@ class App(Phone):
         between.adb.shell(f"chmod -R a+rX {between.path}")
 
     @contextlib.contextmanager
-    def _placed(self, between: Workspace) -> Iterator[Job]:
+    def _placed(self, bundle: Bundle, between: Workspace, progress: Progress) -> Iterator[Job]:
         """What was pushed, where the app finds it; the app is ended and the job gone when this ends.
 
         Raises:
@@ -159,7 +160,8 @@ class App(Phone):
             self._remove_leftovers(storage)
             job = Job(between, storage, name)
             try:
-                said = self.adb.shell(job.copied)
+                size = sum(file.stat().st_size for file in bundle.directory.iterdir())
+                said = self.adb.shell(job.copied, CALL + size / SLOWEST, progress)
                 if said.status == 0:
                     yield job
                     return
@@ -222,7 +224,10 @@ class Job:
             )
 
     def _waiting(self, limit: float) -> str:
-        """Waits for a result or the end of the app, starting no process; ends the app when we are gone."""
+        """Waits for a result or the end of the app, and ends the app when we are gone.
+
+        It starts no process, but for one a look where `run-as` must look.
+        """
         there = self._storage.looks.format(f"{self._path}/{app_job.RESULT}")
         return (
             f"p=$(pidof -s {APP}); n=0; while ! {there}; do "
@@ -234,10 +239,14 @@ class Job:
 
     def pull(self, name: str, here: Path, progress: Progress) -> None:
         """Copy one of its files from the phone, if it is there."""
-        self._adb.shell(
-            f"{self._storage.prefix}cat {self._path}/{name} >{self._between.path}/{name}", CALL, progress
-        )
-        self._between.pull(name, here / name, LARGEST, progress)
+        command = f"{self._storage.prefix}cat {self._path}/{name} >{self._between.path}/{name}"
+        said = self._adb.shell(command, CALL + LARGEST / SLOWEST, progress)
+        if said.status == 0:
+            self._between.pull(name, here / name, LARGEST, progress)
+        elif NO_ROOM.search(said.text):
+            raise UnavailableError(f"{self._adb.serial} has no room", hint="free some under /data")
+        elif not MISSING.search(said.text):
+            raise GateError(f"{name} cannot be fetched from the app: {said.text[-300:]}", hint=AGAIN)
 
 
 def _text(here: Path) -> str:

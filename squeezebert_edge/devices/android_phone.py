@@ -16,6 +16,7 @@ from squeezebert_edge.devices import Listing, adb
 from squeezebert_edge.devices.adb import Adb
 from squeezebert_edge.devices.android_facts import ASKED, Facts
 from squeezebert_edge.devices.command import Said
+from squeezebert_edge.devices.exclusive import exclusive
 from squeezebert_edge.progress import Progress
 
 TEMPORARY = "/data/local/tmp"
@@ -103,8 +104,19 @@ def workspace(phone: Adb) -> Iterator[Workspace]:
     """An empty directory; it, and what runs in it, are gone when this ends, as is what earlier runs left.
 
     Raises:
-        UnavailableError: the phone is gone or full.
+        UnavailableError: the phone is gone or full, or another measurement runs on it.
     """
+    with exclusive(_hardware(phone)):
+        yield from _workspace(phone)
+
+
+def _hardware(phone: Adb) -> str:
+    """A phone's own number, since one may be attached twice, by its cable and over the network."""
+    found = re.search(r"^\[ro\.serialno\]: \[(.+?)\]", phone.shell("getprop").text, re.MULTILINE)
+    return f"phone {found[1] if found else phone.serial}"
+
+
+def _workspace(phone: Adb) -> Iterator[Workspace]:
     for name in phone.shell(f"ls {TEMPORARY}").text.split():
         found = re.fullmatch(rf"{OURS}-(\d+)-[0-9a-f]+", name)
         if found and not alive(int(found[1])):

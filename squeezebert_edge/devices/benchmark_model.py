@@ -63,7 +63,10 @@ class BenchmarkModel:
         """
         with workspace(self._phone) as there:
             there.push([self._program, bundle.artifact], progress)
-            there.adb.shell(f"chmod 755 {there.path}/{self._program.name}")
+            named = shlex.quote(f"{there.path}/{self._program.name}")
+            allowed = there.adb.shell(f"chmod 755 {named}")
+            if allowed.status:
+                raise GateError(f"{NAME} cannot be made a program: {allowed.text[-300:]}")
             command = _command(f"{there.path}/{self._program.name}", bundle, settings, length)
             said = there.run(command, LIMIT, progress)
         mean = MEAN.search(said.text)

@@ -14,6 +14,7 @@ from squeezebert_edge import latency, record
 from squeezebert_edge.bundle import Bundle
 from squeezebert_edge.devices import Listing, app_job, devicectl, interpreter
 from squeezebert_edge.devices.devicectl import App, Phone
+from squeezebert_edge.devices.exclusive import exclusive
 from squeezebert_edge.devices.interpreter import AGAIN
 from squeezebert_edge.progress import Progress, silent
 
@@ -111,7 +112,10 @@ class Ios:
         name = record.new_id()
         there = f"{JOBS}/{name}"
         launching, process = False, None
-        with tempfile.TemporaryDirectory(prefix="squeezebert-edge-") as directory:
+        with (
+            exclusive(f"iPhone {self.udid}"),
+            tempfile.TemporaryDirectory(prefix="squeezebert-edge-") as directory,
+        ):
             here = Path(directory)
             job = here / app_job.JOB
             job.write_text(app_job.job_of(rows, settings, protocol), encoding="ascii")
@@ -131,9 +135,7 @@ class Ios:
             finally:
                 # A phone that is gone cannot be tidied; the next job there does it.
                 with contextlib.suppress(EdgeError):
-                    if (
-                        launching
-                    ):  # one whose launch was interrupted is found by launching it anew, without a job
+                    if launching:  # whose launch was interrupted is found by launching it anew, without a job
                         self._app.end(self._app.launch() if process is None else process)
                 with contextlib.suppress(EdgeError):
                     self._clear(here)

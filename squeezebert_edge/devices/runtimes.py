@@ -53,8 +53,10 @@ def litert(package: str | None) -> Runtime:
     """What runs a .tflite: ai-edge-litert or, where that is not installed or not wanted, tflite-runtime."""
     known: Mapping[str, tuple[str, Callable[[], Runtime]]] = {
         "ai-edge-litert": ("ai_edge_litert", CompiledModel),
-        "tflite-runtime": ("tflite_runtime", Interpreter),
+        "tflite-runtime": ("tflite_runtime", TfliteRuntime),
     }
+    if package is not None and package not in known:
+        raise InputError(f"unknown runtime '{package}'", allowed=", ".join(known))
     wanted = [package] if package else list(known)
     for name in wanted:
         module, runtime = known[name]
@@ -63,7 +65,7 @@ def litert(package: str | None) -> Runtime:
     raise InputError(f"{' or '.join(wanted)} is not installed", hint=f"pip install {wanted[0]}")
 
 
-class Interpreter:
+class TfliteRuntime:
     """A .tflite, by the interpreter of tflite-runtime."""
 
     name = "tflite-runtime"

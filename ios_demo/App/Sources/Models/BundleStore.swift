@@ -35,13 +35,14 @@ struct BundleStore: Sendable {
       throw InputError("\(folder.lastPathComponent) is there already", hint: "remove it first, or rename the folder")
     }
     try manager.createDirectory(at: brought, withIntermediateDirectories: true)
-    try manager.copyItem(at: folder, to: target)
-    do {
-      _ = try ModelBundle(at: target)
-    } catch {
-      try? manager.removeItem(at: target)
-      throw error
-    }
+    // Copied beside, so that it is there whole or not at all.
+    let beside = try manager.url(
+      for: .itemReplacementDirectory, in: .userDomainMask, appropriateFor: brought, create: true)
+    defer { try? manager.removeItem(at: beside) }
+    let copy = beside.appendingPathComponent(folder.lastPathComponent, isDirectory: true)
+    try manager.copyItem(at: folder, to: copy)
+    _ = try ModelBundle(at: copy)
+    try manager.moveItem(at: copy, to: target)
   }
 
   /// Whether the user brought it, so that it may be removed.

@@ -4,6 +4,7 @@ import SwiftUI
 /// A bundle's latency on this device, by the protocol of docs/record.md.
 struct BenchmarkView: View {
   @Environment(Demo.self) private var demo
+  @Environment(\.scenePhase) private var phase
   @State private var model = BenchmarkModel()
   @State private var chosen: String?
   @State private var measurementProtocol = MeasurementProtocol.rapid
@@ -23,6 +24,8 @@ struct BenchmarkView: View {
           if case .done(let record, let file) = model.state { RecordSections(record: record, file: file) }
         }
         .navigationTitle("Benchmark")
+        // The system suspends what is behind, and the clock goes on.
+        .onChange(of: phase) { if phase == .background { model.cancel() } }
         .onChange(of: demo.bundles.map(\.sha256), initial: true) { chosen = bundle.sha256 }
       } else {
         NoBundles()

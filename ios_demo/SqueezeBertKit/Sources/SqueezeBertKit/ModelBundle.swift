@@ -47,6 +47,10 @@ public struct ModelBundle: Sendable {
       throw InputError("\(directory.path): \(manifestName): \(error.problem)", allowed: error.allowed, hint: error.hint)
     }
     try check(directory, manifest.files)
+    let artifact = manifest.artifact
+    if !manifest.files.keys.contains(where: { $0 == artifact || $0.hasPrefix(artifact + "/") }) {
+      throw InputError("\(directory.path): its artifact \(artifact) is none of its files")
+    }
   }
 
   /// The tokenizer that the bundle's vocabulary and manifest make.

@@ -10,5 +10,6 @@ ThreadPool* get_threadpool();
 }  // namespace executorch::extension::threadpool
 
 bool executorch_use_threads(uint32_t threads) {
-  return executorch::extension::threadpool::get_threadpool()->_unsafe_reset_threadpool(threads);
+  auto* pool = executorch::extension::threadpool::get_threadpool();
+  return pool != nullptr && pool->_unsafe_reset_threadpool(threads);
 }

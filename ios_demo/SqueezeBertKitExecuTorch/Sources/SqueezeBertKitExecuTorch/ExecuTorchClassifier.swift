@@ -16,8 +16,10 @@ public struct ExecuTorchEngine: Engine {
 
   public func load(_ bundle: ModelBundle, _ settings: Settings) async throws -> sending any Classifier {
     try settings.requireChoosable(threads: true)
-    if let threads = settings.threads, !executorch_use_threads(UInt32(threads)) {
-      throw InputError("ExecuTorch does not take \(threads) threads")
+    if let threads = settings.threads {
+      guard let count = UInt32(exactly: threads), executorch_use_threads(count) else {
+        throw InputError("ExecuTorch does not take \(threads) threads")
+      }
     }
     return try ExecuTorchClassifier(bundle)
   }

@@ -69,6 +69,7 @@ public class Benchmark(
 
     init {
         if (settings.computeUnits != null) throw InputException("compute_units on Android", "for Core ML bundles")
+        settings.threads?.let { if (it < 1) throw InputException("$it threads", "1 or more") }
         if (settings.cpus != null) {
             throw InputException("cpus in an app", "null", "measure with the native runner, which chooses its CPUs")
         }

@@ -96,6 +96,7 @@ public class Bundle private constructor(
             val sizes = checkedSizes(files, manifest.files)
             // A Core ML package is a directory.
             val artifact = sizes.filterKeys { it == manifest.artifact || it.startsWith(manifest.artifact + "/") }
+            if (artifact.isEmpty()) throw InputException("$files: its artifact ${manifest.artifact} is none of its files")
             return Bundle(files, manifest, sealed, artifact.values.sum())
         }
 

@@ -36,6 +36,12 @@ class BenchmarkActivity : Screen() {
         outState.putBoolean(RUNNING, app.measurements.state.value is MeasurementState.Running)
     }
 
+    override fun onStop() {
+        // Behind another app the system gives this one slower processors, which no record would show.
+        if (!isChangingConfigurations) app.measurements.cancel()
+        super.onStop()
+    }
+
     override fun watch() {
         app.library.state.shown { library ->
             choice.show(library.bundles)
