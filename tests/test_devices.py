@@ -95,6 +95,7 @@ def test_a_length_is_for_every_text(bundle: Bundle) -> None:
         ("tflite", Settings(compute_units="all"), "--compute-units"),
         ("tflite", Settings(cpus=[4096]), "--cpus 4096"),
         ("executorch", Settings(runtime="tflite-runtime"), "--runtime"),
+        ("tflite", Settings(runtime="onnx"), "unknown runtime 'onnx'"),
     ],
 )
 def test_what_the_host_cannot_honour_is_refused(

@@ -19,6 +19,7 @@ from exporters.errors import GateError, InputError, UnavailableError
 from squeezebert_edge import latency, record
 from squeezebert_edge.bundle import Bundle
 from squeezebert_edge.devices import worker
+from squeezebert_edge.devices.runtimes import PACKAGES
 from squeezebert_edge.progress import Progress
 
 if TYPE_CHECKING:
@@ -147,6 +148,8 @@ def settled(
         raise InputError("--threads for a Core ML bundle", allowed="for executorch and tflite bundles")
     if settings.runtime and bundle.manifest.format != "tflite":
         raise InputError(f"--runtime for a bundle of {bundle.manifest.format}", allowed="for tflite bundles")
+    if settings.runtime not in (None, *PACKAGES):
+        raise InputError(f"unknown runtime '{settings.runtime}'", allowed=", ".join(PACKAGES))
     _refuse_cpus(settings.cpus, where, cpus)
     decided = (
         {"compute_units": settings.compute_units or "all"} if core_ml else {"threads": settings.threads or 1}

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     Outputs = list[Array]
     Query = Callable[[], Outputs]
 
+PACKAGES = ("ai-edge-litert", "tflite-runtime")  # that run a .tflite, the preferred one first
 COMPUTE_UNITS = {
     "cpu_only": "CPU_ONLY",
     "cpu_and_gpu": "CPU_AND_GPU",
@@ -55,9 +56,7 @@ def litert(package: str | None) -> Runtime:
         "ai-edge-litert": ("ai_edge_litert", CompiledModel),
         "tflite-runtime": ("tflite_runtime", TfliteRuntime),
     }
-    if package is not None and package not in known:
-        raise InputError(f"unknown runtime '{package}'", allowed=", ".join(known))
-    wanted = [package] if package else list(known)
+    wanted = [package] if package else list(PACKAGES)
     for name in wanted:
         module, runtime = known[name]
         if _installed(module):
