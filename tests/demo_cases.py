@@ -134,6 +134,7 @@ class DemoCases:
             "lengths are": {"lengths": [48, 16]},
             "unknown task": {"task": "translation"},
             "labels is": {"labels": None},
+            "none of its files": {"artifact": "../model.tflite"},
         }
         for number, (says, fields) in enumerate(later.items()):
             bundle = write_bundle(tmp_path / str(number), tokenizer)

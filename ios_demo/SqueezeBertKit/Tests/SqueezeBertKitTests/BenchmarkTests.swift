@@ -59,6 +59,7 @@ final class BenchmarkTests: XCTestCase {
     try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
     addTeardownBlock { try? FileManager.default.removeItem(at: directory) }
     let vocabulary = Data("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\ngood\nfilm\n".utf8)
+    let artifact = Data("nothing".utf8)
     let tensor = #"{"name": "logits", "dtype": "float32", "shape": [1, 2]}"#
     let manifest = Data(
       """
@@ -68,10 +69,12 @@ final class BenchmarkTests: XCTestCase {
        "lengths": [8, 16], "entry_points": {"8": "", "16": ""}, "inputs": [], "outputs": [\(tensor)],
        "tokenizer": {"lower_case": true, "strip_accents": true, "cjk": true, "max_word": 100,
         "special_tokens": {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}},
-       "verification": {"status": "not verified"}, "files": {"vocab.txt": "\(sha256(of: vocabulary))"}}
+       "verification": {"status": "not verified"}, "files": {"vocab.txt": "\(sha256(of: vocabulary))",
+        "model": "\(sha256(of: artifact))"}}
       """.utf8)
     for (name, content) in [
-      ("vocab.txt", vocabulary), ("manifest.json", manifest), ("manifest.sha256", Data(sha256(of: manifest).utf8)),
+      ("vocab.txt", vocabulary), ("model", artifact), ("manifest.json", manifest),
+      ("manifest.sha256", Data(sha256(of: manifest).utf8)),
     ] { try content.write(to: directory.appendingPathComponent(name)) }
     return try ModelBundle(at: directory)
   }
