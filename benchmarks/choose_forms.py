@@ -19,14 +19,17 @@ from pathlib import Path
 
 import exporters
 from exporters.errors import EdgeError
-from squeezebert_edge import checkpoint as checkpoints
-from squeezebert_edge import choices, devices, latency, pipeline
-from squeezebert_edge.benchmark import Request, benchmark
-from squeezebert_edge.bundle import Bundle
-from squeezebert_edge.checkpoint import Checkpoint
-from squeezebert_edge.forms import FORMS
-from squeezebert_edge.record import Settings
-from squeezebert_edge.staging import write_whole
+from squeezebert_edge import devices
+from squeezebert_edge.bundle.manifest import Bundle
+from squeezebert_edge.checkpoint import checkpoint as checkpoints
+from squeezebert_edge.checkpoint.checkpoint import Checkpoint
+from squeezebert_edge.forms import choices
+from squeezebert_edge.forms.grouped import FORMS
+from squeezebert_edge.latency import protocol as latency
+from squeezebert_edge.latency.record import Settings
+from squeezebert_edge.plumbing.staging import write_whole
+from squeezebert_edge.verbs import export as pipeline
+from squeezebert_edge.verbs.bench import Request, benchmark
 
 
 def candidates(checkpoint: Checkpoint, plan: pipeline.Plan, directory: Path) -> dict[str, Bundle]:

@@ -21,10 +21,11 @@ from pathlib import Path
 
 import torch
 
-from squeezebert_edge import checkpoint, tasks
-from squeezebert_edge.config import SqueezeBertConfig
-from squeezebert_edge.model import ARCHITECTURES
-from squeezebert_edge.text import Tokenizer
+from squeezebert_edge.checkpoint import checkpoint
+from squeezebert_edge.model.config import SqueezeBertConfig
+from squeezebert_edge.model.heads import ARCHITECTURES
+from squeezebert_edge.tasks import heads as tasks
+from squeezebert_edge.text.tokenizer import Tokenizer
 
 LIMIT_SECONDS, LIMIT_BYTES = 120, 6e9
 PAIRS = [

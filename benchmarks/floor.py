@@ -22,7 +22,7 @@ from latency import GROUPS, LENGTH, Contender, load, machine, measure, ours, req
 from torch import Tensor, nn
 
 import exporters
-from squeezebert_edge import choices
+from squeezebert_edge.forms import choices
 
 WIDTH, INNER, LAYERS = 768, 3072, 12
 ATTENTION = 2 * (2 * LENGTH * LENGTH * WIDTH) * LAYERS  # operations of the scores and of the context

@@ -23,11 +23,13 @@ from typing import Any
 from export_cost import full_size
 from latency import machine, versions
 
-from squeezebert_edge import checkpoint as checkpoints
-from squeezebert_edge import latency, pipeline, workload
-from squeezebert_edge.bundle import Bundle, open_bundle
+from squeezebert_edge.bundle.manifest import Bundle, open_bundle
+from squeezebert_edge.checkpoint import checkpoint as checkpoints
 from squeezebert_edge.devices import native
-from squeezebert_edge.record import Settings
+from squeezebert_edge.latency import protocol as latency
+from squeezebert_edge.latency import workload
+from squeezebert_edge.latency.record import Settings
+from squeezebert_edge.verbs import export as pipeline
 
 QUERIES = 16
 LIMIT = 1.3  # of the artifact, that memory may grow by

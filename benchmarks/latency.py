@@ -34,8 +34,9 @@ from torch import nn
 
 import exporters
 from exporters.spec import ExportRequest
-from squeezebert_edge import choices, tasks
-from squeezebert_edge.forms import lay_out
+from squeezebert_edge.forms import choices
+from squeezebert_edge.forms.grouped import lay_out
+from squeezebert_edge.tasks import heads as tasks
 
 LENGTH, BLOCK = 128, 8
 REST = 0.25  # seconds, in which the threads of the contender before stop waiting for work

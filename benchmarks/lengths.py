@@ -25,12 +25,14 @@ from peers import Squeeze
 
 import exporters
 from exporters.spec import Runner
-from squeezebert_edge import checkpoint as checkpoints
-from squeezebert_edge import choices, lengths, tasks
-from squeezebert_edge.forms import lay_out
-from squeezebert_edge.pipeline import DEFAULT_LENGTHS, task_of
-from squeezebert_edge.tasks import DEFAULT_DOC_STRIDE
-from squeezebert_edge.text import Encoding, pad, shortest_length
+from squeezebert_edge.accuracy import lengths
+from squeezebert_edge.checkpoint import checkpoint as checkpoints
+from squeezebert_edge.forms import choices
+from squeezebert_edge.forms.grouped import lay_out
+from squeezebert_edge.tasks import heads as tasks
+from squeezebert_edge.tasks.heads import DEFAULT_DOC_STRIDE
+from squeezebert_edge.text.tokenizer import Encoding, pad, shortest_length
+from squeezebert_edge.verbs.export import DEFAULT_LENGTHS, task_of
 
 BLOCK = 50
 Rows = Sequence[Mapping[str, Any]]

@@ -19,11 +19,12 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from squeezebert_edge import latency, workload
-from squeezebert_edge.bundle import Bundle, open_bundle
-from squeezebert_edge.devices import worker
-from squeezebert_edge.devices.host import Host
-from squeezebert_edge.record import Settings
+from squeezebert_edge.bundle.manifest import Bundle, open_bundle
+from squeezebert_edge.devices.python import worker
+from squeezebert_edge.devices.python.host import Host
+from squeezebert_edge.latency import protocol as latency
+from squeezebert_edge.latency import workload
+from squeezebert_edge.latency.record import Settings
 
 LIMIT = 0.01
 

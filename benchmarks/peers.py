@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from squeezebert_edge.config import SqueezeBertConfig
-from squeezebert_edge.model import SqueezeBertForSequenceClassification
+from squeezebert_edge.model.config import SqueezeBertConfig
+from squeezebert_edge.model.heads import SqueezeBertForSequenceClassification
 
 LENGTH, VOCABULARY = 128, 30528
 
@@ -75,8 +75,8 @@ def plain_tflite(directory: Path, precision: str) -> Path:
         return path
     import litert_torch
 
-    from exporters import tflite_quantization as quantizer
-    from exporters.tflite import NamedModule, finished
+    from exporters.tflite import quantization as quantizer
+    from exporters.tflite.export import NamedModule, finished
 
     names = ("input_ids", "attention_mask", "token_type_ids")
     module = NamedModule(Logits(Squeeze().theirs), ("logits",)).eval()
@@ -110,7 +110,7 @@ def optimum_like_pte(directory: Path) -> Path:
     )
 
     import exporters
-    from exporters.executorch_quantization import with_long_ids
+    from exporters.executorch.quantization import with_long_ids
     from exporters.spec import ExportRequest
 
     module = copy.deepcopy(Logits(Squeeze().theirs))

@@ -27,13 +27,13 @@ from pathlib import Path
 
 from tokenizers import BertWordPieceTokenizer
 
-from squeezebert_edge import data
-from squeezebert_edge.data import read_lines
-from squeezebert_edge.devices import machine
-from squeezebert_edge.text import Tokenizer
-from squeezebert_edge.vocabulary import read_vocab
-from tests import kotlin
-from tests.tokenizer_cases import write_bundle
+from squeezebert_edge.devices.python import machine
+from squeezebert_edge.tasks import data
+from squeezebert_edge.tasks.data import read_lines
+from squeezebert_edge.text.tokenizer import Tokenizer
+from squeezebert_edge.text.vocabulary import read_vocab
+from tests.demos.tokenizer_cases import write_bundle
+from tests.toolchains import kotlin
 
 KOTLIN, LIBRARY = "Kotlin core, JVM", "tokenizers"
 SENTENCES, MAX_LENGTH = 1000, 128
@@ -80,7 +80,7 @@ def measure(
     contenders = {
         KOTLIN: lambda: in_kotlin(class_path, bundle, texts, 2 * rounds),
         LIBRARY: lambda: in_python(library.encode, texts, 2 * rounds),
-        "squeezebert_edge.text": lambda: in_python(
+        "squeezebert_edge.text.tokenizer": lambda: in_python(
             lambda text: tokenizer.encode(text, max_length=MAX_LENGTH), texts, 2 * rounds
         ),
     }

@@ -26,9 +26,13 @@ class Format:
 
 
 FORMATS: dict[str, Format] = {
-    "executorch": Format("exporters.executorch", ("executorch",), ("executorch",), makes_on_linux_arm=True),
-    "coreml": Format("exporters.coreml", ("coremltools",), ("coremltools",), makes_on_linux_arm=False),
-    "tflite": Format("exporters.tflite", ("litert_torch", "ai_edge_quantizer"), (), makes_on_linux_arm=False),
+    "executorch": Format(
+        "exporters.executorch.export", ("executorch",), ("executorch",), makes_on_linux_arm=True
+    ),
+    "coreml": Format("exporters.coreml.export", ("coremltools",), ("coremltools",), makes_on_linux_arm=False),
+    "tflite": Format(
+        "exporters.tflite.export", ("litert_torch", "ai_edge_quantizer"), (), makes_on_linux_arm=False
+    ),
 }
 
 

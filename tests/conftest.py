@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests import swift
+from tests.toolchains import swift
 
 torch.set_num_threads(1)  # tests run in several processes; tiny models gain nothing from threads
 

@@ -14,9 +14,9 @@ from exporters.errors import EdgeError, GateError, InputError
 from squeezebert_edge.cli import options, show
 
 if TYPE_CHECKING:
-    from squeezebert_edge.benchmark import Failure
-    from squeezebert_edge.latency import Protocol
-    from squeezebert_edge.record import Record
+    from squeezebert_edge.latency.protocol import Protocol
+    from squeezebert_edge.latency.record import Record
+    from squeezebert_edge.verbs.bench import Failure
 
 REDRAWN = 1  # times a second: the display must not take time from what is measured
 
@@ -117,10 +117,11 @@ def bench(
 
     Each run leaves a record; `report` shows a directory of them. A run that breaks a rule exits with 1.
     """
-    from squeezebert_edge import devices, record
-    from squeezebert_edge.benchmark import Failure, Request, benchmark, benchmark_each
-    from squeezebert_edge.bundle import open_bundle
+    from squeezebert_edge import devices
+    from squeezebert_edge.bundle.manifest import open_bundle
+    from squeezebert_edge.latency import record
     from squeezebert_edge.report.measurements import measurement
+    from squeezebert_edge.verbs.bench import Failure, Request, benchmark, benchmark_each
 
     protocol = _protocol(queries, quick=quick, rapid=rapid)
     request = Request(
@@ -183,7 +184,7 @@ def _explain(found: Sequence[Record], failures: Sequence[Failure]) -> None:
 
 
 def _protocol(queries: int | None, *, quick: bool, rapid: bool) -> Protocol:
-    from squeezebert_edge import latency
+    from squeezebert_edge.latency import protocol as latency
 
     if (queries is not None) + quick + rapid > 1:
         raise InputError("several of --quick, --rapid and --queries", allowed="one of them, or none")

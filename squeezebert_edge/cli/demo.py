@@ -46,8 +46,8 @@ def demo(
     json: options.JsonOption = False,
 ) -> None:
     """Put bundles into a demo app's project, in place of those that were put there before."""
-    from squeezebert_edge.demo import DEMOS, phone_named, place
-    from squeezebert_edge.demo import install as put_on_phone
+    from squeezebert_edge.verbs.demo import DEMOS, phone_named, place
+    from squeezebert_edge.verbs.demo import install as put_on_phone
 
     if install and system is not System.ANDROID:
         raise InputError("--install on iOS", allowed="with android", hint="run the app from Xcode")

@@ -14,8 +14,8 @@ from exporters.errors import InputError
 from squeezebert_edge.cli import options, show
 
 if TYPE_CHECKING:
-    from squeezebert_edge.bundle import Bundle
-    from squeezebert_edge.paired import AccuracyComparison, MetricComparison
+    from squeezebert_edge.accuracy.paired import AccuracyComparison, MetricComparison
+    from squeezebert_edge.bundle.manifest import Bundle
 
 
 def evaluate(
@@ -68,9 +68,9 @@ def evaluate(
     Prints both sides' metrics, the difference with its 95% interval, and how often they agree.
     """
     from squeezebert_edge import devices
-    from squeezebert_edge.bundle import open_bundle
-    from squeezebert_edge.evaluation import answers_path, evaluate_bundles
-    from squeezebert_edge.staging import write_whole
+    from squeezebert_edge.bundle.manifest import open_bundle
+    from squeezebert_edge.plumbing.staging import write_whole
+    from squeezebert_edge.verbs.evaluate import answers_path, evaluate_bundles
 
     if runner is not None and device is None:
         raise InputError("--runner without --device", allowed="with the device that it runs on")

@@ -17,9 +17,9 @@ from squeezebert_edge.cli.evaluate import print_accuracy
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from squeezebert_edge.bundle import Bundle, Verification
-    from squeezebert_edge.paired import AccuracyComparison
-    from squeezebert_edge.pipeline import Plan
+    from squeezebert_edge.accuracy.paired import AccuracyComparison
+    from squeezebert_edge.bundle.manifest import Bundle, Verification
+    from squeezebert_edge.verbs.export import Plan
 
 
 def export(
@@ -50,9 +50,12 @@ def export(
     Without --precision, float32. With --data and --max-drop, quantized precisions keep the fewest parts of
     the network in float that meet the gate.
     """
-    from squeezebert_edge import checkpoint as checkpoints
-    from squeezebert_edge import choices, evaluation, mixed, pipeline
-    from squeezebert_edge.parity import Gates
+    from squeezebert_edge.checkpoint import checkpoint as checkpoints
+    from squeezebert_edge.forms import choices
+    from squeezebert_edge.proof.parity import Gates
+    from squeezebert_edge.verbs import evaluate as evaluation
+    from squeezebert_edge.verbs import export as pipeline
+    from squeezebert_edge.verbs import mixed
 
     if (data is None) != (max_drop is None):
         raise InputError(

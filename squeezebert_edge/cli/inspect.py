@@ -10,7 +10,7 @@ import typer
 from squeezebert_edge.cli import options, show
 
 if TYPE_CHECKING:
-    from squeezebert_edge.bundle import Structure
+    from squeezebert_edge.bundle.manifest import Structure
 
 
 def inspect(
@@ -30,9 +30,10 @@ def inspect(
     Of a bundle: its precision, form, delegation, what a Core ML program is made of, and the operators that
     still compute with floats.
     """
-    from squeezebert_edge import checkpoint as checkpoints
-    from squeezebert_edge import complexity, pipeline
-    from squeezebert_edge.bundle import MANIFEST
+    from squeezebert_edge.bundle.manifest import MANIFEST
+    from squeezebert_edge.checkpoint import checkpoint as checkpoints
+    from squeezebert_edge.model import complexity
+    from squeezebert_edge.verbs import export as pipeline
 
     if (Path(checkpoint) / MANIFEST).is_file():
         _inspect_bundle(Path(checkpoint), json=json)
@@ -82,7 +83,7 @@ def inspect(
 
 
 def _inspect_bundle(directory: Path, *, json: bool) -> None:
-    from squeezebert_edge.bundle import open_bundle
+    from squeezebert_edge.bundle.manifest import open_bundle
 
     bundle = open_bundle(directory)
     manifest = bundle.manifest

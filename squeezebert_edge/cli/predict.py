@@ -13,8 +13,8 @@ from exporters.errors import InputError
 from squeezebert_edge.cli import options, show
 
 if TYPE_CHECKING:
-    from squeezebert_edge.data import Example
-    from squeezebert_edge.tasks import Task
+    from squeezebert_edge.tasks.data import Example
+    from squeezebert_edge.tasks.heads import Task
 
 
 def predict(
@@ -40,9 +40,10 @@ def predict(
     json: options.JsonOption = False,
 ) -> None:
     """Answer texts with a bundle: one TEXT, a --file, or lines on stdin. --json prints an object a line."""
-    from squeezebert_edge import accuracy, pipeline
-    from squeezebert_edge.bundle import open_bundle
-    from squeezebert_edge.tasks import DEFAULT_DOC_STRIDE
+    from squeezebert_edge.accuracy import answers as accuracy
+    from squeezebert_edge.bundle.manifest import open_bundle
+    from squeezebert_edge.tasks.heads import DEFAULT_DOC_STRIDE
+    from squeezebert_edge.verbs import export as pipeline
 
     opened = open_bundle(bundle)
     task = pipeline.task_of_bundle(opened)
@@ -101,7 +102,7 @@ def _asked(task: Task, where: str, line: str) -> Example:
 
 def _lines(file: Path | None) -> Iterator[tuple[str, str]]:
     """The lines of a file, or of stdin as they come, each with its place."""
-    from squeezebert_edge.data import read_lines
+    from squeezebert_edge.tasks.data import read_lines
 
     if file is not None:
         yield from ((f"{file}:{number}", line) for number, line in enumerate(read_lines(file), start=1))

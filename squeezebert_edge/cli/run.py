@@ -72,13 +72,13 @@ def run(
     Without --precision, every one that a format has. The default model brings its own labelled sample.
     OUT/report.html shows it all; its latencies are this machine's.
     """
-    from squeezebert_edge import checkpoint as checkpoints
-    from squeezebert_edge import pipeline
-    from squeezebert_edge.comparison import compare_precisions
-    from squeezebert_edge.latency import PRESETS
-    from squeezebert_edge.presets import head_of
+    from squeezebert_edge.accuracy.presets import head_of
+    from squeezebert_edge.checkpoint import checkpoint as checkpoints
+    from squeezebert_edge.latency.protocol import PRESETS
+    from squeezebert_edge.plumbing.staging import refuse_existing_file
     from squeezebert_edge.report import files
-    from squeezebert_edge.staging import refuse_existing_file
+    from squeezebert_edge.verbs import export as pipeline
+    from squeezebert_edge.verbs.run import compare_precisions
 
     directory = out or default_out(checkpoint)
     page, saved = directory / "report.html", directory / "report.json"

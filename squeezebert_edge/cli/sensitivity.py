@@ -33,9 +33,11 @@ def sensitivity(
 
     Computed in torch, without an export. `export --max-drop` keeps the costliest parts in float.
     """
-    from squeezebert_edge import checkpoint as checkpoints
-    from squeezebert_edge import choices, evaluation, pipeline
-    from squeezebert_edge.sensitivity import Sensitivity
+    from squeezebert_edge.accuracy.sensitivity import Sensitivity
+    from squeezebert_edge.checkpoint import checkpoint as checkpoints
+    from squeezebert_edge.forms import choices
+    from squeezebert_edge.verbs import evaluate as evaluation
+    from squeezebert_edge.verbs import export as pipeline
 
     with show.progress() as progress:
         progress(f"loading {checkpoint}", 0, 0)

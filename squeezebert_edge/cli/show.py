@@ -16,8 +16,8 @@ from rich.text import Text
 from exporters.errors import EdgeError
 
 if TYPE_CHECKING:
-    from squeezebert_edge.bundle import Verification
-    from squeezebert_edge.record import Record
+    from squeezebert_edge.bundle.manifest import Verification
+    from squeezebert_edge.latency.record import Record
 
 WIDTH_IN_FILES = 140  # where there is no terminal to fit a table to
 

@@ -22,9 +22,9 @@ from squeezebert_edge.training.config import (
 )
 
 if TYPE_CHECKING:
-    from squeezebert_edge.data import Example
-    from squeezebert_edge.pretrained import SqueezeBertPreTrainedModel
-    from squeezebert_edge.text import Tokenizer
+    from squeezebert_edge.model.base import SqueezeBertPreTrainedModel
+    from squeezebert_edge.tasks.data import Example
+    from squeezebert_edge.text.tokenizer import Tokenizer
     from squeezebert_edge.training.train import TrainingResult
 
 SCRATCH, HOW, PROCESS = "From scratch", "How to train", "The training itself"
@@ -184,7 +184,7 @@ def train(
     """
     import torch
 
-    from squeezebert_edge.data import read_texts
+    from squeezebert_edge.tasks.data import read_texts
     from squeezebert_edge.training import train as training
     from squeezebert_edge.training.processes import rank
     from squeezebert_edge.training.state import state_path
@@ -260,8 +260,8 @@ def _new(
     cased: bool,
 ) -> tuple[SqueezeBertPreTrainedModel, Tokenizer]:
     """A network of random weights, and its tokenizer, learned or given."""
-    from squeezebert_edge.data import read_lines
-    from squeezebert_edge.text import Tokenizer, TokenizerFlags
+    from squeezebert_edge.tasks.data import read_lines
+    from squeezebert_edge.text.tokenizer import Tokenizer, TokenizerFlags
     from squeezebert_edge.training import train as training
     from squeezebert_edge.training.data import labels_in
 

@@ -18,9 +18,9 @@ def verify(
     json: options.JsonOption = False,
 ) -> None:
     """Check a bundle's files and prove it equal to the float reference again."""
-    from squeezebert_edge import pipeline
-    from squeezebert_edge.bundle import open_bundle
-    from squeezebert_edge.parity import Gates
+    from squeezebert_edge.bundle.manifest import open_bundle
+    from squeezebert_edge.proof.parity import Gates
+    from squeezebert_edge.verbs import export as pipeline
 
     with show.progress() as progress:
         found = pipeline.verify_bundle(

@@ -18,9 +18,10 @@ from exporters.errors import InputError
 if TYPE_CHECKING:
     import numpy as np
 
-    from squeezebert_edge import latency, record
-    from squeezebert_edge.bundle import Bundle
-    from squeezebert_edge.progress import Progress
+    from squeezebert_edge.bundle.manifest import Bundle
+    from squeezebert_edge.latency import protocol as latency
+    from squeezebert_edge.latency import record
+    from squeezebert_edge.plumbing.progress import Progress
 
     Array = np.ndarray[tuple[int, ...], np.dtype[Any]]
     Inputs = Mapping[str, Array]  # name -> (1, length) int32, as text.pad gives them
@@ -112,19 +113,22 @@ class Kind:
 
 
 KINDS = {
-    "host": Kind({"python": "squeezebert_edge.devices.host"}, "host", "nothing"),
+    "host": Kind({"python": "squeezebert_edge.devices.python.host"}, "host", "nothing"),
     "ssh": Kind(
-        {"python": "squeezebert_edge.devices.ssh"},
+        {"python": "squeezebert_edge.devices.python.ssh"},
         "ssh:USER@HOST[:PORT]",
         "a machine that ssh reaches, with Python and the runtime's wheel",
     ),
     "android": Kind(
-        {"native": "squeezebert_edge.devices.android", "app": "squeezebert_edge.devices.android_app"},
+        {
+            "native": "squeezebert_edge.devices.android.native_runner",
+            "app": "squeezebert_edge.devices.android.app",
+        },
         "android[:SERIAL]",
         "adb, and a phone with USB debugging switched on",
     ),
     "ios": Kind(
-        {"app": "squeezebert_edge.devices.ios"},
+        {"app": "squeezebert_edge.devices.ios.app"},
         "ios[:UDID]",
         "a Mac with Xcode 15 or later, and an iPhone that trusts it",
     ),
@@ -162,7 +166,7 @@ def each(text: str) -> list[str]:
     """
     if text != ALL_PHONES:
         return [text]
-    from squeezebert_edge.devices import android_phone
+    from squeezebert_edge.devices.android import phone as android_phone
 
     return [f"android:{serial}" for serial in android_phone.everyone()]
 

@@ -11,8 +11,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from squeezebert_edge.devices.interpreter import wait
-from squeezebert_edge.progress import Progress
+from squeezebert_edge.devices.python.interpreter import wait
+from squeezebert_edge.plumbing.progress import Progress
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from exporters.errors import InputError
+from squeezebert_edge.plumbing.staging import refuse_existing_file, write_whole
 from squeezebert_edge.report.page import to_html
 from squeezebert_edge.report.rows import Report, to_json
 from squeezebert_edge.report.table import to_csv, to_markdown
-from squeezebert_edge.staging import refuse_existing_file, write_whole
 
 WRITERS: Mapping[str, Callable[[Report], str]] = {
     "html": to_html,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from squeezebert_edge.record import Record, State
+from squeezebert_edge.latency.record import Record, State
 from squeezebert_edge.report.cells import NONE, Table, milliseconds, number
 
 

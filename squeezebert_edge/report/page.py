@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 
-from squeezebert_edge.paired import Flip
-from squeezebert_edge.record import Record
+from squeezebert_edge.accuracy.paired import Flip
+from squeezebert_edge.latency.record import Record
 from squeezebert_edge.report import plots, timelines
 from squeezebert_edge.report.cells import milliseconds, number
 from squeezebert_edge.report.measurements import conditions, latencies

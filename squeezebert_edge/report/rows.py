@@ -12,8 +12,11 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from exporters.errors import InputError
-from squeezebert_edge import __version__, record
-from squeezebert_edge.bundle import (
+from squeezebert_edge import __version__
+from squeezebert_edge.accuracy.lengths import Proposal
+from squeezebert_edge.accuracy.paired import AccuracyComparison
+from squeezebert_edge.accuracy.sensitivity import PartCost
+from squeezebert_edge.bundle.manifest import (
     MANIFEST,
     SEAL,
     Bundle,
@@ -23,10 +26,8 @@ from squeezebert_edge.bundle import (
     Verification,
     open_bundle,
 )
-from squeezebert_edge.lengths import Proposal
-from squeezebert_edge.paired import AccuracyComparison
-from squeezebert_edge.record import Record
-from squeezebert_edge.sensitivity import PartCost
+from squeezebert_edge.latency import record
+from squeezebert_edge.latency.record import Record
 
 NAMES = {"executorch": "ExecuTorch", "tflite": "LiteRT", "coreml": "Core ML"}
 PROOFS = {"failed": "failed its proof", "not verified": "is not verified"}

@@ -7,7 +7,7 @@ import io
 import math
 from collections.abc import Sequence
 
-from squeezebert_edge.paired import MetricComparison
+from squeezebert_edge.accuracy.paired import MetricComparison
 from squeezebert_edge.report.cells import NONE, Table, milliseconds, number
 from squeezebert_edge.report.measurements import conditions, latencies, measurement, timed
 from squeezebert_edge.report.rows import Report, Row

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from squeezebert_edge.latency import SECOND, percentile
-from squeezebert_edge.record import Record
+from squeezebert_edge.latency.protocol import SECOND, percentile
+from squeezebert_edge.latency.record import Record
 from squeezebert_edge.report.plots import BOTTOM, LEFT, RIGHT, TOP, Axis, cost_axis
 
 MOST_POINTS = 120  # of a line: more are not told apart

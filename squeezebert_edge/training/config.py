@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from exporters.errors import InputError
-from squeezebert_edge.config import SqueezeBertConfig
+from squeezebert_edge.model.config import SqueezeBertConfig
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 QUANTIZATIONS = ("int8",)

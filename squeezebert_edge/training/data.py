@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from exporters.errors import InputError, UnavailableError
-from squeezebert_edge.data import Example
-from squeezebert_edge.tasks import TextClassification
-from squeezebert_edge.text import Tokenizer
+from squeezebert_edge.tasks.data import Example
+from squeezebert_edge.tasks.heads import TextClassification
+from squeezebert_edge.text.tokenizer import Tokenizer
 
 BUCKET = 64  # batches: examples are sorted by length among so many, which leaves the order random enough
 _NUMBER = re.compile(r"[+-]?(\d+\.\d*|\.\d+)([eE][+-]?\d+)?")

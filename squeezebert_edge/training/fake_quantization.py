@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from exporters.spec import Ranges
-from squeezebert_edge.pretrained import SqueezeBertPreTrainedModel
-from squeezebert_edge.quantization import products
+from squeezebert_edge.checkpoint.ranges import products
+from squeezebert_edge.model.base import SqueezeBertPreTrainedModel
 from squeezebert_edge.training.layers import pointwise_conv
 from squeezebert_edge.training.processes import Processes
 

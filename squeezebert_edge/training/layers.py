@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from squeezebert_edge.pretrained import SqueezeBertPreTrainedModel
+from squeezebert_edge.model.base import SqueezeBertPreTrainedModel
 
 
 class BatchNoise:

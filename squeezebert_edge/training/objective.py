@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from squeezebert_edge.pretrained import SqueezeBertPreTrainedModel
+from squeezebert_edge.model.base import SqueezeBertPreTrainedModel
 from squeezebert_edge.training.config import TrainingConfig
 from squeezebert_edge.training.data import Batch
 from squeezebert_edge.training.teacher import Teacher

@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from exporters.errors import GateError
-from squeezebert_edge import weights
-from squeezebert_edge.pretrained import SqueezeBertPreTrainedModel
-from squeezebert_edge.progress import Progress
+from squeezebert_edge.checkpoint import weights
+from squeezebert_edge.model.base import SqueezeBertPreTrainedModel
+from squeezebert_edge.plumbing.progress import Progress
 from squeezebert_edge.training import data as training_data
 from squeezebert_edge.training.config import TrainingConfig
 from squeezebert_edge.training.data import Batch, EncodedExample, epoch_order, fingerprint

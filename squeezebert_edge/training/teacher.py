@@ -14,14 +14,14 @@ from torch import Tensor, nn
 
 from exporters.errors import InputError, UnavailableError
 from exporters.quiet import quiet_tools
-from squeezebert_edge import checkpoint as checkpoints
-from squeezebert_edge import weights
-from squeezebert_edge.config import MODEL_TYPE
-from squeezebert_edge.hub import CONFIG_FILE
-from squeezebert_edge.model import SqueezeBertForSequenceClassification
-from squeezebert_edge.text import Tokenizer
+from squeezebert_edge.checkpoint import checkpoint as checkpoints
+from squeezebert_edge.checkpoint import weights
+from squeezebert_edge.checkpoint.hub import CONFIG_FILE
+from squeezebert_edge.model.config import MODEL_TYPE
+from squeezebert_edge.model.heads import SqueezeBertForSequenceClassification
+from squeezebert_edge.text.tokenizer import Tokenizer
+from squeezebert_edge.text.vocabulary import read_vocab
 from squeezebert_edge.training.data import Batch
-from squeezebert_edge.vocabulary import read_vocab
 
 
 @dataclass(frozen=True)

@@ -19,16 +19,16 @@ from torch import Tensor
 
 from exporters.errors import InputError
 from exporters.spec import Ranges
-from squeezebert_edge import checkpoint as checkpoints
-from squeezebert_edge.balancing import balance
-from squeezebert_edge.config import SqueezeBertConfig
-from squeezebert_edge.data import Example
-from squeezebert_edge.hub import CONFIG_FILE
-from squeezebert_edge.model import SqueezeBertForSequenceClassification
-from squeezebert_edge.pretrained import SqueezeBertPreTrainedModel
-from squeezebert_edge.progress import Progress, silent
-from squeezebert_edge.staging import refuse_existing
-from squeezebert_edge.text import Tokenizer
+from squeezebert_edge.checkpoint import checkpoint as checkpoints
+from squeezebert_edge.checkpoint.hub import CONFIG_FILE
+from squeezebert_edge.forms.balancing import balance
+from squeezebert_edge.model.base import SqueezeBertPreTrainedModel
+from squeezebert_edge.model.config import SqueezeBertConfig
+from squeezebert_edge.model.heads import SqueezeBertForSequenceClassification
+from squeezebert_edge.plumbing.progress import Progress, silent
+from squeezebert_edge.plumbing.staging import refuse_existing
+from squeezebert_edge.tasks.data import Example
+from squeezebert_edge.text.tokenizer import Tokenizer
 from squeezebert_edge.training import data as training_data
 from squeezebert_edge.training.config import NetworkSize, TrainingConfig
 from squeezebert_edge.training.fake_quantization import fake_quantize

@@ -16,12 +16,13 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from exporters.errors import GateError, UnavailableError
-from squeezebert_edge.devices.interpreter import AGAIN
+from squeezebert_edge.devices.python.interpreter import AGAIN
 
 if TYPE_CHECKING:
-    from squeezebert_edge import latency, record
-    from squeezebert_edge.bundle import Bundle
+    from squeezebert_edge.bundle.manifest import Bundle
     from squeezebert_edge.devices import Inputs
+    from squeezebert_edge.latency import protocol as latency
+    from squeezebert_edge.latency import record
 
 KIT, JOB, RESULT, OUTPUTS = "kit.json", "job.txt", "result.json", "outputs.bin"
 DIRECTORY = "SQUEEZEBERT_EDGE_KIT"  # the environment variable that names a kit

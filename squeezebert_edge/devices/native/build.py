@@ -16,7 +16,7 @@ from pathlib import Path
 
 from exporters.errors import GateError, UnavailableError
 from squeezebert_edge.devices import native
-from squeezebert_edge.staging import refuse_existing, staged
+from squeezebert_edge.plumbing.staging import refuse_existing, staged
 
 COMPILER = "aarch64-linux-gnu-g++"
 LOADER = "ld-linux-aarch64.so.1"

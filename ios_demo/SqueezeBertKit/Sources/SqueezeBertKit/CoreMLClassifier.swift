@@ -29,7 +29,7 @@
   /// A Core ML bundle's artifact in Core ML. Core ML itself chooses the program for a row by its length.
   public final class CoreMLClassifier: Classifier {
     private static let input = "inputs"
-    private static let rowsKey = "input_rows"  // written by exporters/coreml.py
+    private static let rowsKey = "input_rows"  // written by exporters/coreml/export.py
 
     private let model: MLModel
     private let rows: [String]

@@ -117,7 +117,7 @@ extension Array where Element == Code {
   }
 }
 
-/// Numbers in base64 VLQ, as `tests/unicode_tables.py` writes them.
+/// Numbers in base64 VLQ, as `tests/demos/unicode_tables.py` writes them.
 private struct Digits {
   private var digits: String.UTF8View.SubSequence
 

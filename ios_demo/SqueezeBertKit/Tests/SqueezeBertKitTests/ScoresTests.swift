@@ -2,7 +2,7 @@ import XCTest
 
 @testable import SqueezeBertKit
 
-/// Outputs that no honest model gives; tests/test_swift_kit.py compares the others with Python.
+/// Outputs that no honest model gives; tests/demos/test_swift_kit.py compares the others with Python.
 final class ScoresTests: XCTestCase {
   func testTheLargestComeInOrderTheFirstOfEqualOnesFirstAndNaNLast() {
     let values: [Float] = [1, .nan, 3, 3, -.infinity, -0.0, 0]

@@ -2,7 +2,7 @@ import XCTest
 
 @testable import SqueezeBertKit
 
-/// What tests/test_swift_kit.py cannot compare with Python; that compares ids and offsets of thousands of texts.
+/// What tests/demos/test_swift_kit.py cannot compare with Python; that compares ids and offsets of thousands of texts.
 final class TokenizerTests: XCTestCase {
   private let words = "[PAD] [UNK] [CLS] [SEP] [MASK] the film is good bad i it".split(separator: " ").map(String.init)
 

@@ -1,7 +1,7 @@
 package io.squeezebert.edge
 
 /**
- * What tests/test_android_core.py asks, many lines at a time, for a JVM is slow to start:
+ * What tests/demos/test_android_core.py asks, many lines at a time, for a JVM is slow to start:
  *
  *     tokenize   {"text", "pair"?, "max_length", "truncate"?: longest, first or second}, or
  *                {"question", "context", "max_length", "doc_stride"} -> {"rows": [...]}

@@ -126,7 +126,7 @@ internal class Mappings(digits: String) {
 
 private const val LATIN = 256
 
-/** Numbers in base64 VLQ, as `tests/unicode_tables.py` writes them. */
+/** Numbers in base64 VLQ, as `tests/demos/unicode_tables.py` writes them. */
 private class Digits(private val digits: String) {
     private var next = 0
 

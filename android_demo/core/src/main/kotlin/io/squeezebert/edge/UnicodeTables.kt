@@ -1,4 +1,4 @@
-// Written by tests/unicode_tables.py, which explains it, from tokenizers 0.23.3: do not edit.
+// Written by tests/demos/unicode_tables.py, which explains it, from tokenizers 0.23.3: do not edit.
 
 package io.squeezebert.edge
 

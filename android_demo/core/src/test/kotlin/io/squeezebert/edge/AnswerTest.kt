@@ -4,7 +4,7 @@ import org.junit.Assert.assertEquals
 import org.junit.Assert.assertTrue
 import org.junit.Test
 
-/** Outputs that no honest model gives; tests/test_android_core.py compares the others with Python. */
+/** Outputs that no honest model gives; tests/demos/test_android_core.py compares the others with Python. */
 class AnswerTest {
     private val tokenizer = Tiny.tokenizer
     private val nan = Float.NaN

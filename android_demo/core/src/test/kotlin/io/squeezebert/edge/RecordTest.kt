@@ -8,7 +8,7 @@ import org.junit.Assert.assertNotEquals
 import org.junit.Assert.assertTrue
 import org.junit.Test
 
-/** What follows from samples; tests/demo_cases.py compares reading and writing with Python's. */
+/** What follows from samples; tests/demos/cases.py compares reading and writing with Python's. */
 class RecordTest {
     private val texts = File(System.getProperty("vectors"), "records").listFiles().orEmpty().map { it.readText() }
     private val example = texts.map { Record.read(it) }.first { it.quotable }

@@ -6,7 +6,7 @@ import org.junit.Assert.assertEquals
 import org.junit.Assert.assertTrue
 import org.junit.Test
 
-/** What tests/test_android_core.py cannot compare with Python; that compares ids and offsets of thousands of texts. */
+/** What tests/demos/test_android_core.py cannot compare with Python; that compares ids and offsets of thousands of texts. */
 class TokenizerTest {
     private val tokenizer = Tiny.tokenizer
 

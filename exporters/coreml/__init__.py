@@ -1,0 +1,1 @@
+"""Core ML: an ML Program for iOS and macOS, written on any machine."""

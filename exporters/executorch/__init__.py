@@ -1,0 +1,1 @@
+"""ExecuTorch: a program (.pte) with one method per length, for XNNPACK."""

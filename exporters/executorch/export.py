@@ -1,0 +1,298 @@
+"""ExecuTorch: a program (.pte) for XNNPACK, one method per length, the weights stored once.
+
+Besides its methods `length_<S>` a program has methods without inputs that explain it: `input_names` and
+`output_names` return strings, `metadata` one string of JSON.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+from torch import Tensor
+
+from exporters.errors import EdgeError, InputError
+from exporters.executorch import quantization as executorch_quantization
+from exporters.executorch.norms import with_delegated_norms
+from exporters.quiet import quiet_runtime, quiet_tools
+from exporters.spec import Artifact, ComputedBy, Delegation, ExportRequest, Precision
+from exporters.tensors import describe, length_of
+
+if TYPE_CHECKING:
+    from exporters.spec import Array
+
+FILE_NAME = "model.pte"
+PRECISIONS = {"fp32": Precision("float32", "float32"), **executorch_quantization.PRECISIONS}
+RUNTIMES = ("executorch",)
+PRODUCTS = {"linear", "convolution", "bmm", "mm", "addmm", "matmul"}  # in an operator's name, between its _
+
+
+def export(request: ExportRequest, path: Path) -> Artifact:
+    """Write an ExecuTorch program.
+
+    Raises:
+        InputError: an unknown precision, or a module that ExecuTorch cannot lower.
+    """
+    if request.precision not in PRECISIONS:
+        raise InputError(f"ExecuTorch has no precision '{request.precision}'", allowed=", ".join(PRECISIONS))
+    entry_points = {length: f"length_{length}" for length in request.lengths}
+    inputs, outputs = describe(request)
+    try:
+        with quiet_tools(), _shared_provenance():
+            from executorch.exir import ExecutorchBackendConfig
+
+            quantized = executorch_quantization.quantize(
+                replace(request, module=with_delegated_norms(request.module))
+            )
+            with torch.no_grad():
+                programs = {
+                    entry_points[length]: quantized.capture(tuple(example.values()))
+                    for length, example in request.examples.items()
+                }
+            lowered = _lower(request, programs)
+            # Fusion turns what is left of quantized embeddings into one operator each.
+            program = lowered.to_executorch(ExecutorchBackendConfig(do_quant_fusion_and_const_prop=True))
+            delegation = _delegation(program.exported_program(entry_points[request.lengths[-1]]))
+    except (EdgeError, OSError, MemoryError):
+        raise
+    except Exception as error:
+        raise InputError(
+            f"ExecuTorch {version('executorch')} cannot lower this model: {error}",
+            hint="export it to another format",
+        ) from error
+    packages = ["torch", "executorch", *(["torchao"] if request.precision != "fp32" else [])]
+    with path.open("wb") as file:
+        program.write_to_file(file)
+    return Artifact(
+        path=path,
+        inputs=inputs,
+        outputs=outputs,
+        entry_points=entry_points,
+        delegation=delegation,
+        versions={package: version(package) for package in packages},
+        float_operators=executorch_quantization.float_operators(programs[entry_points[request.lengths[-1]]]),
+        calibrated=quantized.calibrated,
+    )
+
+
+def _lower(request: ExportRequest, programs: Mapping[str, torch.export.ExportedProgram]) -> Any:
+    """The EdgeProgramManager of all lengths, what XNNPACK takes handed to it."""
+    from executorch.backends.xnnpack.partition.xnnpack_partitioner import (
+        XnnpackPartitioner,
+    )
+    from executorch.exir import EdgeCompileConfig, to_edge_transform_and_lower
+
+    with torch.no_grad():
+        programs = {name: program.run_decompositions(DECOMPOSITIONS) for name, program in programs.items()}
+    return to_edge_transform_and_lower(
+        programs,
+        partitioner=[XnnpackPartitioner()],
+        constant_methods={
+            "input_names": list(request.inputs),
+            "output_names": list(request.outputs),
+            "metadata": json.dumps(dict(request.metadata)),
+        },
+        # Checking the dialect after every pass takes a sixth of the time, and says nothing that running the
+        # program does not.
+        compile_config=EdgeCompileConfig(_check_ir_validity=False),
+    )
+
+
+@contextlib.contextmanager
+def _shared_provenance() -> Iterator[None]:
+    """Have nodes of a graph share what is recorded of where they came from.
+
+    torch.fx copies a node's history, whole, into every node that a pass makes of it: after tens of passes
+    that is most of the time of lowering. A history is never changed once written, so one will do.
+    """
+    from torch.fx.traceback import NodeSource
+
+    NodeSource.__deepcopy__ = lambda self, memo: self  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        del NodeSource.__deepcopy__  # type: ignore[attr-defined]
+
+
+def _matmul(a: Tensor, b: Tensor) -> Tensor:
+    """Batches as one axis, for XNNPACK does not take the expands that torch puts around a 4-D product.
+
+    They would cut each attention into several delegates, with copies in between.
+    """
+    if a.ndim == 1:
+        return _matmul(a[None], b).squeeze(-2)
+    if b.ndim == 1:
+        return _matmul(a, b[:, None]).squeeze(-1)
+    if b.ndim == 2:
+        product = torch.mm(a.reshape(-1, a.shape[-1]), b)  # (..., M, K), (K, N) -> (P*M, N)
+        return product.reshape(*a.shape[:-1], b.shape[-1])  # (P*M, N) -> (..., M, N)
+    batch = torch.broadcast_shapes(a.shape[:-2], b.shape[:-2])  # type: ignore[no-untyped-call]
+    a, b = (x if x.shape[:-2] == batch else x.expand(*batch, *x.shape[-2:]) for x in (a, b))
+    product = torch.bmm(a.flatten(0, -3), b.flatten(0, -3))  # (..., M, K), (..., K, N) -> (P, M, N)
+    return product.reshape(*batch, *product.shape[1:])  # (P, M, N) -> (..., M, N)
+
+
+def _gelu(x: Tensor, *, approximate: str = "none") -> Tensor:
+    """XNNPACK's delegate computes the exact function whatever `approximate` says, off by up to 5e-4."""
+    if approximate == "none":
+        return cast("Tensor", NotImplemented)  # torch keeps the operator
+    return 0.5 * x * (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)))
+
+
+def _prelu(x: Tensor, weight: Tensor) -> Tensor:
+    """XNNPACK's own takes 4-D tensors only."""
+    slope = weight.reshape(-1, *[1] * (x.ndim - 2)) if x.ndim > 1 else weight  # (C,) -> (C, 1, ...)
+    return torch.relu(x) - slope * torch.relu(-x)
+
+
+def _pow(x: Tensor, exponent: float) -> Tensor:
+    """The cube of the tanh form of GELU, for XNNPACK takes squares and roots only."""
+    return x * x * x if exponent == 3 else cast("Tensor", NotImplemented)
+
+
+DECOMPOSITIONS: dict[Any, Callable[..., Tensor]] = {
+    torch.ops.aten.matmul.default: _matmul,
+    torch.ops.aten.gelu.default: _gelu,
+    torch.ops.aten.prelu.default: _prelu,
+    torch.ops.aten.pow.Tensor_Scalar: _pow,
+}
+
+
+def _delegation(program: torch.export.ExportedProgram) -> Delegation:
+    """What XNNPACK took of a method.
+
+    Reading an element of a tuple and making room for a result are no operators: nothing is computed.
+    """
+    from executorch.devtools.backend_debug import get_delegation_info
+
+    info = get_delegation_info(program.graph_module)
+    outside = Counter(
+        {
+            name: operator.non_delegated
+            for name, operator in info.delegation_by_operator.items()
+            if operator.non_delegated and name not in ("getitem", "alloc")
+        }
+    )
+    return Delegation.of(
+        info.num_delegated_nodes, outside, lambda name: not PRODUCTS.isdisjoint(name.split("_"))
+    )
+
+
+class ThreadPool:
+    """The one pool of threads that every ExecuTorch program of the process runs on.
+
+    XNNPACK keeps the pool that stood when a method was loaded, so a method must not run after the pool was
+    replaced (it would crash): `generation` counts the replacements.
+    """
+
+    generation = 0
+
+    @classmethod
+    def resize(cls, threads: int) -> int:
+        """Have this many threads, and give back the generation of the pool that has them."""
+        from executorch.extension.pybindings import portable_lib
+
+        if portable_lib._threadpool_get_thread_count() != threads:
+            with quiet_runtime():
+                portable_lib._unsafe_reset_threadpool(threads)
+            cls.generation += 1
+        return cls.generation
+
+
+class ExecuTorchRunner:
+    """A loaded program. A length's method is loaded when it is first called.
+
+    Not to be called from several threads at once. `threads` is the size of a pool that the whole process
+    shares: runners of different sizes take turns, each loading its methods again, and a program that other
+    code has loaded must be loaded again after this one.
+
+    Raises:
+        InputError: not a program of this package, or a damaged one.
+    """
+
+    computed_by: ComputedBy = "runtime"
+
+    def __init__(self, path: Path, threads: int) -> None:
+        self.path, self.threads = path, threads
+        with quiet_runtime():  # the pool is made by who first asks for its size
+            self._generation = ThreadPool.resize(threads)
+        self._program = self._open()
+        found = (re.fullmatch(r"length_(\d+)", name) for name in self._program.method_names)
+        self.lengths: tuple[int, ...] = tuple(sorted(int(match[1]) for match in found if match))
+        if not self.lengths or not {"input_names", "output_names"} <= self._program.method_names:
+            raise InputError(
+                f"{path}: methods {', '.join(sorted(self._program.method_names))}",
+                allowed="methods length_<S>, input_names and output_names, as export writes them",
+            )
+        self.inputs: tuple[str, ...] = tuple(self._execute("input_names", []))
+        self.outputs: tuple[str, ...] = tuple(self._execute("output_names", []))
+
+    def _open(self) -> Any:
+        from executorch.runtime import Runtime, Verification
+
+        self._loaded: dict[str, Any] = {}
+        try:
+            with quiet_runtime():
+                return Runtime.get().load_program(self.path, verification=Verification.InternalConsistency)
+        except RuntimeError as error:
+            raise self._damaged(error) from error
+
+    def _execute(self, method: str, inputs: list[Tensor]) -> list[Any]:
+        try:
+            if method not in self._loaded:
+                with quiet_runtime():
+                    self._loaded[method] = self._program.load_method(method)
+            return list(self._loaded[method].execute(inputs))
+        except (RuntimeError, ValueError) as error:
+            raise self._damaged(error) from error
+
+    def _damaged(self, error: Exception) -> InputError:
+        return InputError(
+            f"{self.path}: ExecuTorch cannot read it ({error})", hint="the file is damaged: export it again"
+        )
+
+    def __call__(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Compute the outputs for one row: name -> (1, length) int32 in, name -> float32 out.
+
+        Raises:
+            InputError: other inputs than the program has, or a length that it does not have.
+        """
+        length = length_of(inputs, self.inputs, self.lengths)
+        generation = ThreadPool.resize(self.threads)
+        if generation != self._generation:
+            self._program, self._generation = self._open(), generation
+        tensors = [torch.tensor(inputs[name]) for name in self.inputs]
+        outputs = self._execute(f"length_{length}", tensors)
+        return {name: output.numpy() for name, output in zip(self.outputs, outputs, strict=True)}
+
+
+def load(path: Path, *, threads: int = 1, runtime: str | None = None) -> ExecuTorchRunner:
+    """Open a program.
+
+    Args:
+        path: as written by `export`.
+        threads: see ExecuTorchRunner.
+        runtime: one of RUNTIMES.
+
+    Raises:
+        InputError: no threads, an unknown runtime, a file that is not there, or one that is no such program.
+    """
+    if threads < 1:
+        raise InputError(f"{threads} threads", allowed="1 or more")
+    if runtime not in (None, *RUNTIMES):
+        raise InputError(f"unknown runtime '{runtime}'", allowed=", ".join(RUNTIMES))
+    if not path.is_file():
+        raise InputError(f"{path}: no such file", hint="export a model first")
+    with quiet_tools(), quiet_runtime():
+        import executorch.kernels.quantized
+        import executorch.runtime  # noqa: F401
+    return ExecuTorchRunner(path, threads)

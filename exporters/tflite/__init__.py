@@ -1,0 +1,1 @@
+"""LiteRT: a model (.tflite) with one signature per length."""

@@ -1,0 +1,289 @@
+"""LiteRT: a model (.tflite) with one signature per length over one set of weights.
+
+Its metadata is JSON in the flatbuffer's metadata table, under METADATA_NAME. fp16 stores the weights of
+embeddings, convolutions and linear layers in half precision, as LiteRT's GPU delegate wants them; inputs and
+outputs stay as they are, and CPUs compute in float32.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from exporters.errors import InputError
+from exporters.quiet import quiet_runtime, quiet_tools
+from exporters.spec import Artifact, ComputedBy, Delegation, ExportRequest, Precision
+from exporters.tensors import describe, length_of
+from exporters.tflite import quantization as tflite_quantization
+
+if TYPE_CHECKING:
+    from exporters.spec import Array
+
+FILE_NAME = "model.tflite"
+PRECISIONS = {
+    "fp32": Precision("float32", "float32"),
+    "fp16": Precision("float16", "float32"),
+    **tflite_quantization.PRECISIONS,
+}
+RUNTIMES = {"ai-edge-litert": "ai_edge_litert", "tflite-runtime": "tflite_runtime"}  # the preferred one first
+EXTRAS = {"ai-edge-litert": "tflite", "tflite-runtime": "tflite-runtime"}
+
+PRODUCTS = {"FULLY_CONNECTED", "BATCH_MATMUL", "CONV_2D", "DEPTHWISE_CONV_2D"}
+METADATA_NAME = "squeezebert_edge"
+
+
+class NamedModule(nn.Module):
+    """A module with named inputs and outputs, which become those of the signatures.
+
+    Args:
+        module: takes tensors by position and gives a tuple of them.
+        outputs: names of the module's outputs.
+    """
+
+    def __init__(self, module: nn.Module, outputs: tuple[str, ...]) -> None:
+        super().__init__()
+        self.module, self.outputs = module, outputs
+
+    def forward(self, **inputs: Tensor) -> dict[str, Tensor]:
+        """Compute the outputs; inputs are in the order of the module's arguments."""
+        return dict(zip(self.outputs, self.module(*inputs.values()), strict=True))
+
+
+def export(request: ExportRequest, path: Path) -> Artifact:
+    """Write a LiteRT model.
+
+    Raises:
+        InputError: an unknown precision, a module that litert-torch cannot convert, or weights too large for
+            half precision.
+    """
+    if request.precision not in PRECISIONS:
+        raise InputError(f"LiteRT has no precision '{request.precision}'", allowed=", ".join(PRECISIONS))
+    if request.precision == "fp16":
+        _require_half_range(request.module)
+    entry_points = {length: f"length_{length}" for length in request.lengths}
+    inputs, outputs = describe(request)
+    packages = ["torch", "litert-torch", "litert-converter", "jax", "ai-edge-litert"]
+    with quiet_tools():
+        content = _convert(request, entry_points)
+        calibrated: list[str] = []
+        if request.precision == "fp16":
+            content = tflite_quantization.with_half_weights(content)
+        elif request.precision != "fp32":
+            content, calibrated = tflite_quantization.quantized(content, request)
+        if request.precision != "fp32":
+            packages.append("ai-edge-quantizer")
+        path.write_bytes(finished(content, request.metadata))
+        float_operators = tflite_quantization.float_operators(content)
+    return Artifact(
+        path=path,
+        inputs=inputs,
+        outputs=outputs,
+        entry_points=entry_points,
+        delegation=_delegation(path),
+        versions={package: version(package) for package in packages},
+        float_operators=float_operators,
+        calibrated=tuple(calibrated),
+    )
+
+
+def _require_half_range(module: nn.Module) -> None:
+    largest = torch.finfo(torch.float16).max
+    for name, parameter in module.named_parameters():
+        if parameter.abs().max() > largest:
+            raise InputError(
+                f"{name} holds {parameter.abs().max():.3g}, which float16 does not",
+                allowed=f"weights up to {largest:.0f}",
+                hint="export it as fp32",
+            )
+
+
+def _convert(request: ExportRequest, entry_points: Mapping[int, str]) -> bytes:
+    """The flatbuffer with float32 weights."""
+    with _no_progress_shown(), quiet_runtime():  # its C++ library greets on stderr
+        from litert_torch import signature
+
+    module = NamedModule(request.module, tuple(request.outputs)).eval()
+    (first, example), *others = request.examples.items()
+    converter = signature(entry_points[first], module, sample_kwargs=dict(example))
+    for length, example in others:
+        converter.signature(entry_points[length], module, sample_kwargs=dict(example))
+    try:
+        with _no_progress_shown():
+            model = converter.convert()
+            with quiet_runtime():
+                content: bytes = model.model_content()
+                return content
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:
+        raise InputError(
+            f"litert-torch {version('litert-torch')} cannot convert this model: {error}",
+            hint="export it to another format",
+        ) from error
+
+
+@contextmanager
+def _no_progress_shown() -> Iterator[None]:
+    """Stop litert-torch from printing its progress to stdout: it looks at a variable of the environment."""
+    name = "LITERT_TORCH_SHOW_PROGRESS"
+    shown = os.environ.get(name)
+    os.environ[name] = "n"
+    try:
+        yield
+    finally:
+        del os.environ[name]
+        if shown is not None:
+            os.environ[name] = shown
+
+
+def finished(content: bytes, metadata: Mapping[str, str]) -> bytes:
+    """The same model with an entry in its metadata table, short names, and all weights inside the flatbuffer.
+
+    litert-torch names a tensor by the Python classes it passed through, a twentieth of a small file. The
+    quantizer puts weights behind the flatbuffer, where runtimes from before 2023 do not look.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+    from ai_edge_litert.tools import flatbuffer_utils
+
+    model = flatbuffer_utils.read_model_from_bytearray(content)
+    buffer, entry = schema.BufferT(), schema.MetadataT()
+    buffer.data = json.dumps(dict(metadata)).encode()
+    entry.name, entry.buffer = METADATA_NAME, len(model.buffers)
+    model.buffers.append(buffer)
+    model.metadata = [*(model.metadata or []), entry]
+    for buffer in model.buffers:
+        if buffer.data is not None:
+            buffer.data = np.frombuffer(buffer.data, np.uint8)  # packed at once, not byte by byte
+    for subgraph in model.subgraphs:
+        for tensor in subgraph.tensors:
+            tensor.name = re.sub(rb"(\w+\.)+[A-Za-z0-9]+[_/]", b"", tensor.name)  # package.Class_attribute
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+
+
+def _delegation(path: Path) -> Delegation:
+    """What XNNPACK takes when this machine's runtime loads the model, in the shortest length's signature."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    with quiet_runtime():
+        interpreter = Interpreter(str(path))
+        interpreter.allocate_tensors()
+    everything = interpreter._get_ops_details()
+    delegates = [operator for operator in everything if operator["op_name"] == "DELEGATE"]
+    operators = {operator["index"]: operator for operator in everything if operator["op_name"] != "DELEGATE"}
+    producers = {tensor: index for index, operator in operators.items() for tensor in operator["outputs"]}
+    delegated: set[int] = set()
+    for delegate in delegates:
+        # A delegate stands beside the operators it replaces: those between its inputs and its outputs.
+        inputs, wanted = set(delegate["inputs"]), list(delegate["outputs"])
+        while wanted:
+            tensor = wanted.pop()
+            index = producers.get(tensor)
+            if index is not None and index not in delegated and tensor not in inputs:
+                delegated.add(index)
+                wanted.extend(operators[index]["inputs"])
+    outside = Counter(operator["op_name"] for index, operator in operators.items() if index not in delegated)
+    return Delegation.of(len(delegated), outside, PRODUCTS.__contains__)
+
+
+class LiteRTRunner:
+    """A loaded model, run by one of RUNTIMES. Not to be called from several threads at once.
+
+    Raises:
+        InputError: not a model of this package, or a damaged one.
+    """
+
+    computed_by: ComputedBy = "runtime"
+
+    def __init__(self, path: Path, threads: int, interpreter: Any) -> None:
+        self.path = path
+        try:
+            self._open(threads, interpreter)
+        except (ValueError, RuntimeError) as error:
+            raise self._damaged(error) from error
+
+    def _open(self, threads: int, interpreter: Any) -> None:
+        with quiet_runtime():
+            opened = interpreter(str(self.path), num_threads=threads)
+            opened.allocate_tensors()
+        signatures = list(opened.get_signature_list())
+        found = (re.fullmatch(r"length_(\d+)", name) for name in signatures)
+        self._runners = {int(match[1]): opened.get_signature_runner(match[0]) for match in found if match}
+        if not self._runners:
+            raise InputError(
+                f"{self.path}: signatures {', '.join(signatures) or 'none'}",
+                allowed="signatures length_<S>, as export writes them",
+            )
+        self.lengths: tuple[int, ...] = tuple(sorted(self._runners))
+        # A signature lists its names by the alphabet; the tensors of the first stand in the module's order.
+        first = next(iter(self._runners.values()))
+        self.inputs = _in_order(first.get_input_details(), opened.get_input_details())
+        self.outputs = _in_order(first.get_output_details(), opened.get_output_details())
+
+    def _damaged(self, error: Exception) -> InputError:
+        return InputError(
+            f"{self.path}: LiteRT cannot read it ({error})", hint="the file is damaged: export it again"
+        )
+
+    def __call__(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Compute the outputs for one row: name -> (1, length) int32 in, name -> float32 out.
+
+        Raises:
+            InputError: other inputs than the model has, or a length that it does not have.
+        """
+        length = length_of(inputs, self.inputs, self.lengths)
+        try:
+            outputs = self._runners[length](**inputs)
+        except (ValueError, RuntimeError) as error:
+            raise self._damaged(error) from error
+        return {name: outputs[name] for name in self.outputs}
+
+
+def _in_order(named: Mapping[str, Any], ordered: list[Any]) -> tuple[str, ...]:
+    indices = [tensor["index"] for tensor in ordered]
+    return tuple(sorted(named, key=lambda name: indices.index(named[name]["index"])))
+
+
+def load(path: Path, *, threads: int = 1, runtime: str | None = None) -> LiteRTRunner:
+    """Open a model.
+
+    Args:
+        path: as written by `export`.
+        threads: of the interpreter.
+        runtime: one of RUNTIMES; by default the first one that is installed.
+
+    Raises:
+        InputError: no threads, an unknown runtime or one that is not installed, a file that is not there, or
+            one that is not such a model.
+    """
+    if threads < 1:
+        raise InputError(f"{threads} threads", allowed="1 or more")
+    if runtime not in (None, *RUNTIMES):
+        raise InputError(f"unknown runtime '{runtime}'", allowed=", ".join(RUNTIMES))
+    if not path.is_file():
+        raise InputError(f"{path}: no such file", hint="export a model first")
+    wanted = [runtime] if runtime else list(RUNTIMES)
+    installed = [name for name in wanted if importlib.util.find_spec(RUNTIMES[name])]
+    if not installed:
+        hints = [f"pip install 'squeezebert-edge[{EXTRAS[name]}]'" for name in wanted]
+        raise InputError(f"{' or '.join(wanted)} is not installed", hint=" or ".join(hints))
+    if installed[0] == "tflite-runtime" and np.lib.NumpyVersion(np.__version__) >= "2.0.0":
+        raise InputError(
+            f"tflite-runtime {version('tflite-runtime')} needs NumPy 1; this is NumPy {np.__version__}",
+            hint="pip install 'squeezebert-edge[tflite-runtime]' in an environment of its own",
+        )
+    with quiet_tools():
+        module = importlib.import_module(f"{RUNTIMES[installed[0]]}.interpreter")
+    return LiteRTRunner(path, threads, module.Interpreter)

@@ -1,0 +1,1 @@
+"""What an artifact loses on labelled data."""

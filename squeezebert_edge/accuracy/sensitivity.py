@@ -1,0 +1,212 @@
+"""What the quantization of each part of the network costs by itself, computed in torch without an export.
+
+Weights and activations are rounded as the runtimes round them, and products then computed in float: what the
+runtimes' integers give but for the rounding of float32.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from exporters.errors import InputError
+from exporters.products import ranges_of
+from exporters.spec import ExportRequest, Ranges
+from squeezebert_edge.accuracy.answers import ReferenceAnswers, compare_batched
+from squeezebert_edge.accuracy.paired import AccuracyComparison
+from squeezebert_edge.checkpoint.checkpoint import Checkpoint
+from squeezebert_edge.forms.calibration import Calibration
+from squeezebert_edge.forms.grouped import lay_out
+from squeezebert_edge.plumbing.progress import Progress, of, silent
+from squeezebert_edge.verbs.export import INPUTS, LAST_PRODUCTS, quantizable
+
+Array = np.ndarray[tuple[int, ...], np.dtype[Any]]
+
+FORM = "group-resident"
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """How a precision rounds.
+
+    bits: of weights. group: inputs that share a weight's scale; None is the whole channel.
+    activations: "row" at run time, "tensor" beforehand, or None where they stay float.
+    """
+
+    bits: int
+    group: int | None
+    activations: str | None
+
+
+SCHEMES: Mapping[tuple[str, str], Scheme] = {
+    ("executorch", "int8-dynamic"): Scheme(8, None, "row"),
+    ("executorch", "int8-static"): Scheme(8, None, "tensor"),
+    ("executorch", "int4"): Scheme(4, 32, "row"),
+    ("tflite", "int8-dynamic"): Scheme(8, None, "row"),
+    ("tflite", "int8-static"): Scheme(8, None, "tensor"),
+    ("tflite", "int4"): Scheme(4, None, "row"),
+    ("coreml", "int8-weights"): Scheme(8, None, None),
+    ("coreml", "int8-static"): Scheme(8, None, "tensor"),
+    ("coreml", "int4-weights"): Scheme(4, 32, None),
+}
+
+
+@dataclass(frozen=True)
+class PartCost:
+    """What is lost when one part alone is quantized.
+
+    sqnr_db: of the worst output, over all examples. drop: of the first metric, in percentage points.
+    """
+
+    part: str
+    sqnr_db: float
+    drop: float
+
+
+class Sensitivity:
+    """A network in float with some of its parts quantized, held against its reference on labelled examples.
+
+    Args:
+        format_, exact: a pair of SCHEMES.
+        calibration: for int8-static.
+
+    Raises:
+        InputError: a pair that quantizes nothing, or int8-static without calibration.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        reference: ReferenceAnswers,
+        format_: str,
+        exact: str,
+        calibration: Calibration | None = None,
+    ) -> None:
+        if (format_, exact) not in SCHEMES:
+            pairs = ", ".join(f"{precision} ({name})" for name, precision in SCHEMES)
+            raise InputError(f"{exact} quantizes nothing in {format_}", allowed=pairs)
+        self.scheme = SCHEMES[format_, exact]
+        self._reference, self._format = reference, format_
+        self._module = lay_out(quantizable(checkpoint, exact), type(reference.task), FORM)
+        self.parts = tuple(_parts(self._module))
+        self._ranges: Mapping[str, Ranges] = {}
+        if self.scheme.activations == "tensor":
+            rows = calibration.rows if calibration else ()
+            request = ExportRequest(
+                self._module,
+                {1: dict.fromkeys(INPUTS, torch.ones(1, 1, dtype=torch.int32))},
+                reference.task.outputs,
+                exact,
+                calibration=rows,
+                ranges=checkpoint.ranges,
+            )
+            linears = {
+                name: part for name, part in self._module.named_modules() if isinstance(part, nn.Linear)
+            }
+            self._ranges, _ = ranges_of(request, linears)
+
+    def rank(self, progress: Progress = silent) -> list[PartCost]:
+        """Each part by itself, the costliest first."""
+        costs = []
+        for number, part in enumerate(self.parts):
+            progress("sensitivity", number, len(self.parts))
+            found = self.measure([part])
+            costs.append(PartCost(part, found.sqnr_db, found.metrics[0].drop))
+        progress("sensitivity", len(self.parts), len(self.parts))
+        return sorted(costs, key=lambda cost: cost.sqnr_db)
+
+    def measure(self, quantized: Sequence[str], progress: Progress = silent) -> AccuracyComparison:
+        """The network with these parts quantized, beside the float reference."""
+        module = copy.deepcopy(self._module)
+        for part in quantized:
+            for name, submodule in module.get_submodule(part).named_modules(prefix=part):
+                if isinstance(submodule, nn.Linear | nn.Embedding) and not self._stays_float(name):
+                    self._quantize(name, submodule)
+
+        def compute(inputs: Mapping[str, Array]) -> dict[str, Array]:
+            with torch.inference_mode():
+                outputs = module(*(torch.from_numpy(inputs[name]) for name in INPUTS))
+            names = self._reference.task.outputs
+            return {name: output.numpy() for name, output in zip(names, outputs, strict=True)}
+
+        return compare_batched(self._reference, compute, progress)
+
+    def _stays_float(self, name: str) -> bool:
+        if name == "embeddings.position_embeddings":  # a constant of the artifact, looked up when it was made
+            return self._format == "tflite"
+        return self.scheme.activations == "tensor" and name.rpartition(".")[2] in LAST_PRODUCTS
+
+    def _quantize(self, name: str, submodule: nn.Linear | nn.Embedding) -> None:
+        with torch.no_grad():
+            submodule.weight = nn.Parameter(_rounded_weight(submodule.weight, self.scheme))
+        if isinstance(submodule, nn.Embedding) or self.scheme.activations is None:
+            return
+        if self.scheme.activations == "row":
+            submodule.register_forward_pre_hook(lambda _, inputs: (_rounded_rows(inputs[0]),))
+            return
+        known = self._ranges[name]
+        submodule.register_forward_pre_hook(lambda _, inputs: (_rounded_between(inputs[0], known.input),))
+        submodule.register_forward_hook(lambda _, __, output: _rounded_between(output, known.output))
+
+
+def fewest_in_float(
+    sensitivity: Sensitivity, max_drop: float, progress: Progress = silent
+) -> Iterator[tuple[str, ...]]:
+    """Sets of parts to keep in float, ever larger, each of which meets the gate in torch; the fewest first.
+
+    A runtime may differ a little from torch, so that its artifact may need one of the larger sets.
+    """
+    everything = sensitivity.parts
+    if sensitivity.measure(everything, of("quantized", progress)).passes(max_drop):
+        yield ()
+    costs = sensitivity.rank(progress)
+    for count in range(1, len(costs)):
+        kept = tuple(cost.part for cost in costs[:count])
+        rest = [part for part in everything if part not in kept]
+        if sensitivity.measure(rest, of(f"{count} parts in float", progress)).passes(max_drop):
+            yield kept
+
+
+def _parts(module: nn.Module) -> Iterator[str]:
+    """The parts of a group-resident network that may be quantized by themselves, in its order."""
+    yield "embeddings"
+    for name, layer in module.get_submodule("layers").named_children():
+        for child, products in layer.named_children():
+            if isinstance(products, nn.ModuleList):
+                yield f"layers.{name}.{child}"
+    yield "head"
+
+
+def _rounded_weight(weight: Tensor, scheme: Scheme) -> Tensor:
+    """Symmetric, with a scale for each row or each group of a row's values."""
+    most = 2 ** (scheme.bits - 1) - 1
+    grouped = weight.shape[1] % scheme.group == 0 if scheme.group else False
+    values = weight.view(weight.shape[0], -1, scheme.group) if grouped and scheme.group else weight[:, None]
+    scale = values.abs().amax(-1, keepdim=True).clamp(min=1e-12) / most
+    rounded: Tensor = (values / scale).round().clamp(-most, most) * scale
+    return rounded.view(weight.shape)
+
+
+def _rounded_rows(x: Tensor) -> Tensor:
+    """int8 with a scale and a zero point for each row, as found at run time."""
+    low, high = x.amin(-1, keepdim=True).clamp(max=0), x.amax(-1, keepdim=True).clamp(min=0)
+    return _rounded(x, low, high)
+
+
+def _rounded_between(x: Tensor, range_: tuple[float, float] | None) -> Tensor:
+    """int8 between two values found beforehand."""
+    assert range_ is not None
+    low, high = torch.tensor(min(range_[0], 0.0)), torch.tensor(max(range_[1], 0.0))
+    return _rounded(x, low, high)
+
+
+def _rounded(x: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    scale = ((high - low) / 255).clamp(min=1e-12)
+    zero = (-128 - low / scale).round()
+    return ((x / scale).round().add(zero).clamp(-128, 127) - zero) * scale

@@ -1,0 +1,84 @@
+"""Intervals and tests for two answers to the same question: everything here is paired."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from squeezebert_edge.plumbing.extras import imported
+
+Array = np.ndarray[tuple[int, ...], np.dtype[Any]]
+
+CONFIDENCE = 0.95
+DRAWS = 10_000
+SEED = 0
+INDICES_AT_ONCE = 2_000_000  # of a bootstrap's draws, to bound its memory
+
+
+def tango_interval(gained: int, lost: int, n: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
+    """The score interval for the difference of two paired proportions, (gained - lost) / n.
+
+    It is not empty when nothing changed: with gained = lost = 0 it is +-z^2 / (n + z^2).
+    Tango, "Equivalence test and confidence interval for the difference in proportions for the paired-sample
+    design", Statistics in Medicine 17 (1998), equations 6 to 8.
+
+    Args:
+        gained: pairs that are right only on the second side; `lost`: only on the first.
+        n: all pairs.
+    """
+    optimize, normal = imported("scipy.optimize"), imported("scipy.stats").norm
+    z = float(normal.ppf((1 + confidence) / 2))
+
+    def excess(difference: float, sign: float) -> float:
+        """The score statistic's numerator less `sign` z standard errors, both under this difference."""
+        b = -gained - lost + (2 * n - gained + lost) * difference
+        c = -lost * difference * (1 - difference)
+        p21 = (math.sqrt(max(b * b - 8 * n * c, 0.0)) - b) / (4 * n)  # maximum likelihood, constrained
+        variance = max(n * (2 * p21 + difference * (1 - difference)), 0.0)
+        return gained - lost - n * difference - sign * z * math.sqrt(variance)
+
+    # At the estimate itself the standard error can be 0, which would be mistaken for a limit.
+    estimate, aside = (gained - lost) / n, 1e-12
+    low = -1.0 if lost == n else float(optimize.brentq(excess, -1.0, estimate - aside, args=(1.0,)))
+    high = 1.0 if gained == n else float(optimize.brentq(excess, estimate + aside, 1.0, args=(-1.0,)))
+    return low, high
+
+
+def mcnemar_p(gained: int, lost: int) -> float:
+    """McNemar's exact two-sided p: how likely so uneven a split of the changed pairs is by chance."""
+    if gained + lost == 0:
+        return 1.0
+    return float(imported("scipy.stats").binomtest(gained, gained + lost, 0.5).pvalue)
+
+
+def better_than_chance_p(right: int, n: int, chance: float) -> float:
+    """The one-sided binomial p of being right so often by chance."""
+    return float(imported("scipy.stats").binomtest(right, n, chance, alternative="greater").pvalue)
+
+
+def bootstrap_interval(
+    statistic: Callable[[Array], Array], n: int, confidence: float = CONFIDENCE
+) -> tuple[float, float]:
+    """The percentile interval of a paired bootstrap: DRAWS samples of the examples, seeded.
+
+    Args:
+        statistic: (draws, n) indices of examples -> (draws,) values; both sides take the same indices.
+        n: examples. With one there is nothing to resample, and the interval is that one's value.
+    """
+    if n == 1:
+        value = float(statistic(np.zeros((1, 1), np.int64))[0])
+        return value, value
+    found = imported("scipy.stats").bootstrap(
+        (np.arange(n),),
+        lambda indices, axis: statistic(indices.reshape(-1, n)).reshape(indices.shape[:-1]),
+        n_resamples=DRAWS,
+        batch=max(1, INDICES_AT_ONCE // n),
+        vectorized=True,
+        confidence_level=confidence,
+        method="percentile",
+        rng=np.random.default_rng(SEED),
+    )
+    return float(found.confidence_interval.low), float(found.confidence_interval.high)

@@ -1,0 +1,1 @@
+"""Phones behind adb."""

@@ -1,0 +1,103 @@
+"""Google's benchmark_model on a phone: a foreign number beside ours, of random inputs and the mean only.
+
+Reads what tensorflow/lite/tools/benchmark prints (benchmark_model.cc); the program is the user's own, for the
+phone's processor: https://ai.google.dev/edge/litert/models/measurement
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from exporters.errors import GateError, InputError
+from squeezebert_edge.bundle.manifest import Bundle
+from squeezebert_edge.devices import Device
+from squeezebert_edge.devices.android.phone import Phone, workspace
+from squeezebert_edge.latency import record
+from squeezebert_edge.plumbing.progress import Progress
+
+NAME = "benchmark_model"
+LIMIT = 600.0  # seconds: it ends itself after 150, an emulated processor apart
+MEAN = re.compile(r"Inference \(avg\): ([0-9.]+(?:e[+-]?[0-9]+)?)")
+# A mask of ones and token types that every checkpoint has: by default it would ask for types that none has.
+RANGES = {"attention_mask": (1, 1), "token_type_ids": (0, 0)}
+
+
+class BenchmarkModel:
+    """The tool on one phone.
+
+    Args:
+        program: the user's own, for that phone. bundles: what it will be asked to measure.
+
+    Raises:
+        InputError: no phone, no such file, or bundles that it does not read.
+    """
+
+    name = NAME
+
+    def __init__(self, program: Path, device: Device, bundles: Sequence[Bundle]) -> None:
+        if not isinstance(device, Phone):
+            raise InputError("--benchmark-model elsewhere than on Android", allowed="--device android")
+        if not program.is_file():
+            raise InputError(
+                f"--benchmark-model {program}: no such file", hint=f"download {NAME} for the phone"
+            )
+        for bundle in bundles:
+            if bundle.manifest.format != "tflite":
+                raise InputError(
+                    f"--benchmark-model for {bundle.directory}, of {bundle.manifest.format}",
+                    allowed="for tflite bundles",
+                )
+        self._program, self._phone = program, device.adb
+
+    def measure(
+        self, bundle: Bundle, settings: record.Settings, length: int, progress: Progress
+    ) -> record.Foreign:
+        """What it says of a bundle at one length, with the same threads, CPUs and delegate.
+
+        Raises:
+            GateError: it gave no number; with what it printed.
+            UnavailableError: the phone is gone or full.
+        """
+        with workspace(self._phone) as there:
+            there.push([self._program, bundle.artifact], progress)
+            named = shlex.quote(f"{there.path}/{self._program.name}")
+            allowed = there.adb.shell(f"chmod 755 {named}")
+            if allowed.status:
+                raise GateError(f"{NAME} cannot be made a program: {allowed.text[-300:]}")
+            command = _command(f"{there.path}/{self._program.name}", bundle, settings, length)
+            said = there.run(command, LIMIT, progress)
+        mean = MEAN.search(said.text)
+        if said.status or mean is None:
+            raise GateError(
+                f"{NAME} ended with status {said.status} and printed: {said.text[-800:] or 'nothing'}"
+            )
+        return record.Foreign(
+            tool=NAME,
+            mean_ns=float(mean[1]) * 1000,
+            note=f"random inputs, mean only; at {length} tokens",
+        )
+
+
+def _command(program: str, bundle: Bundle, settings: record.Settings, length: int) -> str:
+    manifest = bundle.manifest
+    signature = manifest.entry_points[length]
+    layers = [f"{signature}_{tensor.name}" for tensor in manifest.inputs]
+    ranges = [f"{signature}_{name},{low},{high}" for name, (low, high) in RANGES.items()]
+    words = [
+        program,
+        f"--graph={Path(program).parent}/{manifest.artifact}",
+        f"--signature_to_run_for={signature}",
+        f"--input_layer={','.join(layers)}",
+        f"--input_layer_shape={':'.join(f'1,{length}' for _ in layers)}",
+        f"--input_layer_value_range={':'.join(ranges)}",
+    ]
+    if settings.threads is not None:
+        words.append(f"--num_threads={settings.threads}")
+    if settings.delegate == "gpu":
+        words.append("--use_gpu=true")
+    if settings.cpus is not None:
+        words[:0] = ["taskset", f"{sum(1 << cpu for cpu in settings.cpus):x}"]
+    return shlex.join(words)

@@ -1,0 +1,1 @@
+"""iPhones behind Xcode's devicectl."""

@@ -1,0 +1,1 @@
+"""Machines that have Python: this one, and those behind ssh."""

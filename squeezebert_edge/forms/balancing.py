@@ -1,0 +1,59 @@
+"""Balancing: evens out the products that follow one another, so that no channel ruins a tensor's scale.
+
+A value channel times s with the matching column of post_attention divided by s leaves the network as it was,
+for attention mixes positions and not channels; likewise a query channel times s with the key channel divided
+by s. That is cross-layer equalization (Nagel et al. 2019, arXiv 1906.04721, section 4.1) where attention
+allows it. Every s is a power of two, so that the float outputs keep their bits but for overflow.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from squeezebert_edge.model.base import SqueezeBertPreTrainedModel
+from squeezebert_edge.model.heads import EncoderLayer
+
+
+def balance(model: SqueezeBertPreTrainedModel) -> None:
+    """Balance every layer in place; the outputs stay as they were."""
+    with torch.no_grad():
+        for layer in model.base_model.encoder.layers:
+            assert isinstance(layer, EncoderLayer)
+            attention, projection = layer.attention, layer.post_attention.conv1d
+            columns = _columns(projection)
+            scale = _even(_rows(attention.value), columns)
+            _scale_rows(attention.value, scale)
+            # (C,) of all groups' inputs -> (C_out, C_in/G), each output's own group
+            outputs = projection.out_channels // projection.groups
+            of_group = scale.view(projection.groups, -1).repeat_interleave(outputs, dim=0)
+            projection.weight.div_(of_group[..., None])
+            scale = _even(_rows(attention.query), _rows(attention.key))
+            _scale_rows(attention.query, scale)
+            _scale_rows(attention.key, 1 / scale)
+
+
+def _rows(conv: nn.Conv1d) -> Tensor:
+    """How large each output channel can get for inputs of one size, (C_out,)."""
+    assert conv.bias is not None
+    size: Tensor = torch.linalg.vector_norm(conv.weight[..., 0], dim=1) + conv.bias.abs()
+    return size
+
+
+def _columns(conv: nn.Conv1d) -> Tensor:
+    """How much each input channel counts, (C_in,)."""
+    weight = conv.weight[..., 0].view(conv.groups, -1, conv.weight.shape[1])  # (G, C_out/G, C_in/G)
+    size: Tensor = torch.linalg.vector_norm(weight, dim=1)
+    return size.flatten()
+
+
+def _scale_rows(conv: nn.Conv1d, scale: Tensor) -> None:
+    assert conv.bias is not None
+    conv.weight.mul_(scale[:, None, None])
+    conv.bias.mul_(scale)
+
+
+def _even(first: Tensor, second: Tensor) -> Tensor:
+    """The power of two s that brings first * s nearest to second / s; 1 where one of them is zero."""
+    exponents = torch.log2(second / first) / 2
+    return torch.where((first > 0) & (second > 0), torch.exp2(exponents.round()), 1.0)

@@ -1,0 +1,104 @@
+"""What is chosen where a user does not choose: the form of the network, and what `int8` means.
+
+Decided by measurement, on the machine that each entry names; padding must never change an answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+import exporters
+from exporters.errors import InputError
+from squeezebert_edge.forms.grouped import form_named
+
+HERE = "AMD EPYC with AVX-512 VNNI, 2 cores, Linux"
+NOT_MEASURED = "no Mac or iPhone has measured yet"
+STRUCTURE = f"the structure of the program, for {NOT_MEASURED}"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """An exact precision or a form, and what decided for it."""
+
+    name: str
+    decided_by: str
+
+
+# What `int8` stands for in a format: padding-safe, meets the gates, then fastest.
+INT8 = {
+    "executorch": Choice("int8-dynamic", HERE),
+    "tflite": Choice("int8-dynamic", HERE),
+    "coreml": Choice("int8-weights", NOT_MEASURED),
+}
+
+# Run-time scales are per row for linear layers only, alone or batched, so that no form with convolutions is
+# safe from the padding. LiteRT computes batched products faster, and quantizes them at run time only; XNNPACK
+# under ExecuTorch computes them several times slower. Core ML quantizes no activation at run time.
+FORMS_BY_PRECISION = {
+    ("executorch", "fp32"): Choice("group-resident", HERE),
+    ("executorch", "int8-dynamic"): Choice("group-resident", HERE),
+    ("executorch", "int8-static"): Choice("group-resident", HERE),
+    ("executorch", "int4"): Choice("group-resident", HERE),
+    ("tflite", "fp32"): Choice("group-batched", HERE),
+    ("tflite", "int8-dynamic"): Choice("group-batched", HERE),
+    ("tflite", "int8-static"): Choice("group-resident", HERE),
+    ("tflite", "int4"): Choice("group-resident", HERE),
+    ("coreml", "fp32"): Choice("neural-engine", STRUCTURE),
+    ("coreml", "fp16"): Choice("neural-engine", STRUCTURE),
+    ("coreml", "int8-weights"): Choice("neural-engine", STRUCTURE),
+    ("coreml", "int4-weights"): Choice("neural-engine", STRUCTURE),
+    ("coreml", "int8-static"): Choice("neural-engine-groups", STRUCTURE),  # a scale for each group
+}
+PLAIN = Choice("plain", NOT_MEASURED)
+
+Forms = Mapping[tuple[str, str], Choice]  # of a format and an exact precision
+
+
+def exact_precision(format_: str, precision: str) -> Choice:
+    """The precision that a name stands for in a format."""
+    return INT8[format_] if precision == "int8" else Choice(precision, "the user")
+
+
+def form_of(format_: str, exact: str, forms: Forms = FORMS_BY_PRECISION) -> Choice:
+    """The form that suits a format and an exact precision."""
+    return forms.get((format_, exact), PLAIN)
+
+
+class FormsFile(BaseModel):
+    """Forms that a device chose: of each format, by exact precision. device: in words."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    schema_version: Literal[1] = 1
+    device: str
+    forms: dict[str, dict[str, str]]
+
+
+def read_forms(path: Path) -> Forms:
+    """The default forms, those of a file in the place of theirs.
+
+    Raises:
+        InputError: not such a file, or it names what there is not.
+    """
+    try:
+        found = FormsFile.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise InputError(
+            f"{path}: not a file of forms ({error})", hint="python benchmarks/choose_forms.py writes one"
+        ) from error
+    chosen = {}
+    for format_, names in found.forms.items():
+        precisions = exporters.get(format_).PRECISIONS
+        for exact, form in names.items():
+            if exact not in precisions:
+                raise InputError(
+                    f"{path}: {format_} has no precision '{exact}'", allowed=", ".join(precisions)
+                )
+            form_named(form)
+            chosen[format_, exact] = Choice(form, found.device)
+    return {**FORMS_BY_PRECISION, **chosen}

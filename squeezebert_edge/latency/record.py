@@ -1,0 +1,385 @@
+"""The record of one measurement: what every device writes, and what every report is made of.
+
+Written alike by Python, the native runner and the apps; docs/record.md says what each field means, and
+docs/record.schema.json is generated from here. Times are whole nanoseconds.
+"""
+
+from __future__ import annotations
+
+import math
+import secrets
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from exporters.errors import InputError
+from squeezebert_edge.bundle.manifest import SEAL, Bundle
+from squeezebert_edge.latency import protocol as latency
+from squeezebert_edge.plumbing.staging import write_whole
+
+SUFFIX = ".record.json"
+VERSION: Literal[1] = 1
+
+Kind = Literal["host", "ssh", "android", "ios"]
+Delegate = Literal["cpu", "gpu"]
+Runner = Literal["python", "native", "app"]
+
+
+class _Fields(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _Facts(_Fields):
+    """Fields that a device may not give: each is null then, and `unknown` has the reason by its name."""
+
+    unknown: dict[str, str] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _explained(self) -> Self:
+        missing = {name for name in type(self).model_fields if getattr(self, name) is None}
+        if missing != self.unknown.keys():
+            raise ValueError(f"null is {sorted(missing)}, explained is {sorted(self.unknown)}")
+        return self
+
+
+class Device(_Facts):
+    """What was measured on.
+
+    name: model or processor. soc: the chip. cpus: how many.
+    clusters: numbers of the CPUs of each kind, the fastest kind first; one list where all are alike.
+    """
+
+    kind: Kind
+    name: str
+    os: str
+    architecture: str
+    cpus: int | None
+    soc: str | None
+    clusters: list[list[int]] | None
+    memory_bytes: int | None
+
+
+class State(_Facts):
+    """How a device was at a moment.
+
+    time: UTC, ISO 8601.
+    temperatures_c: by the sensor's own name. thermal_status: the system's own word.
+    battery: from 0 to 1. governors, frequencies_mhz: of each CPU, by number.
+    load: runnable processes, averaged over a minute. allowed_cpus: where the measured process may run.
+    """
+
+    time: str
+    temperatures_c: dict[str, float] | None
+    thermal_status: str | None
+    battery: float | None
+    charging: bool | None
+    low_power_mode: bool | None
+    governors: list[str] | None
+    frequencies_mhz: list[float] | None
+    load: float | None
+    allowed_cpus: list[int] | None
+
+
+class Runtime(_Fields):
+    """What computed.
+
+    runner: what called it. libc: glibc, bionic, musl or darwin; on Android only bionic's number is an app's.
+    """
+
+    name: Literal["executorch", "litert", "tflite-runtime", "coreml"]
+    version: str
+    runner: Runner
+    libc: str
+
+
+class Measured(_Fields):
+    """The bundle. sha256: of its manifest, which holds the hashes of its files."""
+
+    name: str
+    sha256: str
+    checkpoint: str
+    checkpoint_sha256: str
+    task: str
+    format: Literal["executorch", "coreml", "tflite"]
+    precision: str
+    exact_precision: str
+    form: str
+    lengths: list[int]
+    artifact_bytes: int
+
+    @classmethod
+    def of(cls, bundle: Bundle) -> Measured:
+        """What a record says of a bundle."""
+        manifest = bundle.manifest
+        return cls(
+            name=bundle.directory.resolve().name,
+            sha256=(bundle.directory / SEAL).read_text(encoding="ascii").strip(),
+            checkpoint=manifest.source.checkpoint,
+            checkpoint_sha256=manifest.source.sha256,
+            task=manifest.task,
+            format=manifest.format,
+            precision=manifest.precision.name,
+            exact_precision=manifest.precision.exact,
+            form=manifest.form,
+            lengths=manifest.lengths,
+            artifact_bytes=bundle.size,
+        )
+
+
+class Settings(_Fields):
+    """What was asked for; null leaves it to the runtime or the system.
+
+    compute_units: Core ML's: cpu_only, cpu_and_gpu, cpu_and_ne or all. cpus: the only ones to run on.
+    length: the one that every text is padded or cut to; by default each text's shortest.
+    runtime: which of several a format has, by its package's name.
+    """
+
+    threads: int | None = None
+    delegate: Delegate = "cpu"
+    compute_units: Literal["cpu_only", "cpu_and_gpu", "cpu_and_ne", "all"] | None = None
+    cpus: list[int] | None = None
+    length: int | None = None
+    runtime: str | None = None
+
+
+class Texts(_Fields):
+    """What was asked: the source's name, its texts, and the rows of tokens that they became."""
+
+    source: str
+    texts: int
+    rows: int
+
+
+class Tokenization(_Fields):
+    """How long it takes to make a text's rows, no part of any latency. where: host or device."""
+
+    where: Literal["host", "device"]
+    statistics: latency.Statistics
+
+
+class ColdStart(_Facts):
+    """Before anything is warm, apart from the samples.
+
+    process_ns: from the start of the process to the runtime being ready to load.
+    load_ns: opening the artifact. first_ns: the first query at each length; later ones are the samples.
+    """
+
+    process_ns: int | None
+    load_ns: int | None
+    first_ns: dict[int, int] | None
+
+
+class Memory(_Facts):
+    """Resident bytes of the process.
+
+    baseline_bytes: with the runtime, before it opens the artifact. peak_bytes: at most, after a query at each
+        length.
+    """
+
+    baseline_bytes: int | None
+    peak_bytes: int | None
+
+    @property
+    def growth_bytes(self) -> int | None:
+        """What the artifact adds."""
+        if self.peak_bytes is None or self.baseline_bytes is None:
+            return None
+        return self.peak_bytes - self.baseline_bytes
+
+
+class Repeat(_Fields):
+    """Which of several runs in a row this is, from 1, and the medians of all."""
+
+    index: int = Field(ge=1)
+    of: int
+    medians_ns: list[int]
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if not self.index <= self.of == len(self.medians_ns):
+            raise ValueError(f"run {self.index} of {self.of}, with {len(self.medians_ns)} medians")
+        return self
+
+
+class Latency(_Fields):
+    """The samples in numbers: all of them, and those of each length."""
+
+    overall: latency.Statistics
+    by_length: dict[int, latency.Statistics]
+
+    @classmethod
+    def of(cls, samples: latency.Samples) -> Latency:
+        """The numbers of at least one sample."""
+        return cls(overall=latency.statistics(samples.latency_ns), by_length=latency.by_length(samples))
+
+
+class Validity(_Fields):
+    """Whether the measurement kept the rules, or which it broke."""
+
+    valid: bool
+    rule: str | None
+
+
+class Foreign(_Fields):
+    """A number of somebody else's tool, beside ours; note: why it is none of ours."""
+
+    tool: str
+    mean_ns: float
+    note: str
+
+
+class Run(_Fields):
+    """What a device measured, before it is known what of and whether that counts.
+
+    emulated: whether the processor is a program.
+    """
+
+    device: Device
+    runtime: Runtime
+    before: State
+    after: State
+    cold_start: ColdStart
+    memory: Memory
+    warm_up: list[latency.WarmUp]
+    samples: latency.Samples
+    emulated: bool
+
+
+class Record(Run):
+    """One measurement of one bundle on one device.
+
+    id: unique. time: when it was written, UTC, ISO 8601.
+    quotable: whether its latency may be shown as the device's: a valid run of a protocol that is quoted, on
+        a processor that is none of software.
+    """
+
+    record_version: Literal[1]
+    id: str
+    time: str
+    generator: str
+    bundle: Measured
+    settings: Settings
+    protocol: latency.Protocol
+    repeat: Repeat
+    texts: Texts
+    tokenization: Tokenization
+    latency: Latency
+    foreign: list[Foreign] = Field(default_factory=list)
+    validity: Validity
+    quotable: bool
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        columns = {len(column) for column in asdict(self.samples).values()}
+        if len(columns) != 1 or columns == {0}:
+            raise ValueError("samples: columns of different lengths, or none")
+        if not _same(Latency.of(self.samples), self.latency):
+            raise ValueError("latency is not that of the samples")
+        if self.repeat.medians_ns[self.repeat.index - 1] != self.latency.overall.p50_ns:
+            raise ValueError("repeat: the median of this run is another")
+        rule = broken_rule(self.protocol, self.samples, self.repeat.medians_ns)
+        if self.validity.valid != (self.validity.rule is None) or (rule and self.validity.valid):
+            raise ValueError(f"validity says {self.validity.rule}, the samples say {rule}")
+        if self.quotable != (self.validity.valid and self.protocol.quoted and not self.emulated):
+            raise ValueError("quotable is what is valid, of a quoted protocol, and not emulated")
+        return self
+
+    @property
+    def label(self) -> str:
+        """What its numbers are headed with: the device's kind, its name, and that it is emulated if it is."""
+        return f"{self.device.kind}: {self.device.name}" + (", emulated" if self.emulated else "")
+
+    @property
+    def standing(self) -> str:
+        """That it is quoted, why it is not to be, or the rule it broke; with the protocol's name."""
+        if self.validity.rule:
+            return f"invalid: {self.validity.rule}"
+        if self.emulated:
+            return "emulated"
+        return f"{'quoted' if self.quotable else 'unquoted'} ({self.protocol.name})"
+
+    @property
+    def doubts(self) -> list[str]:
+        """What speaks against a valid latency."""
+        found = [
+            f"{warmed.length} tokens were not steady after {warmed.queries} queries"
+            for warmed in self.warm_up
+            if not warmed.steady
+        ]
+        load, cpus = self.before.load, self.device.cpus
+        if load is not None and cpus is not None and load > cpus / 2:
+            found.append(f"the load was {load:.1f} on {cpus} CPUs before it began")
+        if self.before.low_power_mode:
+            found.append("low-power mode was on")
+        return found
+
+
+def broken_rule(
+    protocol: latency.Protocol, samples: latency.Samples, medians_ns: Sequence[int]
+) -> str | None:
+    """The first rule that a run or its repeats break, or null."""
+    return latency.broken_rule(protocol, samples) or latency.broken_repeat(medians_ns)
+
+
+def now() -> str:
+    """This moment as records have it."""
+    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def new_id() -> str:
+    """Of a record, unlike any other's."""
+    return secrets.token_hex(8)
+
+
+def write(record: Record, directory: Path) -> Path:
+    """Write a record into a directory of them, whole or not at all, beside what is there; gives its path.
+
+    Raises:
+        InputError: nothing can be written there.
+    """
+    stamp = record.time.replace("-", "").replace(":", "")
+    target = directory / f"{record.bundle.name}.{record.device.kind}.{stamp}.{record.id}{SUFFIX}"
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{directory}: cannot be made: {error.strerror}") from None
+    write_whole(target, record.model_dump_json() + "\n")
+    return target
+
+
+def read(path: Path) -> Record:
+    """A record as it was written.
+
+    Raises:
+        InputError: it cannot be read, is cut short, of another version, or contradicts itself.
+    """
+    try:
+        return Record.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the whole"
+        raise InputError(
+            f"{path}: {where}: {first['msg']}",
+            allowed=f"a record of version {VERSION}, see docs/record.md",
+        ) from None
+
+
+def _same(found: Latency, said: Latency) -> bool:
+    """Whether two have the same counts and times; means and what follows from them to nine digits."""
+    if found.by_length.keys() != said.by_length.keys():
+        return False
+    pairs = [
+        (found.overall, said.overall),
+        *((found.by_length[n], said.by_length[n]) for n in found.by_length),
+    ]
+    for mine, theirs in pairs:
+        for a, b in zip(asdict(mine).values(), asdict(theirs).values(), strict=True):
+            if (a is None) != (b is None) or (a is not None and not math.isclose(a, b, rel_tol=1e-9)):
+                return False
+    return True

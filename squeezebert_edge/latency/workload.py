@@ -1,0 +1,98 @@
+"""Real texts as the rows that a latency is measured on, and how long making them takes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from exporters.errors import InputError
+from squeezebert_edge.bundle.manifest import Bundle
+from squeezebert_edge.latency import protocol as latency
+from squeezebert_edge.latency import record
+from squeezebert_edge.tasks.data import Example
+from squeezebert_edge.tasks.heads import DEFAULT_DOC_STRIDE, Task
+from squeezebert_edge.text.tokenizer import Tokenizer, pad, shortest_length
+from squeezebert_edge.verbs import export as pipeline
+
+Array = np.ndarray[tuple[int, ...], np.dtype[Any]]
+
+MOST_TEXTS = 1024  # what loadgen keeps in memory for a benchmark of this kind
+BUILT_IN = "the built-in sample"
+
+
+@dataclass(frozen=True)
+class Workload:
+    """Rows to run in turn.
+
+    source: what the texts are from, as it was named. texts: how many they are.
+    rows: of each the inputs by name, (1, length) int32.
+    tokenization_ns: what each text took from characters to rows.
+    """
+
+    source: str
+    texts: int
+    rows: tuple[Mapping[str, Array], ...]
+    tokenization_ns: tuple[int, ...]
+
+    @property
+    def described(self) -> record.Texts:
+        """As records have it."""
+        return record.Texts(source=self.source, texts=self.texts, rows=len(self.rows))
+
+    @property
+    def tokenization(self) -> record.Tokenization:
+        """As records have it."""
+        return record.Tokenization(where="host", statistics=latency.statistics(self.tokenization_ns))
+
+
+def of_bundle(bundle: Bundle, data: Path | None, length: int | None) -> Workload:
+    """The rows of a file's first texts, or of the built-in sample's, as the bundle takes them.
+
+    Args:
+        data: a file of a form that the bundle's task reads.
+        length: cut or pad every text to it; by default each to the shortest length that fits.
+
+    Raises:
+        InputError: a length that the bundle does not have, or data that is wrong.
+    """
+    task, lengths = pipeline.task_of_bundle(bundle), bundle.manifest.lengths
+    if length is not None and length not in lengths:
+        raise InputError(f"length {length}", allowed=", ".join(map(str, lengths)))
+    examples = task.built_in() if data is None else type(task).read(data)[:MOST_TEXTS]
+    if not examples:
+        raise InputError(f"{data}: no texts", allowed="at least one")
+    source = BUILT_IN if data is None else data.name
+    return of_examples(
+        task, pipeline.tokenizer_of_bundle(bundle), examples, [length] if length else lengths, source
+    )
+
+
+def of_examples(
+    task: Task, tokenizer: Tokenizer, examples: Sequence[Example], lengths: Sequence[int], source: str
+) -> Workload:
+    """The rows of examples, each of them at the shortest length that fits."""
+    rows: list[Mapping[str, Array]] = []
+    times = []
+    rows_of(task, tokenizer, examples[0], lengths)  # the first call of a tokenizer is a slow one
+    for example in examples:
+        start = time.monotonic_ns()
+        found = rows_of(task, tokenizer, example, lengths)
+        times.append(time.monotonic_ns() - start)
+        rows += found
+    return Workload(source, len(examples), tuple(rows), tuple(times))
+
+
+def rows_of(
+    task: Task, tokenizer: Tokenizer, example: Example, lengths: Sequence[int]
+) -> list[Mapping[str, Array]]:
+    """The rows of one example, each at the shortest length that fits."""
+    encodings = task.encode(example, tokenizer, lengths[-1], DEFAULT_DOC_STRIDE)
+    return [
+        pad(encoding, shortest_length(len(encoding), lengths), tokenizer.special_ids["pad"])
+        for encoding in encodings
+    ]

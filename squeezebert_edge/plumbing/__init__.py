@@ -1,0 +1,1 @@
+"""What knows nothing of SqueezeBERT: progress, files that appear whole, journals."""

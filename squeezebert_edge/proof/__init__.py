@@ -1,0 +1,1 @@
+"""Whether an artifact equals the float model."""

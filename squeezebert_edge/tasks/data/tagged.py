@@ -1,0 +1,74 @@
+"""Sentences whose words have tags: CoNLL's columns, and rows with named columns."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from exporters.errors import InputError
+from squeezebert_edge.tasks.data.example import Example
+from squeezebert_edge.tasks.data.records import Record, read_lines, read_records
+
+WORD_COLUMNS, TAG_COLUMNS = ("words", "tokens"), ("tags", "ner_tags", "labels")
+_TAG = re.compile(r"O|[BIESLU]-\S+")
+
+
+def read_tagged(path: Path) -> list[Example]:
+    """CoNLL columns: a word and, last, its tag a line; a blank line between sentences.
+
+    Lines of -DOCSTART- and comments are skipped: a line before a sentence's first word that opens with # and
+    does not end in a tag. Rows with the columns `words` and `tags` are read too: lists in JSON lines, words
+    separated by spaces in a table.
+
+    Raises:
+        InputError: a word without a tag, with its line, or nothing tagged.
+    """
+    lines = read_lines(path)
+    if lines[0].startswith("{") or {*re.split("[\t,]", lines[0])} & {*WORD_COLUMNS}:
+        return [_example(record) for record in read_records(path)]
+    examples: list[Example] = []
+    words: list[str] = []
+    tags: list[str] = []
+    for number, line in enumerate([*lines, ""], start=1):
+        columns = line.split()
+        if not columns or columns[0] == "-DOCSTART-":
+            if words:
+                where = f"{path}:{number - len(words)}"
+                examples.append(Example(" ".join(words), label=tuple(tags), words=tuple(words), where=where))
+            words, tags = [], []
+        elif columns[0].startswith("#") and not words and not _TAG.fullmatch(columns[-1]):
+            continue
+        elif len(columns) < 2:
+            raise InputError(f"{path}:{number}: a word without a tag", allowed="`word tag` on each line")
+        else:
+            words.append(columns[0])
+            tags.append(columns[-1])
+    if not examples:
+        raise InputError(f"{path}: no tagged words in it", allowed="`word tag` on each line")
+    return examples
+
+
+def _example(record: Record) -> Example:
+    words = _listed(record, WORD_COLUMNS)
+    tags = _listed(record, TAG_COLUMNS) if record.first_of(TAG_COLUMNS) is not None else None
+    if not words:
+        raise InputError(f"{record.where}: no words", allowed="at least one word")
+    if tags is not None and len(tags) != len(words):
+        raise InputError(
+            f"{record.where}: {len(words)} words and {len(tags)} tags", allowed="a tag for each word"
+        )
+    label = None if tags is None else tuple(tags)
+    return Example(" ".join(words), label=label, words=tuple(words), where=record.where)
+
+
+def _listed(record: Record, columns: Sequence[str]) -> list[str]:
+    value: Any = record.first_of(columns)
+    items = value.split(" ") if isinstance(value, str) else value
+    if not isinstance(items, list) or any(" " in str(item) or item == "" for item in items):
+        raise InputError(
+            f"{record.where}: {' or '.join(columns)}: {value!r}",
+            allowed="a list of words without spaces, or words separated by single spaces",
+        )
+    return [str(item) for item in items]

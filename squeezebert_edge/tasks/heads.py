@@ -1,0 +1,534 @@
+"""What each head is for: how an example becomes rows of tokens, and how outputs become an answer.
+
+A *row* is one pass through the network: a sentence is one row, a question over a long context one for each
+window, a choice among n endings n rows. Names are those of Hugging Face's pipelines.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from exporters.errors import InputError
+from squeezebert_edge.tasks import data
+from squeezebert_edge.tasks.data import Example
+
+if TYPE_CHECKING:
+    from squeezebert_edge.text.tokenizer import Encoding, Tokenizer
+
+Array = np.ndarray[tuple[int, ...], np.dtype[Any]]
+
+DEFAULT_DOC_STRIDE = 16
+CANDIDATES_SHOWN = 5
+N_BEST_POSITIONS = 20
+LONGEST_ANSWER = 30  # tokens; SQuAD's usual bound
+
+
+@dataclass(frozen=True)
+class Row:
+    """One pass through the network: its tokens, and its outputs without the batch axis and the padding."""
+
+    encoding: Encoding
+    outputs: Mapping[str, Array]
+
+
+UNANSWERED = ""  # what is decided where the outputs are no numbers, or a word was cut off
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model says of one example, as metrics take it.
+
+    decided: top-1 decisions: the class, the index of an ending, a tag for each word, the answer's text or the
+        masked word; none for a regression.
+    value: the number of a regression, or the loss of a masked word.
+    """
+
+    decided: tuple[str, ...]
+    value: float | None = None
+
+
+Target = tuple[str, ...] | float
+
+
+class Task(ABC):
+    """One head: its outputs, and how they are read.
+
+    Args:
+        labels: names of the classes, in the order of the head's outputs; empty where there are none.
+        problem_type: of a classifier, as in Hugging Face's config; None means one label of several.
+    """
+
+    name: ClassVar[str]
+    architecture: ClassVar[str]
+    outputs: ClassVar[tuple[str, ...]] = ("logits",)
+    per_token: ClassVar[frozenset[str]] = frozenset()
+    samples: ClassVar[tuple[str, ...]]
+    windows: ClassVar[bool] = False  # whether a text too long for one row is read in several
+
+    def __init__(self, labels: Sequence[str] = (), problem_type: str | None = None) -> None:
+        self.labels, self.problem_type = tuple(labels), problem_type
+
+    def ask(self, texts: Sequence[str]) -> Example:
+        """An unlabelled example of what a user wrote.
+
+        Raises:
+            InputError: too few or too many texts for this task.
+        """
+        if len(texts) > 2:
+            raise InputError(f"{len(texts)} texts", allowed=f"a text or a pair for {self.name}")
+        return Example(texts[0], texts[1] if len(texts) == 2 else None)
+
+    def cut(self, example: Example, tokenizer: Tokenizer, max_length: int) -> list[Encoding]:
+        """The rows of an example, what exceeds `max_length` tokens cut off."""
+        return [tokenizer.encode(example.text, example.pair, max_length=max_length)]
+
+    def encode(
+        self, example: Example, tokenizer: Tokenizer, max_length: int, doc_stride: int
+    ) -> list[Encoding]:
+        """The rows that answer an example; a context longer than `max_length` becomes windows."""
+        return self.cut(example, tokenizer, max_length)
+
+    def row(self, encoding: Encoding, outputs: Mapping[str, Array]) -> Row:
+        """Strip the batch axis, and the padding where an output has a value per token."""
+        real = {
+            name: value[0, : len(encoding)] if name in self.per_token else value[0]
+            for name, value in outputs.items()
+        }
+        return Row(encoding, real)
+
+    @staticmethod
+    @abstractmethod
+    def read(path: Path) -> list[Example]:
+        """A labelled file of this task's usual form."""
+
+    @abstractmethod
+    def decide(self, rows: Sequence[Row]) -> Array:
+        """Every top-1 decision that the outputs hold, flat; what two models must agree on. May be empty."""
+
+    @abstractmethod
+    def answer(self, example: Example, rows: Sequence[Row], tokenizer: Tokenizer) -> dict[str, Any]:
+        """The answer as a user reads it."""
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Names of the metrics of answers, the one that gates first; empty if there are none."""
+        return ("accuracy",)
+
+    @abstractmethod
+    def target(self, example: Example, tokenizer: Tokenizer) -> Target:
+        """What is right, in the terms of a Prediction; of a question, every accepted text.
+
+        Raises:
+            InputError: the label is missing or none that the model knows.
+        """
+
+    @abstractmethod
+    def predict(self, example: Example, rows: Sequence[Row], tokenizer: Tokenizer) -> Prediction:
+        """The answer as metrics take it."""
+
+    def compared(self, rows: Sequence[Row], tokenizer: Tokenizer) -> dict[str, Array]:
+        """The outputs that an artifact and its reference are compared by, flat."""
+        return {name: np.concatenate([row.outputs[name].ravel() for row in rows]) for name in self.outputs}
+
+    def built_in(self, *samples: str) -> list[Example]:
+        """The examples of the named built-in samples; of all of this task's if none is named."""
+        directory = resources.files("squeezebert_edge") / "assets" / "samples"
+        examples = []
+        for sample in samples or self.samples:
+            with resources.as_file(directory / sample) as file:
+                examples += type(self).read(file)
+        return examples
+
+    def label_index(self, label: Any) -> int:
+        """The output that a label in a file names, by its name or its number.
+
+        Raises:
+            InputError: the model has no such label.
+        """
+        if label in self.labels:
+            return self.labels.index(label)
+        if re.fullmatch("[0-9]+", str(label)) and int(label) < len(self.labels):
+            return int(label)
+        raise InputError(
+            f"the model has no label {label!r}", allowed=f"{', '.join(self.labels)}, or a number from 0"
+        )
+
+
+class TextClassification(Task):
+    """A class, several classes or a number for a text or a pair."""
+
+    name, architecture = "text-classification", "SqueezeBertForSequenceClassification"
+    samples = ("sentences.tsv", "pairs.tsv")
+    read = staticmethod(data.read_texts)
+
+    def decide(self, rows: Sequence[Row]) -> Array:
+        """The class; for several labels, each one's yes or no; nothing for a regression."""
+        logits = rows[0].outputs["logits"]
+        if self.problem_type == "regression":
+            return np.empty(0, np.int64)
+        return (
+            logits > 0 if self.problem_type == "multi_label_classification" else np.array([logits.argmax()])
+        )
+
+    def answer(self, example: Example, rows: Sequence[Row], tokenizer: Tokenizer) -> dict[str, Any]:
+        """`label`, `score` and all `scores`; `labels` where several hold; `value` for a regression."""
+        logits = rows[0].outputs["logits"]
+        if self.problem_type == "regression":
+            return {"value": logits[0].item() if len(logits) == 1 else logits.tolist()}
+        if self.problem_type == "multi_label_classification":
+            scores = dict(zip(self.labels, (1 / (1 + np.exp(-logits))).tolist(), strict=True))
+            return {"labels": [label for label in self.labels if scores[label] > 0.5], "scores": scores}
+        scores = dict(zip(self.labels, softmax(logits).tolist(), strict=True))
+        label = self.labels[int(logits.argmax())]
+        return {"label": label, "score": scores[label], "scores": scores}
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Accuracy of classes, the correlations of a regression to one number; several labels have none."""
+        if self.problem_type == "regression":
+            return ("pearson", "spearman") if len(self.labels) == 1 else ()
+        return () if self.problem_type == "multi_label_classification" else ("accuracy",)
+
+    def target(self, example: Example, tokenizer: Tokenizer) -> Target:
+        """The name of the class, or the number."""
+        label = _labelled(example)
+        if self.problem_type != "regression":
+            return (self.labels[self.label_index(label)],)
+        try:
+            number = float(label)
+        except (TypeError, ValueError):
+            number = math.nan
+        if not math.isfinite(number):
+            raise InputError(f"the label {label!r}", allowed="a number, for a regression")
+        return number
+
+    def predict(self, example: Example, rows: Sequence[Row], tokenizer: Tokenizer) -> Prediction:
+        """The name of the class, or the number."""
+        logits = rows[0].outputs["logits"]
+        if self.problem_type == "regression":
+            return Prediction((), float(logits[0]))
+        return Prediction((_best(logits, self.labels),))
+
+
+class MultipleChoice(Task):
+    """The best of several endings. A row, and so an artifact, scores one ending."""
+
+    name, architecture = "multiple-choice", "SqueezeBertForMultipleChoice"
+    samples = ("choices.jsonl",)
+    read = staticmethod(data.read_choices)
+
+    def ask(self, texts: Sequence[str]) -> Example:
+        """A prompt and its endings."""
+        if len(texts) < 3:
+            raise InputError(
+                "multiple choice needs a prompt and at least two choices", hint="--choice TEXT for each"
+            )
+        return Example(texts[0], choices=tuple(texts[1:]))
+
+    def cut(self, example: Example, tokenizer: Tokenizer, max_length: int) -> list[Encoding]:
+        """A row for each choice, after the prompt."""
+        return [tokenizer.encode(example.text, choice, max_length=max_length) for choice in example.choices]
+
+    def decide(self, rows: Sequence[Row]) -> Array:
+        """The index of the chosen ending."""
+        return np.array([np.concatenate([row.outputs["logits"] for row in rows]).argmax()])
+
+    def answer(self, example: Example, rows: Sequence[Row], tokenizer: Tokenizer) -> dict[str, Any]:
+        """`choice` (its index), its `ending` and the choices' `scores`."""
+        scores = softmax(np.concatenate([row.outputs["logits"] for row in rows]))
+        choice = int(scores.argmax())
+        return {"choice": choice, "ending": example.choices[choice], "scores": scores.tolist()}
+
+    def target(self, example: Example, tokenizer: Tokenizer) -> Target:
+        """The index of the right ending."""
+        return (str(_labelled(example)),)
+
+    def predict(self, example: Example, rows: Sequence[Row], tokenizer: Tokenizer) -> Prediction:
+        """The index of the chosen ending."""
+        scores = np.concatenate([row.outputs["logits"] for row in rows])
+        return Prediction((_best(scores, [str(index) for index in range(len(scores))]),))
+
+
+class TokenClassification(Task):
+    """A class for each word, taken from its first piece."""
+
+    name, architecture = "token-classification", "SqueezeBertForTokenClassification"
+    per_token = frozenset({"logits"})
+    samples = ("tagged.conll",)
+    read = staticmethod(data.read_tagged)
+
+    def decide(self, rows: Sequence[Row]) -> Array:
+        """A class for every token."""
+        return np.asarray(rows[0].outputs["logits"].argmax(-1))
+
+    def answer(self, example: Example, rows: Sequence[Row], tokenizer: Tokenizer) -> dict[str, Any]:
+        """`words`, each with `start`, `end`, `label` and `score`; those past the last token are left out."""
+        probabilities = softmax(rows[0].outputs["logits"])
+        words = []
+        for (start, end), token in self._words(example, rows[0].encoding):
+            if token is not None:
+                best = int(probabilities[token].argmax())
+                words.append(
+                    {
+                        "word": example.text[start:end],
+                        "start": start,
+                        "end": end,
+                        "label": self.labels[best],
+                        "score": probabilities[token, best].item(),
+                    }
+                )
+        return {"words": words}
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The F1 of entities where all tags are an entity's (B-PER, O), and the share of words."""
+        entities = all(re.fullmatch(r"O|[BIESLU]-.+", label) for label in self.labels)
+        return ("entity_f1", "tag_accuracy") if entities else ("tag_accuracy",)
+
+    def target(self, example: Example, tokenizer: Tokenizer) -> Target:
+        """The name of each word's tag."""
+        return tuple(self.labels[self.label_index(tag)] for tag in _labelled(example))
+
+    def predict(self, example: Example, rows: Sequence[Row], tokenizer: Tokenizer) -> Prediction:
+        """The name of each word's tag; UNANSWERED for a word that has no token."""
+        logits = rows[0].outputs["logits"]
+        tokens = [token for _, token in self._words(example, rows[0].encoding)]
+        return Prediction(
+            tuple(UNANSWERED if token is None else _best(logits[token], self.labels) for token in tokens)
+        )
+
+    @staticmethod
+    def _words(example: Example, encoding: Encoding) -> list[tuple[tuple[int, int], int | None]]:
+        """Each word's span and first token: words as labelled, or BERT's own in a plain text."""
+        if not example.words:
+            firsts: dict[int, int] = {}
+            lasts: dict[int, int] = {}
+            for token, word in enumerate(encoding.words):
+                if word is not None and encoding.sequences[token] == 0:
+                    firsts.setdefault(word, token)
+                    lasts[word] = token
+            return [
+                ((encoding.offsets[first][0], encoding.offsets[lasts[word]][1]), first)
+                for word, first in firsts.items()
+            ]
+        starts = {
+            start: token
+            for token, (start, _) in reversed(list(enumerate(encoding.offsets)))
+            if encoding.sequences[token] == 0
+        }
+        spans = [match.span() for match in re.finditer(r"[^ ]+", example.text)]
+        return [(span, next((starts[i] for i in range(*span) if i in starts), None)) for span in spans]
+
+
+class FillMask(Task):
+    """The word behind each [MASK]."""
+
+    name, architecture = "fill-mask", "SqueezeBertForMaskedLM"
+    per_token = frozenset({"logits"})
+    samples = ("masked.jsonl",)
+    read = staticmethod(data.read_masked)
+
+    def encode(
+        self, example: Example, tokenizer: Tokenizer, max_length: int, doc_stride: int
+    ) -> list[Encoding]:
+        """One row; an InputError if no [MASK] is left in it."""
+        rows = self.cut(example, tokenizer, max_length)
+        self._masked(rows[0], tokenizer)
+        return rows
+
+    def decide(self, rows: Sequence[Row]) -> Array:
+        """A word for every token."""
+        return np.asarray(rows[0].outputs["logits"].argmax(-1))
+
+    def answer(self, example: Example, rows: Sequence[Row], tokenizer: Tokenizer) -> dict[str, Any]:
+        """`masks`: for each [MASK] its `start`, `end` and the best five `candidates` with their scores."""
+        masks = []
+        for token in self._masked(rows[0].encoding, tokenizer):
+            logits = rows[0].outputs["logits"][token, : len(tokenizer.vocab)]
+            scores = softmax(logits)
+            best = np.argsort(-logits, kind="stable")[:CANDIDATES_SHOWN]
+            start, end = rows[0].encoding.offsets[token]
+            candidates = [{"token": tokenizer.vocab[i], "score": scores[i].item()} for i in best]
+            masks.append({"start": start, "end": end, "candidates": candidates})
+        return {"masks": masks}
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """How often the first candidate is the word, and the mean cross entropy."""
+        return ("accuracy", "loss")
+
+    def target(self, example: Example, tokenizer: Tokenizer) -> Target:
+        """The one token that the word is."""
+        label = _labelled(example)
+        tokens = tokenizer.encode(label, max_length=len(label) + 3).tokens[1:-1]
+        if len(tokens) != 1 or tokens[0] == tokenizer.flags.special_tokens["unk"]:
+            raise InputError(f"the answer {label!r} is no word of the vocabulary", allowed="one token")
+        return (tokens[0],)
+
+    def predict(self, example: Example, rows: Sequence[Row], tokenizer: Tokenizer) -> Prediction:
+        """The best word at the first [MASK], and the cross entropy of the right one in nats."""
+        logits = rows[0].outputs["logits"][self._masked(rows[0].encoding, tokenizer)[0]].astype(np.float64)
+        logits = logits[: len(tokenizer.vocab)]
+        (right,) = self.target(example, tokenizer)  # type: ignore[misc]
+        largest = logits.max()
+        loss = largest + np.log(np.exp(logits - largest).sum()) - logits[tokenizer.vocab.index(right)]
+        return Prediction((_best(logits, tokenizer.vocab),), float(loss))
+
+    def compared(self, rows: Sequence[Row], tokenizer: Tokenizer) -> dict[str, Array]:
+        """The logits at each [MASK]: those of all tokens would be a vocabulary's worth each."""
+        masked = self._masked(rows[0].encoding, tokenizer)
+        return {"logits": rows[0].outputs["logits"][masked].ravel()}
+
+    @staticmethod
+    def _masked(encoding: Encoding, tokenizer: Tokenizer) -> list[int]:
+        mask = tokenizer.special_ids["mask"]
+        tokens = [token for token, id_ in enumerate(encoding.ids) if id_ == mask]
+        if not tokens:
+            where = "within the longest length" if encoding.truncated else "in the text"
+            raise InputError(
+                f"no {tokenizer.vocab[mask]} {where}", allowed=f"a text with {tokenizer.vocab[mask]} in it"
+            )
+        return tokens
+
+
+class QuestionAnswering(Task):
+    """The span of the context that answers the question (SQuAD 1.1)."""
+
+    name, architecture = "question-answering", "SqueezeBertForQuestionAnswering"
+    outputs = ("start_logits", "end_logits")
+    per_token = frozenset(outputs)
+    windows = True
+    samples = ("questions.jsonl",)
+    read = staticmethod(data.read_questions)
+
+    def ask(self, texts: Sequence[str]) -> Example:
+        """A question and its context."""
+        if len(texts) != 2:
+            raise InputError(
+                "question answering needs a question and a context", hint="--question TEXT --context TEXT"
+            )
+        return Example(texts[0], texts[1])
+
+    def encode(
+        self, example: Example, tokenizer: Tokenizer, max_length: int, doc_stride: int
+    ) -> list[Encoding]:
+        """Overlapping windows over the context, the question before each."""
+        assert example.pair is not None
+        return tokenizer.windows(example.text, example.pair, max_length=max_length, doc_stride=doc_stride)
+
+    def decide(self, rows: Sequence[Row]) -> Array:
+        """The likeliest start and end of every window."""
+        return np.array([row.outputs[name].argmax() for row in rows for name in self.outputs])
+
+    def answer(self, example: Example, rows: Sequence[Row], tokenizer: Tokenizer) -> dict[str, Any]:
+        """`answer`, cut from the context, its `start` and `end` there, and its `score` among the spans."""
+        spans = [span for row in rows for span in self._spans(row)]
+        if not spans:
+            return {"answer": "", "start": 0, "end": 0, "score": 0.0}
+        scores = softmax(np.array([logit for logit, _, _ in spans]))
+        best = int(scores.argmax())
+        _, start, end = spans[best]
+        assert example.pair is not None
+        return {"answer": example.pair[start:end], "start": start, "end": end, "score": scores[best].item()}
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """SQuAD's two."""
+        return ("exact_match", "answer_f1")
+
+    def target(self, example: Example, tokenizer: Tokenizer) -> Target:
+        """Every accepted text."""
+        return tuple(_labelled(example))
+
+    def predict(self, example: Example, rows: Sequence[Row], tokenizer: Tokenizer) -> Prediction:
+        """The text of the answer, cut from the context."""
+        return Prediction((self.answer(example, rows, tokenizer)["answer"],))
+
+    def _spans(self, row: Row) -> list[tuple[float, int, int]]:
+        """The valid spans among a window's best starts and ends: (logit, start, end in the context)."""
+        starts, ends = (row.outputs[name] for name in self.outputs)
+        context = {token for token, sequence in enumerate(row.encoding.sequences) if sequence == 1}
+        offsets = row.encoding.offsets
+        return [
+            (float(starts[first] + ends[last]), offsets[first][0], offsets[last][1])
+            for first in np.argsort(-starts, kind="stable")[:N_BEST_POSITIONS].tolist()
+            for last in np.argsort(-ends, kind="stable")[:N_BEST_POSITIONS].tolist()
+            if first in context
+            and last in context
+            and first <= last < first + LONGEST_ANSWER
+            and np.isfinite(starts[first] + ends[last])
+        ]
+
+
+class FeatureExtraction(Task):
+    """The bare model: hidden states and the pooled first one."""
+
+    name, architecture = "feature-extraction", "SqueezeBertModel"
+    outputs = ("last_hidden_state", "pooler_output")
+    per_token = frozenset({"last_hidden_state"})
+    samples = ("pairs.tsv", "sentences.tsv")
+    read = staticmethod(data.read_texts)
+
+    def decide(self, rows: Sequence[Row]) -> Array:
+        """Nothing: features decide nothing."""
+        return np.empty(0, np.int64)
+
+    def answer(self, example: Example, rows: Sequence[Row], tokenizer: Tokenizer) -> dict[str, Any]:
+        """`tokens`, and the two outputs as nested lists."""
+        values = {name: value.tolist() for name, value in rows[0].outputs.items()}
+        return {"tokens": list(rows[0].encoding.tokens), **values}
+
+    metrics = ()
+
+    def target(self, example: Example, tokenizer: Tokenizer) -> Target:
+        """Features are not right or wrong."""
+        raise InputError(f"{self.name} has no accuracy")
+
+    def predict(self, example: Example, rows: Sequence[Row], tokenizer: Tokenizer) -> Prediction:
+        """Features answer nothing."""
+        return Prediction(())
+
+
+TASKS: dict[str, type[Task]] = {
+    task.name: task
+    for task in (
+        TextClassification,
+        MultipleChoice,
+        TokenClassification,
+        QuestionAnswering,
+        FillMask,
+        FeatureExtraction,
+    )
+}
+
+
+def of_architecture(architecture: str) -> type[Task]:
+    """The task of a Hugging Face class name."""
+    return next(task for task in TASKS.values() if task.architecture == architecture)
+
+
+def softmax(logits: Array) -> Array:
+    """Probabilities over the last axis."""
+    exponentials = np.exp(logits - logits.max(-1, keepdims=True))
+    probabilities: Array = exponentials / exponentials.sum(-1, keepdims=True)
+    return probabilities
+
+
+def _labelled(example: Example) -> Any:
+    if example.label is None:
+        raise InputError("an example without a label", allowed="labelled examples, to measure accuracy")
+    return example.label
+
+
+def _best(logits: Array, names: Sequence[str]) -> str:
+    """The name of the largest; UNANSWERED if any of them is no number."""
+    return names[int(logits.argmax())] if np.isfinite(logits).all() else UNANSWERED

@@ -1,0 +1,372 @@
+"""What an artifact loses on labelled examples, and that damage is seen."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from exporters.errors import InputError
+from squeezebert_edge.accuracy import answers as accuracy
+from squeezebert_edge.accuracy import presets
+from squeezebert_edge.accuracy.answers import ReferenceAnswers, answer_rows, compare, evaluate
+from squeezebert_edge.accuracy.paired import AccuracyComparison
+from squeezebert_edge.checkpoint import checkpoint
+from squeezebert_edge.checkpoint.checkpoint import Checkpoint
+from squeezebert_edge.plumbing import journal
+from squeezebert_edge.proof.parity import Reference
+from squeezebert_edge.tasks import heads as tasks
+from squeezebert_edge.tasks.data import Example, read_choices, read_lines, read_questions, read_texts
+from squeezebert_edge.tasks.heads import Task
+from squeezebert_edge.text.tokenizer import Tokenizer
+from squeezebert_edge.verbs import export as pipeline
+from tests.kit.small import TorchRunner, small_checkpoint
+
+LENGTHS = (16, 48)
+Array = np.ndarray
+Compute = Callable[[Mapping[str, Array]], Mapping[str, Array]]
+
+
+def reference_of(
+    loaded: Checkpoint,
+    examples: Sequence[Example],
+    scored: str | None = None,
+    labels: Sequence[str] | None = None,
+    max_length: int = LENGTHS[-1],
+) -> ReferenceAnswers:
+    task, chosen = presets.scored_as(pipeline.task_of(loaded), scored, labels)
+    reference = Reference(loaded.model, type(task))
+    return ReferenceAnswers(task, chosen, loaded.tokenizer, reference, examples, max_length)
+
+
+def runner_of(loaded: Checkpoint, lengths: tuple[int, ...] = LENGTHS) -> TorchRunner:
+    return TorchRunner(loaded.model, type(pipeline.task_of(loaded)), lengths)
+
+
+def compared(
+    loaded: Checkpoint, examples: Sequence[Example], compute: Compute | None = None, **options: Any
+) -> AccuracyComparison:
+    reference = reference_of(loaded, examples, **options)
+    return compare(reference, loaded.tokenizer, compute or runner_of(loaded), LENGTHS)
+
+
+def of_head(task: type[Task]) -> Checkpoint:
+    """A random model of the head with the labels of its built-in samples."""
+    tags = ["O", *(f"{place}-{kind}" for kind in ("PER", "LOC", "ORG", "MISC") for place in "BI")]
+    labels = {"text-classification": ["negative", "positive"], "token-classification": tags}.get(task.name)
+    names = {} if labels is None else {"id2label": dict(enumerate(labels))}
+    return small_checkpoint(task.architecture, **names)
+
+
+def samples(task: Task, tokenizer: Tokenizer) -> list[Example]:
+    """Built-in ones, and where the small vocabulary spells those out in too many tokens, others."""
+    if task.name == "fill-mask":
+        words = ("food", "film", "good", "bad") * 8
+        return [Example("the [MASK] is " + "good " * n, label=word) for n, word in enumerate(words)]
+    if task.name == "question-answering":
+        context = "the food is bad and the film is good . " * 6
+        return [
+            Example("is the film good", context[n:], label=("the film", context[n : n + 9]))
+            for n in range(24)
+        ]
+    return task.built_in(task.samples[0])[:40]
+
+
+SCORED = [task for task in tasks.TASKS.values() if task(["a"]).metrics]
+
+
+@pytest.mark.parametrize("task", SCORED, ids=lambda task: task.name)
+def test_batches_of_the_reference_equal_single_rows(task: type[Task]) -> None:
+    loaded = of_head(task)
+    examples = samples(pipeline.task_of(loaded), loaded.tokenizer)
+    reference = reference_of(loaded, examples)
+    assert sorted(index for batch in reference.batches for index in batch) == list(range(len(examples)))
+    alone = Reference(loaded.model, task)
+    for batch in reference.batches:
+        reference.answer(batch)
+    for index, example in enumerate(examples):
+        encodings = reference.task.encode(example, loaded.tokenizer, LENGTHS[-1], tasks.DEFAULT_DOC_STRIDE)
+        rows = [
+            answer_rows(reference.task, loaded.tokenizer, alone, example, [len(encoding)])[0]
+            for encoding in encodings[:1]
+        ]
+        expected = reference.task.compared(rows, loaded.tokenizer)
+        for name, found in reference.said[index].outputs.items():
+            np.testing.assert_allclose(found[: expected[name].size], expected[name], atol=1e-5)
+
+
+@pytest.mark.parametrize("task", SCORED, ids=lambda task: task.name)
+def test_an_equal_artifact_loses_nothing(task: type[Task]) -> None:
+    loaded = of_head(task)
+    examples = samples(pipeline.task_of(loaded), loaded.tokenizer)
+    found = compared(loaded, examples)
+    assert found.examples == len(examples)
+    assert (found.agreement, found.flips) == (1.0, ())
+    assert found.sqnr_db > 100
+    for metric in found.metrics:
+        assert metric.difference == pytest.approx(0, abs=1e-4)
+        assert metric.low <= metric.difference <= metric.high
+        if metric.method == "tango":
+            assert metric.low < 0 < metric.high
+    assert found.passes(0.0)
+    assert any("examples are few" in warning for warning in found.warnings)
+    assert json.loads(json.dumps(found.to_json(), allow_nan=False))["examples"] == len(examples)
+    for side in (Reference(loaded.model, task), runner_of(loaded)):
+        alone = evaluate(pipeline.task_of(loaded), loaded.tokenizer, side, examples, LENGTHS)
+        assert alone.values == pytest.approx({metric.name: metric.reference for metric in found.metrics})
+
+
+def test_a_regression_is_compared_by_its_correlations() -> None:
+    loaded = small_checkpoint(num_labels=1, problem_type="regression", id2label={0: "score"})
+    examples = [Example("good " * n, label=str(n / 2)) for n in range(1, 30)]
+    reference = reference_of(loaded, examples, "stsb")
+    runner = runner_of(loaded)
+    noise = np.random.default_rng(0)
+    noisy = compare(
+        reference,
+        loaded.tokenizer,
+        lambda inputs: {"logits": runner(inputs)["logits"] + noise.normal(size=(1, 1)).astype(np.float32)},
+        LENGTHS,
+    )
+    assert [metric.name for metric in noisy.metrics] == ["pearson", "spearman"]
+    assert all(metric.low < metric.difference < metric.high for metric in noisy.metrics)
+    assert noisy.agreement is None
+    assert noisy.mcnemar_p is None
+    with pytest.raises(InputError, match="example 2: the label 'high'\nallowed: a number"):
+        reference_of(loaded, [examples[0], Example("a", label="high")])
+
+
+@pytest.fixture(scope="module")
+def default() -> Checkpoint:
+    return checkpoint.load("default")
+
+
+SENTENCES = tasks.TextClassification().built_in("sentences.tsv")
+
+
+def swapped(runner: Compute) -> Compute:
+    return lambda inputs: {"logits": runner(inputs)["logits"][:, ::-1]}
+
+
+def without_mask(runner: Compute) -> Compute:
+    return lambda inputs: runner({**inputs, "attention_mask": np.ones_like(inputs["attention_mask"])})
+
+
+def without_numbers(runner: Compute) -> Compute:
+    return lambda inputs: {"logits": np.full_like(runner(inputs)["logits"], np.nan)}
+
+
+@pytest.mark.parametrize("damage", [swapped, without_mask, without_numbers])
+def test_the_gate_sees_damage(default: Checkpoint, damage: Callable[[Compute], Compute]) -> None:
+    reference = reference_of(default, SENTENCES, max_length=128)
+    found = compare(reference, default.tokenizer, damage(runner_of(default, (128,))), (128,))
+    assert not found.passes(0.3)
+    assert found.agreement is not None
+    assert found.agreement < 0.995
+    assert found.sqnr_db < 45
+    assert found.mcnemar_p is not None
+    assert found.mcnemar_p < 0.01
+    assert found.metrics[0].high < 0
+    assert len(found.flips) == round((1 - found.agreement) * len(SENTENCES))
+
+
+def test_the_gate_counts_points_of_the_first_metric(default: Checkpoint) -> None:
+    runner, calls = runner_of(default, (128,)), 0
+
+    def wrong_once(inputs: Mapping[str, Array]) -> dict[str, Array]:
+        nonlocal calls
+        calls += 1
+        logits = runner(inputs)["logits"]
+        return {"logits": -logits if calls == 1 else logits}
+
+    reference = reference_of(default, SENTENCES, max_length=128)
+    shortest = reference.batches[0][0]
+    found = compare(reference, default.tokenizer, wrong_once, (128,))
+    (flip,) = found.flips
+    example = SENTENCES[shortest]
+    assert (flip.index, flip.text, flip.where, flip.label) == (
+        shortest, example.text, example.where, (example.label,),
+    )  # fmt: skip
+    assert {*flip.reference, *flip.artifact} == {"negative", "positive"}
+    lost = flip.reference == flip.label
+    assert found.metrics[0].difference == pytest.approx(-0.5 if lost else 0.5)
+    assert found.passes(0.5) is True
+    assert found.passes(0.49) is not lost
+
+
+def test_labels_in_another_order_are_suspected(default: Checkpoint) -> None:
+    relabelled = [
+        replace(example, label={"negative": "1", "positive": "0"}[example.label]) for example in SENTENCES
+    ]
+    found = compared(default, relabelled)
+    (warning,) = [warning for warning in found.warnings if "another order" in warning]
+    assert "--labels positive,negative" in warning
+    assert any("no better than chance" in warning for warning in found.warnings)
+    assert not compared(default, relabelled, labels=["1", "0"]).warnings
+    assert not compared(default, SENTENCES).warnings
+
+
+def test_a_reference_by_chance_is_said() -> None:
+    loaded = small_checkpoint(id2label={0: "no", 1: "yes"})
+    random = np.random.default_rng(0)
+    letters = random.choice(list("abcdefgh "), (250, 12))
+    examples = [
+        Example("".join(row), label=str(label))
+        for row, label in zip(letters, random.integers(0, 2, 250), strict=True)
+    ]
+    (warning,) = compared(loaded, examples).warnings
+    assert "no better than chance" in warning
+
+
+def test_texts_that_are_cut_are_counted() -> None:
+    loaded = small_checkpoint(id2label={0: "no", 1: "yes"})
+    examples = [Example("good " * length, label="no") for length in (3, 46, 47, 90)]
+    assert compared(loaded, examples).truncated == 2
+
+
+@pytest.mark.parametrize(
+    ("examples", "says"),
+    [
+        ([], "no examples"),
+        ([Example("a", where="dev.tsv:2")], "dev.tsv:2: an example without a label"),
+        (
+            [Example("a", label="maybe", where="dev.tsv:2")],
+            "dev.tsv:2: the model has no label 'maybe'\nallowed: no, yes",
+        ),
+    ],
+)
+def test_examples_that_cannot_be_scored_say_where(examples: list[Example], says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        reference_of(small_checkpoint(id2label={0: "no", 1: "yes"}), examples)
+
+
+def test_a_mask_that_is_cut_off_says_where() -> None:
+    examples = [Example("good " * 60 + "[MASK]", label="film", where="masked.jsonl:1")]
+    with pytest.raises(InputError, match=r"masked.jsonl:1: no \[MASK\] within the longest length"):
+        reference_of(of_head(tasks.FillMask), examples)
+
+
+class Interrupted:
+    """A runner that stops after so many rows, as a user would stop it."""
+
+    def __init__(self, runner: Compute, after: int) -> None:
+        self.runner, self.left = runner, after
+
+    def __call__(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
+        if self.left == 0:
+            raise KeyboardInterrupt
+        self.left -= 1
+        return self.runner(inputs)
+
+
+def test_an_interrupted_comparison_continues(tmp_path: Path) -> None:
+    loaded = of_head(tasks.QuestionAnswering)
+    examples = samples(pipeline.task_of(loaded), loaded.tokenizer)[:12]
+    expected = compared(loaded, examples)
+    path = tmp_path / "answers.jsonl"
+    runner = Interrupted(runner_of(loaded), after=20)
+    with pytest.raises(KeyboardInterrupt), journal.opened(path, "k", resume=False) as kept:
+        compare(reference_of(loaded, examples), loaded.tokenizer, runner, LENGTHS, journal=kept)
+    with path.open("a") as file:
+        file.write('[11, {"refer')  # a line that was being written
+    runner.left = 10_000
+    with journal.opened(path, "k", resume=True) as kept:
+        assert 0 < len(kept.done) < 12
+        before = {*kept.done}
+        reference = reference_of(loaded, examples)
+        found = compare(reference, loaded.tokenizer, runner, LENGTHS, journal=kept)
+        done = [batch for batch in reference.batches if before >= {*batch}]
+        assert done
+        assert not {index for batch in done for index in batch} & {*reference.said}  # neither side again
+        kept.forget()
+    assert found == expected
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_journal_is_of_one_measurement_and_one_process(tmp_path: Path) -> None:
+    path = tmp_path / "answers.jsonl"
+    with journal.opened(path, "k", resume=False) as kept:
+        kept.add(3, {"x": float("inf")})
+        with pytest.raises(InputError, match="another process"), journal.opened(path, "k", resume=True):
+            pass
+    with pytest.raises(InputError, match="another evaluation"), journal.opened(path, "other", resume=True):
+        pass
+    with journal.opened(path, "k", resume=True) as kept:
+        assert kept.done == {3: {"x": float("inf")}}
+    with journal.opened(path, "other", resume=False) as kept:
+        assert kept.done == {}
+    with pytest.raises(InputError, match="cannot be written"), journal.opened(tmp_path, "k", resume=False):
+        pass
+
+
+def with_real_words(shared: Path, architecture: str, **overrides: Any) -> Checkpoint:
+    """A random tiny model over BERT's own vocabulary."""
+    words = read_lines(shared / "data" / "bert-base-uncased" / "vocab.txt")
+    loaded = small_checkpoint(architecture, vocab_size=len(words), **overrides)
+    return replace(loaded, tokenizer=Tokenizer(words))
+
+
+def damaged(loaded: Checkpoint) -> TorchRunner:
+    """The model with noise in its weights, so that some decisions flip."""
+    torch.manual_seed(1)
+    model = copy.deepcopy(loaded.model)
+    for parameter in model.parameters():
+        parameter.data += 0.05 * torch.randn_like(parameter)
+    return TorchRunner(model, type(pipeline.task_of(loaded)), LENGTHS)
+
+
+def test_qnli(shared: Path) -> None:
+    loaded = with_real_words(shared, "SqueezeBertForSequenceClassification", num_labels=2)
+    examples = read_texts(shared / "data" / "qnli" / "dev.tsv")[:300]
+    found = compared(loaded, examples, damaged(loaded), scored="qnli")
+    right = np.mean([flip.reference == flip.label for flip in found.flips])
+    worse = np.mean([flip.artifact == flip.label for flip in found.flips])
+    assert found.flips
+    assert found.metrics[0].difference == pytest.approx(100 * len(found.flips) * (worse - right) / 300)
+    assert {label for flip in found.flips for label in flip.label} <= {"entailment", "not_entailment"}
+
+
+def test_squad(shared: Path) -> None:
+    loaded = with_real_words(shared, "SqueezeBertForQuestionAnswering")
+    examples = read_questions(shared / "data" / "squad" / "dev-v1.1.json")[:40]
+    found = compared(loaded, examples, damaged(loaded), scored="squad")
+    assert [metric.name for metric in found.metrics] == ["exact_match", "answer_f1"]
+    assert found.metrics[1].reference > 0  # random spans share some words with the answers
+    assert found.metrics[1].method == "bootstrap"
+    assert found.truncated == 0
+    for flip in found.flips:
+        assert flip.pair is not None
+        assert flip.reference[0] in flip.pair
+        assert len(loaded.tokenizer.encode(flip.reference[0], max_length=99).ids) <= tasks.LONGEST_ANSWER + 2
+
+
+def test_codah(shared: Path) -> None:
+    loaded = with_real_words(shared, "SqueezeBertForMultipleChoice")
+    examples = read_choices(shared / "data" / "codah" / "full_data.tsv")[:100]
+    found = compared(loaded, examples, damaged(loaded), scored="codah")
+    assert 0 < found.metrics[0].reference < 1
+    assert all(len(flip.choices) == 4 for flip in found.flips)
+    assert found.agreement == pytest.approx(1 - len(found.flips) / 100)
+
+
+@pytest.mark.slow
+def test_the_whole_of_sst2_at_the_speed_of_batches(shared: Path) -> None:
+    source = shared / "checkpoints" / "squeezebert-medium-sst2"
+    loaded = checkpoint.load(source)
+    recorded = np.load(source / "sst2_dev_reference.npz")  # transformers' own logits
+    reference = reference_of(loaded, read_texts(shared / "data" / "sst2" / "dev.tsv"), "sst2", max_length=64)
+    for batch in reference.batches:
+        reference.answer(batch)
+    logits = np.stack([reference.said[index].outputs["logits"] for index in range(872)])
+    np.testing.assert_allclose(logits, recorded["logits"], atol=1e-5)
+    found = evaluate(reference.task, loaded.tokenizer, Reference(loaded.model, type(reference.task)),
+                     reference.examples, (64,))  # fmt: skip
+    assert found.right == "712 of 872"
+    assert accuracy.BATCH_ROWS > 1

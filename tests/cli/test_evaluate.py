@@ -1,0 +1,243 @@
+"""`squeezebert-edge evaluate`: bundles on labelled files, as a user calls it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner, Result
+
+from exporters.errors import EdgeError
+from squeezebert_edge.bundle.manifest import Bundle
+from squeezebert_edge.checkpoint import checkpoint as checkpoints
+from squeezebert_edge.checkpoint.checkpoint import Checkpoint
+from squeezebert_edge.cli import app
+from squeezebert_edge.devices import answering as runner
+from squeezebert_edge.devices.python.host import Host
+from squeezebert_edge.tasks.heads import TextClassification
+from squeezebert_edge.verbs import export as pipeline
+from tests.kit.small import TorchRunner, small_checkpoint
+
+LENGTHS = (16, 32)
+TEXTS = ("good film", "bad", "the food is bad", "good food and a good film", "is the film of the food")
+DATA = "sentence\tlabel\n" + "".join(f"{text}\t{n % 2}\n" for n, text in enumerate(TEXTS))
+
+
+def bundle_of(directory: Path, **labels: Any) -> Path:
+    """A saved checkpoint and its tflite bundle."""
+    small = small_checkpoint(**labels)
+    checkpoints.save(
+        directory / "checkpoint", config=small.config, model=small.model, tokenizer=small.tokenizer
+    )
+    loaded: Checkpoint = checkpoints.load(str(directory / "checkpoint"))
+    (bundle,) = pipeline.export(loaded, pipeline.Plan([("tflite", "fp32")], LENGTHS), directory)
+    return bundle.directory
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return bundle_of(tmp_path_factory.mktemp("bad-good"), id2label={0: "bad", 1: "good"})
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    path = tmp_path / "dev.tsv"
+    path.write_text(DATA)
+    return path
+
+
+def call(*arguments: object) -> Result:
+    return CliRunner().invoke(app, ["evaluate", *map(str, arguments)])
+
+
+def answered(*arguments: object) -> Any:
+    result = call(*arguments, "--json")
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+class Wrong(TorchRunner):
+    """Says the opposite of what the checkpoint would."""
+
+    def __call__(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return {"logits": -super().__call__(inputs)["logits"]}
+
+
+def test_both_sides_in_json_and_in_a_table(bundle: Path, data: Path) -> None:
+    found = answered(bundle, "--data", data)
+    (row,) = found["bundles"]
+    (metric,) = row["metrics"]
+    assert row["bundle"] == str(bundle)
+    assert row["examples"] == 5
+    assert (row["agreement"], row["flips"], row["passed"]) == (1.0, 0, True)
+    assert metric["reference"] == metric["artifact"]
+    assert metric["low"] < 0 < metric["high"]
+    assert row["mcnemar_p"] == 1.0
+    result = call(bundle, "--data", data, "--limit", 3)
+    assert result.exit_code == 0
+    assert "3 examples" in result.stdout
+    assert "examples are few" in result.stderr
+    assert sorted(path.name for path in bundle.parent.iterdir()) == ["checkpoint", "tflite-fp32"]
+
+
+def test_a_device_answers_as_this_process_does(bundle: Path, data: Path) -> None:
+    here, there = (answered(bundle, "--data", data, *more)["bundles"] for more in ((), ("--device", "host")))
+    assert here == there
+
+
+def test_a_device_is_asked_for_what_is_left_after_an_interruption(
+    bundle: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = answered(bundle, "--data", data)["bundles"]
+    monkeypatch.setattr(runner, "MOST_ROWS", 2)
+    answer, errands = Host.answer, []
+
+    def interrupted(self: Host, of: Bundle, rows: Any, *more: Any) -> Any:
+        errands.append(len(rows))
+        if len(errands) == 2:
+            raise KeyboardInterrupt
+        return answer(self, of, rows, *more)
+
+    monkeypatch.setattr(Host, "answer", interrupted)
+    assert call(bundle, "--data", data, "--device", "host").exit_code == 130
+    assert answered(bundle, "--data", data, "--device", "host", "--resume")["bundles"] == whole
+    assert errands == [2, 2, 2, 1]
+
+
+def test_several_bundles_of_several_checkpoints(
+    bundle: Path, data: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    other = bundle_of(tmp_path_factory.mktemp("other"), id2label={0: "no", 1: "yes"}, num_hidden_layers=1)
+    found = answered(bundle, other, bundle, "--data", data, "--max-drop", 0)
+    assert [row["bundle"] for row in found["bundles"]] == [str(bundle), str(other)]
+    assert all(row["sqnr_db"] > 60 and row["passed"] for row in found["bundles"])
+
+
+def test_a_drop_beyond_the_gate_exits_with_1(
+    bundle: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reference = answered(bundle, "--data", data)["bundles"][0]["metrics"][0]["reference"]
+    labels = "0,1" if reference > 0.5 else "1,0"  # so that saying the opposite is worse
+    model = checkpoints.load(str(bundle.parent / "checkpoint")).model
+
+    def load_runner(bundle: Bundle, *, threads: int = 1, runtime: str | None = None) -> Wrong:
+        return Wrong(model, TextClassification, LENGTHS)
+
+    monkeypatch.setattr(pipeline, "load_runner", load_runner)
+    flips = tmp_path / "flips.jsonl"
+    result = call(bundle, "--data", data, "--labels", labels, "--max-drop", 0.3, "--flips", flips)
+    assert result.exit_code == 1
+    assert "accuracy dropped by" in result.stderr
+    written = [json.loads(line) for line in flips.read_text().splitlines()]
+    assert [flip["text"] for flip in written] == list(TEXTS)
+    assert written[1]["where"] == f"{data}:3"
+    assert all(flip["reference"] != flip["artifact"] for flip in written)
+    assert {*map(str, written[0])} >= {"bundle", "index", "label", "pair"}
+    assert call(bundle, "--data", data, "--labels", labels, "--max-drop", 100).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "arguments", "says"),
+    [
+        (None, ["--data", "absent.tsv"], "absent.tsv: cannot be read"),
+        ("", [], "dev.tsv: the file is empty"),
+        ("sentence\tlabel\n", [], "a header and no examples"),
+        ("sentence\tlabel\ngood\n", [], "dev.tsv:2: 1 columns where the header has 2"),
+        ("words\tlabel\ngood\t1\n", [], "dev.tsv:1: no column of texts"),
+        ("sentence\tclass\ngood\t1\n", [], "dev.tsv:2: an example without a label"),
+        (
+            "sentence\tlabel\ngood\t1\nbad\tawful\n",
+            [],
+            "dev.tsv:3: the model has no label 'awful'\nallowed: bad, good",
+        ),
+        (b"sentence\tlabel\n\xe9t\xe9\t1\n", [], "dev.tsv: not UTF-8 at byte 15"),
+        (DATA, ["--task", "squad"], "task squad with a head for text-classification\nallowed: sst2"),
+        (DATA, ["--task", "glue"], "task glue with a head"),
+        (DATA, ["--labels", "a,b,c"], "allowed: 2 different names"),
+        (DATA, ["--checkpoint", "gone"], "gone"),
+        (DATA, ["--flips", "exists"], "exists exists"),
+    ],
+)
+def test_bad_input_says_what_and_where(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str | bytes | None,
+    arguments: list[str], says: str,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "exists").touch()
+    if content is not None:
+        (tmp_path / "dev.tsv").write_bytes(content if isinstance(content, bytes) else content.encode())
+        arguments = [*arguments, "--data", "dev.tsv"]
+    result = call(bundle, *arguments)
+    assert isinstance(result.exception, EdgeError)
+    assert result.exception.exit_code == 2
+    assert says in str(result.exception)
+
+
+def test_a_gate_without_data_is_a_wrong_call(bundle: Path) -> None:
+    result = call(bundle, "--max-drop", 0.3)
+    assert result.exit_code == 2
+    assert "--data" in result.output
+
+
+def test_bundles_of_different_tasks_are_refused(bundle: Path, data: Path, tmp_path: Path) -> None:
+    small = small_checkpoint("SqueezeBertForMultipleChoice")
+    (other,) = pipeline.export(small, pipeline.Plan([("tflite", "fp32")], LENGTHS), tmp_path)
+    result = call(bundle, other.directory, "--data", data)
+    assert "allowed: bundles of one task" in str(result.exception)
+
+
+def test_an_interrupted_evaluation_continues(
+    bundle: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = answered(bundle, "--data", data)
+    load, calls, left = pipeline.load_runner, 0, 2
+
+    def load_runner(bundle: Bundle, *, threads: int = 1, runtime: str | None = None) -> Any:
+        runner = load(bundle)
+
+        def count(inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+            nonlocal calls
+            if calls == left:
+                raise KeyboardInterrupt
+            calls += 1
+            return runner(inputs)
+
+        count.lengths = runner.lengths  # type: ignore[attr-defined]
+        return count
+
+    monkeypatch.setattr(pipeline, "load_runner", load_runner)
+    result = call(bundle, "--data", data)
+    assert result.exit_code == 130
+    assert "--resume continues" in result.stderr
+    answers = bundle.with_name("tflite-fp32.answers.jsonl")
+    assert len(answers.read_text().splitlines()) == 1 + 2  # the measurement's name and two answers
+    refused = call(bundle, "--data", data, "--limit", 3, "--resume")
+    assert "another evaluation" in str(refused.exception)
+    left = 5
+    assert answered(bundle, "--data", data, "--resume") == expected
+    assert calls == 5
+    assert not answers.exists()
+
+
+def test_it_is_a_verb_of_the_command_line(bundle: Path, data: Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "squeezebert_edge",
+        "evaluate",
+        str(bundle),
+        "--data",
+        str(data),
+        "--task",
+        "cola",
+    ]
+    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert result.returncode == 0, result.stderr
+    assert "matthews" in result.stdout
+    assert "Traceback" not in result.stderr

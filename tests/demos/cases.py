@@ -1,0 +1,222 @@
+"""What both demos must do as Python does it: a test module gives them its `demo` and has these cases run.
+
+A demo is asked by JSON lines, as its command line takes them: `tokenize`, `features`, `answer`, `record`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pytest
+
+from squeezebert_edge.accuracy import answers as accuracy
+from squeezebert_edge.latency import record
+from squeezebert_edge.tasks import heads as tasks
+from squeezebert_edge.text.tokenizer import Tokenizer
+from squeezebert_edge.text.vocabulary import read_vocab
+from tests.demos import tokenizer_cases
+from tests.demos.tokenizer_cases import Case, write_bundle
+from tests.kit.small import TorchRunner, small_checkpoint
+
+LENGTHS = (16, 48)
+RECORDS = sorted((Path(__file__).parents[1] / "vectors" / "records").glob("*.json"))
+# New in every run and the same in all its processes: the demos are asked alike, and held to each other as
+# each is held to Python.
+_RUN = os.environ.get("PYTEST_XDIST_TESTRUNUID") or secrets.token_hex()
+STRINGS = {"fixed": (0, 14_000), "fresh": (zlib.crc32(_RUN.encode()), 7_000)}  # seed, and how many are drawn
+
+
+class Demo(Protocol):
+    """A demo's command line."""
+
+    def ask(self, lines: list[Any], verb: str, *bundle: Path) -> list[Any]:
+        """What it prints for JSON lines."""
+        ...
+
+    def refusal(self, verb: str, bundle: Path) -> str:
+        """Why it does not open a bundle."""
+        ...
+
+
+ASKED = {
+    "text-classification": [["The film is good, bad?"], ["good film", "b\u00e4d f\u00f6\u00f6d"], [""]],
+    "multiple-choice": [["the film is", "good", "bad", "of the \U0001f600"]],
+    "token-classification": [["The \U0001f600 film is goodish, l\u00e0-bas " * 9], ["bad"]],
+    "fill-mask": [["the [MASK] is \U0001d49c [MASK]."]],
+    "question-answering": [
+        ["what is good?", "The film: \U0001f600 is good and bad food of 1984. " * 6],
+        ["is", "it"],
+    ],
+    "feature-extraction": [["good film"], ["good film", "bad food"]],
+}
+KINDS = [(name, None) for name in ASKED] + [
+    ("text-classification", "multi_label_classification"),
+    ("text-classification", "regression"),
+]
+CHANGES: dict[str, Callable[[Path], object]] = {
+    "altered: model.tflite": lambda bundle: (bundle / "model.tflite").write_bytes(b"another"),
+    "missing: vocab.txt": lambda bundle: (bundle / "vocab.txt").unlink(),
+    "not in the manifest: new": lambda bundle: (bundle / "new").write_text("x"),
+    "manifest.json is not as it was written": lambda bundle: (bundle / "manifest.json").write_text(
+        (bundle / "manifest.json").read_text() + " "
+    ),
+    "not a bundle": lambda bundle: (bundle / "manifest.sha256").unlink(),
+    "a link": lambda bundle: (bundle / "link").symlink_to("vocab.txt"),
+}
+
+
+class DemoCases:
+    """Every test of the two demos that is the same for both."""
+
+    @pytest.mark.parametrize("strings", STRINGS)
+    def test_ids_token_types_and_offsets_are_pythons(self, demo: Demo, tmp_path: Path, strings: str) -> None:
+        seed, count = STRINGS[strings]
+        print(f"seed {seed}")  # pytest shows it when the test fails
+        asked = tokenizer_cases.cases(seed, count)
+        assert len(asked) >= count
+        for number, (flags, share) in enumerate(tokenizer_cases.shares(asked)):
+            tokenizer = Tokenizer(tokenizer_cases.vocabulary(share, flags, seed), flags)
+            compare(demo, tokenizer, share, tmp_path / str(number))
+
+    def test_real_sentences_are_cut_as_python_cuts_them(
+        self, demo: Demo, tmp_path: Path, shared: Path
+    ) -> None:
+        tokenizer = Tokenizer(read_vocab(shared / "data" / "bert-base-uncased" / "vocab.txt"))
+        sample = (shared / "data" / "tokenizer" / "bert_sample_text.txt").read_text(encoding="utf-8")
+        squad = json.loads((shared / "data" / "squad" / "dev-v1.1.json").read_text(encoding="utf-8"))["data"]
+        contexts = [paragraph for article in squad[:8] for paragraph in article["paragraphs"]]
+        asked: list[Case] = [{"text": line, "max_length": 64} for line in sample.splitlines()]
+        asked += [
+            {
+                "question": one["qas"][0]["question"],
+                "context": one["context"],
+                "max_length": 128,
+                "doc_stride": 16,
+            }
+            for one in contexts
+        ]
+        compare(demo, tokenizer, asked, tmp_path / "bundle")
+
+    @pytest.mark.parametrize(("name", "problem_type"), KINDS)
+    def test_inputs_and_answers_are_pythons(
+        self, demo: Demo, tmp_path: Path, name: str, problem_type: str | None
+    ) -> None:
+        task_class = tasks.TASKS[name]
+        checkpoint = small_checkpoint(task_class.architecture)
+        labels = ["B-X", "O"] if name in ("text-classification", "token-classification") else []
+        task = task_class(labels, problem_type)
+        runner = TorchRunner(checkpoint.model, task_class, LENGTHS)
+        fields = {"task": name, "labels": labels, "problem_type": problem_type}
+        bundle = write_bundle(tmp_path / "bundle", checkpoint.tokenizer, **fields)
+        asked = ASKED[name]
+        prepared = demo.ask([{"texts": texts} for texts in asked], "features", bundle)
+        answered = demo.ask(computed(asked, prepared, runner), "answer", bundle)
+        for texts, answer in zip(asked, answered, strict=True):
+            same(answer, pythons(task, checkpoint.tokenizer, runner, texts))
+
+    @pytest.mark.parametrize("says", CHANGES)
+    def test_a_changed_bundle_is_refused(self, demo: Demo, tmp_path: Path, says: str) -> None:
+        bundle = write_bundle(tmp_path / "bundle", small_checkpoint().tokenizer)
+        CHANGES[says](bundle)
+        assert says in demo.refusal("features", bundle)
+
+    def test_a_manifest_that_this_version_does_not_know_is_refused(self, demo: Demo, tmp_path: Path) -> None:
+        tokenizer = small_checkpoint().tokenizer
+        later: dict[str, dict[str, Any]] = {
+            "schema_version 2": {"schema_version": 2},
+            "surprise": {"tokenizer": tokenizer.flags.to_manifest() | {"surprise": 1}},
+            "lengths are": {"lengths": [48, 16]},
+            "unknown task": {"task": "translation"},
+            "labels is": {"labels": None},
+            "none of its files": {"artifact": "../model.tflite"},
+        }
+        for number, (says, fields) in enumerate(later.items()):
+            bundle = write_bundle(tmp_path / str(number), tokenizer)
+            resealed(bundle, fields)
+            assert says in demo.refusal("features", bundle)
+
+    def test_records_are_read_and_written_as_python_does(self, demo: Demo, tmp_path: Path) -> None:
+        written = demo.ask([json.loads(path.read_text()) for path in RECORDS], "record")
+        copy = tmp_path / "copy.json"
+        for path, content in zip(RECORDS, written, strict=True):
+            copy.write_text(json.dumps(content))
+            assert record.read(copy) == record.read(path)
+
+    def test_a_record_that_contradicts_itself_is_refused(self, demo: Demo) -> None:
+        whole = json.loads(RECORDS[0].read_text())
+        statistics = whole["latency"]["overall"] | {"p50_ns": 1}
+        changes: list[tuple[str, dict[str, Any]]] = [
+            ("quotable", {"quotable": not whole["quotable"]}),
+            ("record_version", {"record_version": 2}),
+            ("foreign", {"foreign": None}),
+            ("samples", {"latency": whole["latency"] | {"overall": statistics}}),
+            ("explained", {"memory": {"baseline_bytes": None, "peak_bytes": 1, "unknown": {}}}),
+            ("repeat", {"repeat": {"index": 2, "of": 1, "medians_ns": [1]}}),
+            ("repeat", {"repeat": {"index": 1, "of": 0, "medians_ns": []}}),
+            ("validity", {"validity": {"valid": True, "rule": "too slow"}}),
+        ]
+        found = demo.ask([whole | fields for _, fields in changes], "record")
+        for answer, (reason, _) in zip(found, changes, strict=True):
+            assert reason in answer["error"]
+
+
+def compare(demo: Demo, tokenizer: Tokenizer, asked: list[Case], directory: Path) -> None:
+    """A demo's tokens are Python's, and so are its refusals."""
+    found = demo.ask(asked, "tokenize", write_bundle(directory, tokenizer))
+    assert len(found) == len(asked)
+    for case, theirs in zip(asked, found, strict=True):
+        expected = tokenizer_cases.answer(tokenizer, case)
+        assert ({"error": True} if "error" in theirs else theirs) == expected, ascii(case)
+
+
+def computed(asked: list[list[str]], prepared: list[Any], runner: Any) -> list[Any]:
+    """What `answer` is asked: the texts, and what a runtime makes of the inputs that the demo prepared."""
+    lines = []
+    for texts, found in zip(asked, prepared, strict=True):
+        outputs = []
+        for row in found["rows"]:
+            inputs = {name: np.array([values], np.int32) for name, values in row["inputs"].items()}
+            assert {value.shape for value in inputs.values()} == {(1, row["length"])}
+            outputs.append({name: value.ravel().tolist() for name, value in runner(inputs).items()})
+        lines.append({"texts": texts, "outputs": outputs})
+    return lines
+
+
+def pythons(task: tasks.Task, tokenizer: Tokenizer, runner: Any, texts: list[str]) -> Any:
+    """Python's answer."""
+    example = task.ask(texts)
+    return task.answer(example, accuracy.answer_rows(task, tokenizer, runner, example, LENGTHS), tokenizer)
+
+
+def resealed(bundle: Path, fields: dict[str, Any]) -> None:
+    """Change the manifest, and seal it as if it had been written so."""
+    content = json.dumps(json.loads((bundle / "manifest.json").read_text()) | fields).encode()
+    (bundle / "manifest.json").write_bytes(content)
+    (bundle / "manifest.sha256").write_text(hashlib.sha256(content).hexdigest())
+
+
+def same(found: Any, expected: Any) -> None:
+    """Equal, numbers to what float32 can tell."""
+    if isinstance(expected, dict):
+        assert sorted(found) == sorted(expected)
+        for name, value in expected.items():
+            same(found[name], value)
+    elif isinstance(expected, list) and expected and isinstance(expected[0], (dict, list)):
+        flat = expected if isinstance(expected[0], dict) else np.ravel(expected).tolist()
+        assert len(found) == len(flat)
+        for one, other in zip(found, flat, strict=True):
+            same(one, other)
+    elif isinstance(expected, float) or (
+        isinstance(expected, list) and expected and isinstance(expected[0], float)
+    ):
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+    else:
+        assert found == expected

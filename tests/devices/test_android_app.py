@@ -1,0 +1,358 @@
+"""The demo app as a runner: a fake app on a fake phone; every fault is explained, and nothing left there."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from exporters.errors import GateError, InputError, UnavailableError
+from squeezebert_edge import devices
+from squeezebert_edge.bundle.manifest import Bundle
+from squeezebert_edge.devices import demo_app as app_job
+from squeezebert_edge.devices.android import app as android_app
+from squeezebert_edge.latency import protocol as latency
+from squeezebert_edge.latency import workload
+from squeezebert_edge.latency.protocol import exactly
+from squeezebert_edge.latency.record import Settings
+from squeezebert_edge.plumbing.progress import silent
+from squeezebert_edge.verbs import export as pipeline
+from squeezebert_edge.verbs.bench import Request, benchmark
+from tests.cli.test_evaluate import DATA, answered, bundle_of, call
+from tests.fakes import app as fake_app
+from tests.fakes.adbd import AWAKE, FakePhone, adb_server, gone, plugging, running
+from tests.kit.small import small_checkpoint
+
+ROOT = Path(__file__).parents[2]
+LENGTHS = (16, 32)
+
+pytestmark = pytest.mark.skipif(shutil.which("adb") is None, reason="needs adb (Debian: apt-get install adb)")
+
+
+@pytest.fixture(scope="module")
+def bundles(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Bundle]:
+    plan = pipeline.Plan([("tflite", "fp32"), ("executorch", "fp32")], LENGTHS)
+    made = pipeline.export(small_checkpoint(num_hidden_layers=1), plan, tmp_path_factory.mktemp("out"))
+    return {bundle.manifest.format: bundle for bundle in made}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def server() -> Iterator[None]:
+    with adb_server():
+        yield
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(android_app, "POLL", 0.2)
+
+
+@pytest.fixture
+def plugged(tmp_path: Path) -> Iterator[Callable[..., FakePhone]]:
+    with plugging(tmp_path) as plug:
+        yield plug
+
+
+def rows_of(bundle: Bundle) -> Sequence[Mapping[str, Any]]:
+    return workload.of_bundle(bundle, None, None).rows[:3]
+
+
+def asked(device: devices.Device, bundle: Bundle, mode: str) -> None:
+    settings = device.settle(bundle, Settings())
+    if mode == "measure":
+        device.measure(bundle, rows_of(bundle), exactly(2), settings, silent)
+    else:
+        device.answer(bundle, rows_of(bundle), settings, silent)
+
+
+@pytest.mark.parametrize("name", ["tflite", "executorch"])
+def test_the_app_measures_and_answers_as_the_host_does(
+    bundles: Mapping[str, Bundle], plugged: Callable[..., FakePhone], name: str
+) -> None:
+    bundle, phone = bundles[name], plugged()
+    fake_app.install(phone)
+    device = devices.opened("android", "app")
+    (found,) = benchmark([bundle], device, Request(exactly(5)))
+    assert found.validity.valid
+    assert (found.device.kind, found.runtime.runner) == ("android", "app")
+    assert found.settings.threads == 1
+    settings = device.settle(bundle, Settings())
+    answers = device.answer(bundle, rows_of(bundle), settings, silent)
+    expected = devices.opened("host").answer(bundle, rows_of(bundle), settings, silent)
+    for here, there in zip(expected, answers, strict=True):
+        assert here["logits"].tolist() == there["logits"].tolist()
+    assert fake_app.left(phone) == []
+    assert gone(str(phone.root))
+
+
+def test_evaluate_with_the_app_says_what_the_host_says(
+    plugged: Callable[..., FakePhone], tmp_path: Path
+) -> None:
+    fake_app.install(plugged())
+    bundle, data = bundle_of(tmp_path, id2label={0: "bad", 1: "good"}), tmp_path / "dev.tsv"
+    data.write_text(DATA)
+    there = answered(bundle, "--data", data, "--device", "android", "--runner", "app")
+    assert there["bundles"] == answered(bundle, "--data", data, "--device", "host")["bundles"]
+    assert isinstance(call(bundle, "--data", data, "--runner", "app").exception, InputError)
+
+
+def test_phones_are_listed_with_whether_they_have_the_app(plugged: Callable[..., FakePhone]) -> None:
+    with_app, without = plugged(), plugged()
+    fake_app.install(with_app)
+    listed = {each.device: each for each in devices.listings() if each.runner == "app"}
+    one, other = listed[f"android:{with_app.serial}"], listed[f"android:{without.serial}"]
+    assert (one.name, one.runs, one.needs) == ("Phone 1", ("executorch", "tflite"), None)
+    assert other.runs == ()
+    assert "android_demo/README.md" in (other.needs or "")
+
+
+def test_a_phone_without_the_app(bundles: Mapping[str, Bundle], plugged: Callable[..., FakePhone]) -> None:
+    plugged()
+    with pytest.raises(
+        UnavailableError, match=f"{app_job.APP} is not installed(.|\n)*android_demo/README.md"
+    ):
+        asked(devices.opened("android", "app"), bundles["tflite"], "measure")
+
+
+@pytest.mark.parametrize(
+    ("says", "found"),
+    [
+        ("mWakefulness=Asleep", "is off"),
+        ("mWakefulness=Dozing\n mDreamingLockscreen=true", "is off"),
+        ("mWakefulness=Awake\n mDreamingLockscreen=true", "is locked"),
+        ("mWakefulness=Awake\n KeyguardStateMonitor\n   mIsShowing=true", "is locked"),
+    ],
+)
+def test_a_phone_that_sleeps_or_is_locked(
+    bundles: Mapping[str, Bundle], plugged: Callable[..., FakePhone], says: str, found: str
+) -> None:
+    phone = plugged()
+    fake_app.install(phone, "")
+    device = devices.opened("android", "app")
+    phone.says("dumpsys", says)
+    with pytest.raises(UnavailableError, match=f"{found}(.|\n)*wake and unlock it"):
+        asked(device, bundles["tflite"], "measure")
+    phone.says("dumpsys", AWAKE)
+    asked(device, bundles["tflite"], "measure")
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        (Settings(delegate="gpu"), "--delegate gpu for a bundle of executorch"),
+        (Settings(compute_units="all"), "--compute-units"),
+        (Settings(runtime="tflite-runtime"), "--runtime"),
+        (Settings(cpus=[0]), "--cpus"),
+    ],
+)
+def test_what_no_app_can_honour_is_refused(
+    bundles: Mapping[str, Bundle], plugged: Callable[..., FakePhone], settings: Settings, says: str
+) -> None:
+    fake_app.install(plugged(), "")
+    with pytest.raises(InputError, match=says):
+        devices.opened("android", "app").settle(bundles["executorch"], settings)
+
+
+# What the app is asked for becomes its error, where it would say that it has no GPU.
+SETTINGS_BACK = """
+import json
+settings = json.loads((directory / "job.json").read_text())["settings"]
+text = json.dumps({"error": "no {delegate} with threads {threads}".format_map(settings)})
+"""
+
+
+def test_the_app_is_asked_for_a_gpu_and_says_if_it_has_none(
+    bundles: Mapping[str, Bundle], plugged: Callable[..., FakePhone]
+) -> None:
+    phone = plugged()
+    fake_app.install(phone, SETTINGS_BACK)
+    request = Request(exactly(2), Settings(delegate="gpu"))
+    with pytest.raises(GateError, match="the app: no gpu with threads None"):
+        list(benchmark([bundles["tflite"]], devices.opened("android", "app"), request))
+
+
+def test_a_gpu_has_no_threads(bundles: Mapping[str, Bundle], plugged: Callable[..., FakePhone]) -> None:
+    fake_app.install(plugged(), "")
+    with pytest.raises(InputError, match="--threads with --delegate gpu"):
+        devices.opened("android", "app").settle(bundles["tflite"], Settings(delegate="gpu", threads=2))
+
+
+@pytest.mark.parametrize("runner", ["app", "native", "python"])
+def test_a_runner_that_a_device_does_not_have(runner: str) -> None:
+    for device in ("host", "ssh:me@board", "android"):
+        if runner not in devices.KINDS[device.partition(":")[0]].runners:
+            with pytest.raises(InputError, match=f"--runner {runner} on"):
+                devices.opened(device, runner)
+
+
+FAULTS = {
+    "dies": ("os.kill(os.getpid(), 9)", "the app died and left no result"),
+    "hangs": ("time.sleep(600)", "the app hung"),
+    "hangs deaf": ("os.kill(os.getpid(), signal.SIGSTOP)", "the app hung"),
+    "writes rubbish": ("text = 'rubbish'", "wrote no result"),
+    "is cut short": ("text = text[:20]", "wrote no result"),
+    "writes a list": ("text = '[]'", "wrote list"),
+    "writes nothing of use": ("text = '{}'", "wrote no measurement"),
+    "explains itself": ('text = \'{"error": "a reason"}\'', "a reason"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_an_app_that_fails_is_explained_and_gone(
+    bundles: Mapping[str, Bundle],
+    plugged: Callable[..., FakePhone],
+    monkeypatch: pytest.MonkeyPatch,
+    fault: str,
+) -> None:
+    program, says = FAULTS[fault]
+    phone = plugged()
+    fake_app.install(phone, program)
+    device = devices.opened("android", "app")
+    monkeypatch.setattr(latency.Protocol, "time_limit", 5.0 if fault.startswith("hangs") else 60.0)
+    start = time.monotonic()
+    with pytest.raises(GateError, match=says):
+        asked(device, bundles["tflite"], "measure")
+    assert time.monotonic() - start < 40
+    assert gone(str(phone.root))
+    assert fake_app.left(phone) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ("text = text.replace('\"app\"', '\"native\"')", "by the runner native"),
+        ("text = text.replace('\"android\"', '\"host\"')", "it is of host"),
+        ("text = text.replace('\"row\": [0, 1]', '\"row\": [1, 0]')", "not the rows in turn"),
+    ],
+)
+def test_a_measurement_of_something_else_is_refused(
+    bundles: Mapping[str, Bundle], plugged: Callable[..., FakePhone], change: str, says: str
+) -> None:
+    fake_app.install(plugged(), change)
+    with pytest.raises(GateError, match=says):
+        asked(devices.opened("android", "app"), bundles["tflite"], "measure")
+
+
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [
+        ("push", "the phone is gone"),
+        ("wait", "the phone is gone"),
+        ("pull", "the phone is gone"),
+        ("full", "no room"),
+    ],
+)
+def test_a_phone_that_fails_is_explained_in_time(
+    bundles: Mapping[str, Bundle], plugged: Callable[..., FakePhone], fault: str, says: str
+) -> None:
+    phone = plugged(fault)
+    fake_app.install(phone, "time.sleep(600)" if fault == "wait" else "")
+    device = devices.opened("android", "app")
+    start = time.monotonic()
+    with pytest.raises(UnavailableError, match=says):
+        asked(device, bundles["tflite"], "measure")
+    assert time.monotonic() - start < 30
+    assert gone(str(phone.root))
+    jobs = [path for path in fake_app.left(phone) if path.parent.name == android_app.JOBS]
+    assert jobs == [] or fault == "pull"  # a cable pulled later leaves what the next run removes
+
+
+def test_a_phone_whose_app_is_full(bundles: Mapping[str, Bundle], plugged: Callable[..., FakePhone]) -> None:
+    phone = plugged()
+    fake_app.install(phone, "")
+    phone.script("cp", 'echo "cp: model.tflite: No space left on device" >&2; exit 1')
+    with pytest.raises(UnavailableError, match="no room"):
+        asked(devices.opened("android", "app"), bundles["tflite"], "measure")
+    assert fake_app.left(phone) == []
+
+
+@pytest.mark.parametrize("mode", ["measure", "answer"])
+def test_where_the_shell_may_not_write_the_app_s_own_files_are_used(
+    bundles: Mapping[str, Bundle], plugged: Callable[..., FakePhone], mode: str
+) -> None:
+    phone = plugged()
+    fake_app.install(phone, "assert 'data/data' in str(directory)", open_to_shell=False)
+    asked(devices.opened("android", "app"), bundles["tflite"], mode)
+    assert list(phone.temporary.iterdir()) == []
+    assert list((phone.root / fake_app.STORAGES[1] / android_app.JOBS).iterdir()) == []
+
+
+def test_an_app_that_nobody_may_reach(
+    bundles: Mapping[str, Bundle], plugged: Callable[..., FakePhone]
+) -> None:
+    phone = plugged()
+    fake_app.install(phone, "", open_to_shell=False)
+    phone.script("run-as", 'echo "run-as: package not debuggable" >&2; exit 1')
+    with pytest.raises(UnavailableError, match="not debuggable(.|\n)*install a debuggable build"):
+        asked(devices.opened("android", "app"), bundles["tflite"], "measure")
+    assert list(phone.temporary.iterdir()) == []
+
+
+def test_an_app_that_does_not_start(bundles: Mapping[str, Bundle], plugged: Callable[..., FakePhone]) -> None:
+    phone = plugged()
+    fake_app.install(phone, "")
+    phone.says("am", "Error: Activity class {.JobActivity} does not exist.")
+    with pytest.raises(UnavailableError, match="does not start: Error: Activity class"):
+        asked(devices.opened("android", "app"), bundles["tflite"], "measure")
+    assert fake_app.left(phone) == []
+
+
+def test_what_an_earlier_run_left_is_removed_and_nothing_else(
+    bundles: Mapping[str, Bundle], plugged: Callable[..., FakePhone]
+) -> None:
+    phone = plugged()
+    fake_app.install(phone, "")
+    jobs = phone.root / fake_app.STORAGES[0] / android_app.JOBS
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    left, used, other = (
+        jobs / name
+        for name in (
+            f"{android_app.COMPUTER}{dead.pid:06x}00aa", f"{android_app.COMPUTER}{os.getpid():06x}00bb",
+            "0123456789abcdef",
+        )
+    )  # fmt: skip
+    for directory in (left, used, other):
+        directory.mkdir(parents=True)
+    asked(devices.opened("android", "app"), bundles["tflite"], "measure")
+    assert set(jobs.iterdir()) == {used, other}
+
+
+@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="looks at /proc")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_an_interruption_leaves_nothing(
+    bundles: Mapping[str, Bundle], plugged: Callable[..., FakePhone], tmp_path: Path, number: signal.Signals
+) -> None:
+    phone = plugged()
+    fake_app.install(phone, "time.sleep(600)")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "squeezebert_edge", "bench", str(bundles["tflite"].directory), "--device",
+         "android", "--runner", "app", "--queries", "2", "--records", str(tmp_path / "records")],
+        stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    deadline = time.monotonic() + 60
+    while not running(f"{fake_app.__name__} {phone.root}"):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    time.sleep(1.0)  # by now it waits
+    process.send_signal(number)
+    assert process.wait(30) == (-9 if number == signal.SIGKILL else 130)
+    assert gone(f"{fake_app.__name__} {phone.root}")
+    assert not (tmp_path / "records").exists()
+    # Killed, it leaves what was pushed, which the next run removes; the phone itself ends the job.
+    while left := [
+        path
+        for path in fake_app.left(phone)
+        if number != signal.SIGKILL or path.parent.name == android_app.JOBS
+    ]:
+        assert time.monotonic() < deadline, left
+        time.sleep(0.05)

@@ -1,0 +1,106 @@
+"""The job of a demo app: it is asked what every device is asked; its answers are read or refused."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from exporters.errors import GateError
+from squeezebert_edge.bundle.manifest import Bundle
+from squeezebert_edge.devices import demo_app as app_job
+from squeezebert_edge.latency import record, workload
+from squeezebert_edge.latency.protocol import QUICK
+from squeezebert_edge.latency.record import Settings
+from squeezebert_edge.verbs import export as pipeline
+from tests.kit.records import phone, run, samples
+from tests.kit.small import small_checkpoint
+
+LENGTHS = (16, 32)
+ROWS = [{"input_ids": np.zeros((1, length), np.int32)} for length in LENGTHS]
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    plan = pipeline.Plan([("tflite", "fp32")], LENGTHS)
+    (made,) = pipeline.export(small_checkpoint(num_hidden_layers=1), plan, tmp_path_factory.mktemp("out"))
+    return made
+
+
+def test_a_job_has_the_rows_that_every_device_runs(bundle: Bundle) -> None:
+    rows = workload.of_bundle(bundle, None, None).rows
+    settings = Settings(threads=2, length=32)
+    job = json.loads(app_job.job_of(rows, settings, QUICK))
+    assert (job["job_version"], job["work"]) == (1, "measure")
+    assert Settings.model_validate(job["settings"]) == settings
+    assert job["protocol"] == asdict(QUICK)
+    assert job["inputs"] == ["input_ids", "attention_mask", "token_type_ids"]
+    for asked, row in zip(job["rows"], rows, strict=True):
+        for name, values in zip(job["inputs"], asked["values"], strict=True):
+            assert len(values) == asked["length"]
+            np.testing.assert_array_equal(row[name], [values])
+
+
+def test_answers_are_asked_without_a_protocol(bundle: Bundle) -> None:
+    job = json.loads(app_job.job_of(workload.of_bundle(bundle, None, None).rows, Settings(), None))
+    assert (job["work"], job["protocol"]) == ("answer", None)
+
+
+def test_a_measurement_is_read() -> None:
+    found = measured()
+    assert app_job.run_of(json.dumps({"run": json.loads(found.model_dump_json())}), "android", ROWS) == found
+
+
+def test_answers_are_read(bundle: Bundle, tmp_path: Path) -> None:
+    values = np.arange(4, dtype="<f4")
+    values.tofile(tmp_path / app_job.OUTPUTS)
+    text = json.dumps({"shapes": [[[1, 2]], [[1, 2]]]})
+    found = app_job.answers(text, tmp_path / app_job.OUTPUTS, bundle, 2)
+    np.testing.assert_array_equal(np.concatenate([answer["logits"][0] for answer in found]), values)
+    for rows, kept in ((3, 4), (2, 3)):
+        values[:kept].tofile(tmp_path / app_job.OUTPUTS)
+        with pytest.raises(GateError, match="the app wrote no answers"):
+            app_job.answers(text, tmp_path / app_job.OUTPUTS, bundle, rows)
+
+
+def measured() -> record.Run:
+    """What a phone's app measured of ROWS."""
+    runtime = record.Runtime(name="litert", version="2.3.0", runner="app", libc="bionic")
+    return run(samples([5, 7, 6], LENGTHS), device=phone(1.0).device, runtime=runtime)
+
+
+def changed(**fields: Any) -> str:
+    return json.dumps({"run": json.loads(measured().model_dump_json()) | fields})
+
+
+def column(**columns: list[int]) -> str:
+    """The same with other samples."""
+    written = json.loads(measured().model_dump_json())["samples"]
+    return changed(samples=written | columns)
+
+
+NO_MEASUREMENT = {
+    "cut short": (changed()[:-20], "no result"),
+    "rubbish": ("\ufffd{", "no result"),
+    "a list": ("[]", "wrote list"),
+    "an error": ('{"error": "no delegate gpu"}', "the app: no delegate gpu"),
+    "an answer": ('{"shapes": []}', "no measurement"),
+    "a field that nobody knows": (changed(extra=1), "no measurement"),
+    "no samples": (column(row=[], length=[], start_ns=[], latency_ns=[]), "no samples"),
+    "columns that differ": (column(start_ns=[0]), "rows in turn"),
+    "no time": (column(latency_ns=[5, 0, 5]), "took no time"),
+    "one row again and again": (column(row=[0, 0, 0]), "rows in turn"),
+    "another length": (column(length=[16, 16, 16]), "rows in turn"),
+    "another device": (changed(device=json.loads(run(samples([5])).device.model_dump_json())), "of host"),
+}
+
+
+@pytest.mark.parametrize("wrong", NO_MEASUREMENT)
+def test_what_is_no_measurement_is_refused(wrong: str) -> None:
+    text, says = NO_MEASUREMENT[wrong]
+    with pytest.raises(GateError, match=says):
+        app_job.run_of(text, "android", ROWS)

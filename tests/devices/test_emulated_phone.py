@@ -1,0 +1,103 @@
+"""The command line over the real adbd, on an emulated arm64 phone: what is pushed answers there alike."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from squeezebert_edge.bundle.manifest import Bundle
+from squeezebert_edge.checkpoint import checkpoint
+from squeezebert_edge.devices import native
+from squeezebert_edge.latency import record, workload
+from squeezebert_edge.verbs import export as pipeline
+from tests.kit.small import small_checkpoint
+from tests.toolchains.aarch64 import TOLERANCE
+
+ROOT = Path(__file__).parents[2]
+SCRIPT = ROOT / "tests" / "emulated_phone.sh"
+PHONE = os.environ.get("SQUEEZEBERT_EDGE_PHONE")
+
+pytestmark = [
+    pytest.mark.skipif(
+        PHONE is None,
+        reason="needs SQUEEZEBERT_EDGE_PHONE, made by `tests/toolchains/emulated_phone.sh make DIRECTORY`",
+    ),
+    pytest.mark.skipif(
+        not (native.directory() / native.KIT).exists(), reason=f"needs a kit, made by `{native.MAKE}`"
+    ),
+]
+
+ROWS = 32
+
+# Asked there: the logits of the first rows, through the interface that `evaluate --device` uses.
+ANSWER = f"""
+import sys, numpy
+from pathlib import Path
+from squeezebert_edge import devices
+from squeezebert_edge.bundle.manifest import open_bundle
+from squeezebert_edge.latency import workload
+from squeezebert_edge.latency.record import Settings
+from squeezebert_edge.plumbing.progress import silent
+device, bundle = devices.opened("android"), open_bundle(Path(sys.argv[1]))
+rows = workload.of_bundle(bundle, None, None).rows[:{ROWS}]
+answers = device.answer(bundle, rows, device.settle(bundle, Settings()), silent)
+numpy.save(sys.argv[2], [answer["logits"] for answer in answers])
+"""
+
+
+def beside_the_phone(*command: str) -> str:
+    assert PHONE
+    done = subprocess.run(
+        [str(SCRIPT), "run", PHONE, *command],
+        capture_output=True, text=True, timeout=600, check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_an_emulated_phone_end_to_end(tmp_path: Path) -> None:
+    small = small_checkpoint(num_hidden_layers=1)
+    for name in ("tflite", "executorch"):  # one after the other: there is one phone
+        (bundle,) = pipeline.export(small, pipeline.Plan([(name, "fp32")], (16, 32)), tmp_path / name)
+        measures(bundle, tmp_path / name / "records")
+        answers(bundle, tmp_path / f"{name}.npy", TOLERANCE["fp32"])
+
+
+@pytest.mark.slow
+def test_the_default_model_on_an_emulated_phone(tmp_path: Path) -> None:
+    plan = pipeline.Plan([("executorch", "int8")], (32, 64, 128))
+    (bundle,) = pipeline.export(checkpoint.load("default"), plan, tmp_path)
+    measures(bundle, tmp_path / "records")
+    answers(bundle, tmp_path / "logits.npy", TOLERANCE["int8"])
+
+
+def measures(bundle: Bundle, records: Path) -> None:
+    said = beside_the_phone(
+        sys.executable, "-m", "squeezebert_edge", "bench", str(bundle.directory),
+        "--device", "android:127.0.0.1:6001", "--queries", "16", "--records", str(records), "--json",
+    )  # fmt: skip
+    (path,) = records.glob(f"*{record.SUFFIX}")
+    found = record.read(path)
+    assert (found.emulated, found.quotable, found.validity.valid) == (True, False, True)
+    assert (found.device.kind, found.device.architecture) == ("android", "aarch64")
+    assert (found.runtime.runner, found.runtime.libc) == ("native", "glibc")
+    assert found.before.battery is None
+    assert found.before.unknown["battery"]
+    (shown,) = json.loads(said)["records"]
+    assert (shown["id"], shown["standing"], shown["p50 ms"]) == (found.id, "emulated", None)
+
+
+def answers(bundle: Bundle, logits: Path, tolerance: float) -> None:
+    beside_the_phone(sys.executable, "-c", ANSWER, str(bundle.directory), str(logits))
+    runner = pipeline.load_runner(bundle)
+    rows = workload.of_bundle(bundle, None, None).rows[:ROWS]
+    expected = [runner(row)["logits"] for row in rows]
+    np.testing.assert_allclose(np.load(logits), expected, rtol=0, atol=tolerance)
+    assert list((Path(PHONE or "") / "phone" / "data" / "local" / "tmp").iterdir()) == []

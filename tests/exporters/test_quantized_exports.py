@@ -1,0 +1,142 @@
+"""int8 and int4 of ExecuTorch and LiteRT, from a module to its runtime."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import exporters
+from exporters.errors import InputError
+from exporters.spec import ExportRequest, Ranges, Runner
+from squeezebert_edge.forms.grouped import lay_out
+from squeezebert_edge.tasks import heads as tasks
+from tests.kit.exported import INPUTS, computed, request, row
+from tests.kit.tiny import tiny_model
+
+FORMATS = ("executorch", "tflite")
+PRECISIONS = ("int8-dynamic", "int8-static", "int4")
+LENGTH, WORDS = 16, 120
+CALIBRATION = [row(length, length, WORDS) for length in range(3, LENGTH + 1)]
+TEXTS = [(LENGTH, tokens) for tokens in (4, 9, 16)]
+
+
+def quantized_request(
+    precision: str, architecture: str = "SqueezeBertForSequenceClassification", **overrides: Any
+) -> ExportRequest:
+    """One layer, 64 wide, that draws far apart what it is asked about."""
+    shapes = {"hidden_size": 64, "embedding_size": 64, "intermediate_size": 128, "num_hidden_layers": 1}
+    task = tasks.of_architecture(architecture)
+    module = lay_out(tiny_model(architecture, **shapes | overrides), task, "group-resident")
+    made = request(module, task.outputs, precision, lengths=(LENGTH,))
+    return replace(made, calibration=CALIBRATION if precision == "int8-static" else ())
+
+
+def made(tmp_path: Path, format_: str, asked: ExportRequest) -> tuple[Runner, Any]:
+    exporter = exporters.get(format_, to_export=True)
+    path = tmp_path / exporter.FILE_NAME
+    artifact = exporter.export(asked, path)
+    return exporter.load(path), artifact
+
+
+def noise(runner: Runner, asked: ExportRequest) -> float:
+    """The root of the mean squared error, over that of the outputs."""
+    found, expected = [], []
+    for length, tokens in TEXTS:
+        inputs = row(length, tokens, WORDS)
+        found += [runner(inputs)[name].ravel() for name in runner.outputs]
+        expected += [output.ravel() for output in computed(asked.module, inputs)]
+    right = np.concatenate(expected)
+    return float(np.sqrt(((np.concatenate(found) - right) ** 2).mean() / (right**2).mean()))
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("format_", FORMATS)
+def test_a_classifier_keeps_its_outputs(tmp_path: Path, format_: str, precision: str) -> None:
+    asked = quantized_request(precision)
+    runner, artifact = made(tmp_path, format_, asked)
+    assert noise(runner, asked) < {"int8-dynamic": 0.03, "int8-static": 0.06, "int4": 0.25}[precision]
+    assert bool(artifact.calibrated) == (precision == "int8-static")
+    # What stands under the mask changes nothing: scales are those of a row, or of the calibration.
+    inputs = row(LENGTH, 6, WORDS)
+    rubbish = {name: value.copy() for name, value in inputs.items()}
+    rubbish["input_ids"][0, 6:] = 77
+    np.testing.assert_array_equal(runner(inputs)["logits"], runner(rubbish)["logits"])
+    nothing = {name: np.zeros((1, LENGTH), np.int32) for name in INPUTS}
+    assert np.isfinite(runner(nothing)["logits"]).all()
+
+
+HEADS = [task.architecture for task in tasks.TASKS.values() if task is not tasks.TextClassification]
+
+
+@pytest.mark.parametrize("architecture", HEADS)
+def test_every_head_keeps_its_outputs(tmp_path: Path, architecture: str) -> None:
+    asked = quantized_request("int8-dynamic", architecture)
+    runner, _ = made(tmp_path, "tflite", asked)
+    assert noise(runner, asked) < 0.03
+
+
+def test_no_weight_is_left_in_float(tmp_path: Path) -> None:
+    sizes = {}
+    for precision in ("fp32", "int8-dynamic", "int4"):
+        asked = quantized_request(precision, vocab_size=20000)
+        directory = tmp_path / precision
+        directory.mkdir()
+        made(directory, "tflite", asked)
+        sizes[precision] = (directory / "model.tflite").stat().st_size
+    scales = 20000 * 12  # a scale and a zero point for each row of the word table
+    assert sizes["int8-dynamic"] - scales < sizes["fp32"] * 0.26
+    assert sizes["int4"] - scales < sizes["fp32"] * 0.14
+
+
+def test_parts_that_stay_float_are_as_exact_as_float(tmp_path: Path) -> None:
+    asked = replace(quantized_request("int8-dynamic"), keep_float=("embeddings", "layers.0", "head.pooler"))
+    runner, _ = made(tmp_path, "tflite", asked)
+    assert 0 < noise(runner, asked) < 0.01  # the classifier alone is quantized
+    nothing_left = replace(asked, keep_float=("embeddings", "layers", "head"))
+    with pytest.raises(InputError, match="without a product to quantize"):
+        made(tmp_path / "none", "tflite", nothing_left)
+
+
+@pytest.mark.parametrize("format_", FORMATS)
+def test_ranges_take_the_place_of_calibration(tmp_path: Path, format_: str) -> None:
+    asked = quantized_request("int8-static")
+    linears = [name for name, part in asked.module.named_modules() if isinstance(part, torch.nn.Linear)]
+    wide = Ranges((-9.0, 9.0), (-30.0, 30.0))
+    runner, artifact = made(tmp_path, format_, replace(asked, ranges={linears[0]: wide}))
+    assert set(artifact.calibrated) == set(linears) - {linears[0]}
+    zero = Ranges((-1e-3, 1e-3), (-1e-3, 1e-3))
+    other = tmp_path / "zero"
+    other.mkdir()
+    damaged, _ = made(other, format_, replace(asked, ranges=dict.fromkeys(linears, zero), calibration=()))
+    assert noise(damaged, asked) > 5 * noise(runner, asked)
+
+
+def test_static_needs_ranges_or_text() -> None:
+    asked = replace(quantized_request("int8-static"), calibration=())
+    for format_ in FORMATS:
+        with pytest.raises(InputError, match="without calibration data"):
+            exporters.get(format_).export(asked, Path("nowhere"))
+
+
+@pytest.mark.parametrize("form", ["plain", "conv2d", "neural-engine"])
+def test_convolutions_are_refused(form: str) -> None:
+    task = tasks.TextClassification
+    asked = request(lay_out(tiny_model(), task, form), task.outputs, "int8-dynamic", lengths=(LENGTH,))
+    for format_ in FORMATS:
+        with pytest.raises(InputError, match="convolutions") as raised:
+            exporters.get(format_).export(asked, Path("nowhere"))
+        assert "group-resident" in str(raised.value)
+
+
+def test_the_module_stays_as_it_was(tmp_path: Path) -> None:
+    asked = quantized_request("int8-dynamic")
+    before = {name: value.clone() for name, value in asked.module.state_dict().items()}
+    made(tmp_path, "executorch", asked)
+    after = asked.module.state_dict()
+    assert before.keys() == after.keys()
+    assert all(torch.equal(value, after[name]) for name, value in before.items())

@@ -1,0 +1,103 @@
+"""Every form equals the reference, for whatever network hypothesis draws."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from exporters.errors import InputError
+from squeezebert_edge.forms.grouped import FORMS, lay_out
+from squeezebert_edge.model.heads import ARCHITECTURES
+from squeezebert_edge.tasks import heads as tasks
+from tests.kit.tiny import tiny_model
+
+GROUPS = ("q_groups", "k_groups", "v_groups", "post_attention_groups", "intermediate_groups", "output_groups")
+
+
+@st.composite
+def networks(draw: st.DrawFn) -> dict[str, Any]:
+    """Configurations of any group counts that divide the widths."""
+    heads = draw(st.sampled_from([1, 2, 4, 6]))
+    width = heads * 4 * draw(st.sampled_from([1, 2]))
+    inner = width * draw(st.sampled_from([1, 2, 4]))
+    counts = [groups for groups in (1, 2, 4) if width % groups == 0]
+    return {
+        "hidden_size": width,
+        "embedding_size": width,
+        "num_attention_heads": heads,
+        "intermediate_size": inner,
+        "num_hidden_layers": draw(st.sampled_from([1, 2, 3])),
+        "vocab_size": draw(st.sampled_from([16, 120])),
+        **{name: draw(st.sampled_from(counts)) for name in GROUPS},
+    }
+
+
+def row(tokens: int, padding: int) -> tuple[torch.Tensor, ...]:
+    ids = torch.arange(5, 5 + tokens + padding, dtype=torch.int32)[None]
+    mask = torch.ones_like(ids)
+    mask[:, tokens:] = 0
+    return ids, mask, torch.zeros_like(ids)
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    network=networks(),
+    architecture=st.sampled_from(sorted(ARCHITECTURES)),
+    form=st.sampled_from(sorted(FORMS)),
+)
+def test_a_form_equals_the_reference(network: dict[str, Any], architecture: str, form: str) -> None:
+    model, task = tiny_model(architecture, **network), tasks.of_architecture(architecture)
+    inputs = row(7, 3)
+    with torch.inference_mode():
+        expected = lay_out(model, task, "plain")(*inputs)
+        found = lay_out(model, task, form)(*inputs)
+    for name, one, other in zip(task.outputs, found, expected, strict=True):
+        bound = 1e-5 * max(1.0, other.abs().max().item())
+        torch.testing.assert_close(one, other, rtol=0, atol=bound, msg=name)
+
+
+def test_laying_out_leaves_the_reference_as_it_was() -> None:
+    model = tiny_model("SqueezeBertForTokenClassification")
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    for form in FORMS:
+        lay_out(model, tasks.TokenClassification, form)
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
+def test_an_unknown_form_is_refused() -> None:
+    with pytest.raises(
+        InputError,
+        match="unknown form 'round'\nallowed: plain, group-resident, group-batched, conv2d, neural",
+    ):
+        lay_out(tiny_model(), tasks.TextClassification, "round")
+
+
+@pytest.mark.parametrize("form", ["neural-engine", "neural-engine-groups", "conv2d"])
+def test_a_norm_may_leave_channels_out(form: str) -> None:
+    model = tiny_model("SqueezeBertForSequenceClassification")
+    for name, parameter in model.named_parameters():
+        if name.lower().endswith("layernorm.weight"):
+            parameter.data[::3] = 0
+    inputs = row(7, 3)
+    with torch.inference_mode():
+        (expected,) = lay_out(model, tasks.TextClassification, "plain")(*inputs)
+        (found,) = lay_out(model, tasks.TextClassification, form)(*inputs)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("q_groups", [4, 2])  # with the keys' and values' 4: one part, or three
+@pytest.mark.parametrize("form", ["neural-engine", "neural-engine-groups", "conv2d"])
+def test_forms_of_convolutions_have_the_parts_of_the_group_resident_form(form: str, q_groups: int) -> None:
+    model = tiny_model("SqueezeBertForMaskedLM", q_groups=q_groups)
+    parts = {
+        name.rpartition(".")[0] if name.rpartition(".")[2].isdigit() else name
+        for name, part in lay_out(model, tasks.FillMask, "group-resident").named_modules()
+        if isinstance(part, nn.Linear)
+    }
+    names = {name for name, _ in lay_out(model, tasks.FillMask, form).named_modules()}
+    assert parts <= names

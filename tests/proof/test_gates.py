@@ -1,0 +1,101 @@
+"""The gates see damage that a phone would run without complaint: each must fail the proof or the accuracy."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from exporters.spec import Runner
+from squeezebert_edge.accuracy.answers import ReferenceAnswers, compare
+from squeezebert_edge.accuracy.metrics import Accuracy
+from squeezebert_edge.checkpoint import checkpoint as checkpoints
+from squeezebert_edge.checkpoint.checkpoint import Checkpoint
+from squeezebert_edge.proof.parity import GATES, Reference, verify
+from squeezebert_edge.tasks.heads import TextClassification
+from squeezebert_edge.verbs.export import task_of
+from tests.kit.small import TorchRunner
+
+LENGTHS = (32, 64)
+SENTENCES = TextClassification().built_in("sentences.tsv")
+INT8 = GATES["int8-dynamic"]
+
+
+@pytest.fixture(scope="module")
+def loaded() -> Checkpoint:
+    return checkpoints.load("default")
+
+
+def zero_a_head(model: nn.Module) -> None:
+    attention = model.base_model.encoder.layers[1].attention
+    attention.value.weight[: attention.head_width] = 0
+    attention.value.bias[: attention.head_width] = 0
+
+
+def drop_a_bias(model: nn.Module) -> None:
+    model.base_model.encoder.layers[0].attention.query.bias.zero_()
+
+
+def round_to_six_bits(model: nn.Module) -> None:
+    for module in model.modules():
+        if isinstance(module, nn.Conv1d | nn.Linear | nn.Embedding):
+            rows = module.weight.flatten(1)
+            scale = rows.abs().amax(1, keepdim=True).clamp(min=1e-9) / 31
+            module.weight.copy_(((rows / scale).round() * scale).view_as(module.weight))
+
+
+def swap_labels(model: nn.Module) -> None:
+    model.classifier.weight.copy_(model.classifier.weight.flip(0))
+    model.classifier.bias.copy_(model.classifier.bias.flip(0))
+
+
+class MaskIgnored:
+    """A runner that attends to padding."""
+
+    def __init__(self, runner: Runner) -> None:
+        self.runner = runner
+        self.inputs, self.outputs, self.lengths = runner.inputs, runner.outputs, runner.lengths
+        self.computed_by = runner.computed_by
+
+    def __call__(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return self.runner({**inputs, "attention_mask": np.ones_like(inputs["attention_mask"])})
+
+
+def runner_of(loaded: Checkpoint, damage: Callable[[nn.Module], None] | None = None) -> Runner:
+    model = copy.deepcopy(loaded.model)
+    if damage:
+        with torch.no_grad():
+            damage(model)
+    return TorchRunner(model, TextClassification, LENGTHS)
+
+
+def test_what_is_sound_passes(loaded: Checkpoint) -> None:
+    assert verify(loaded, task_of(loaded), runner_of(loaded), INT8).status == "verified"
+
+
+@pytest.mark.parametrize("damage", [zero_a_head, drop_a_bias, round_to_six_bits, swap_labels])
+def test_damaged_weights_fail_the_proof(loaded: Checkpoint, damage: Callable[[nn.Module], None]) -> None:
+    found = verify(loaded, task_of(loaded), runner_of(loaded, damage), INT8)
+    assert found.status == "failed"
+    assert any("SQNR" in failure for failure in found.failures)
+
+
+def test_a_mask_that_is_ignored_fails_the_proof(loaded: Checkpoint) -> None:
+    found = verify(loaded, task_of(loaded), MaskIgnored(runner_of(loaded)), INT8)
+    assert any("padding leaves an SQNR" in failure for failure in found.failures)
+
+
+@pytest.mark.parametrize("wrap", [MaskIgnored, None], ids=["mask ignored", "labels swapped"])
+def test_damage_fails_the_accuracy(loaded: Checkpoint, wrap: Callable[[Runner], Runner] | None) -> None:
+    task = task_of(loaded)
+    reference = ReferenceAnswers(
+        task, [Accuracy()], loaded.tokenizer, Reference(loaded.model, type(task)), SENTENCES, LENGTHS[-1]
+    )
+    sound = compare(reference, loaded.tokenizer, runner_of(loaded), LENGTHS)
+    assert sound.passes(0.0)
+    runner = wrap(runner_of(loaded)) if wrap else runner_of(loaded, swap_labels)
+    assert not compare(reference, loaded.tokenizer, runner, LENGTHS).passes(0.3)
