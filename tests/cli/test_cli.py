@@ -197,7 +197,8 @@ def test_bench_leaves_records_that_report_shows(bundle: Path, tmp_path: Path) ->
 
 def test_a_measurement_that_breaks_a_rule_exits_with_1(bundle: Path, tmp_path: Path) -> None:
     code = (
-        "import sys; from squeezebert_edge import latency; from squeezebert_edge.cli import main; "
+        "import sys; from squeezebert_edge.cli import main; "
+        "from squeezebert_edge.latency import protocol as latency; "
         "latency.RAPID = latency.Protocol('rapid', 10**6, 0.0, 0.2, cool_down=0.0, quoted=False); "
         "sys.argv[0] = 'squeezebert-edge'; main()"
     )
