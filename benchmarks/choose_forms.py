@@ -20,25 +20,25 @@ from pathlib import Path
 import exporters
 from exporters.errors import EdgeError
 from squeezebert_edge import devices
-from squeezebert_edge.bundle.manifest import Bundle
-from squeezebert_edge.checkpoint import checkpoint as checkpoints
-from squeezebert_edge.checkpoint.checkpoint import Checkpoint
+from squeezebert_edge.bundle.opened import Bundle
+from squeezebert_edge.checkpoint.checkpoint import Checkpoint, load_checkpoint
 from squeezebert_edge.forms import choices
-from squeezebert_edge.forms.grouped import FORMS
-from squeezebert_edge.latency import protocol as latency
+from squeezebert_edge.forms.catalog import FORMS
+from squeezebert_edge.latency.protocol import RAPID, exactly
 from squeezebert_edge.latency.record import Settings
 from squeezebert_edge.plumbing.staging import write_whole
-from squeezebert_edge.verbs import export as pipeline
-from squeezebert_edge.verbs.bench import Request, benchmark
+from squeezebert_edge.verbs.bench import Request, benchmark_bundles
+from squeezebert_edge.verbs.export import export_bundles
+from squeezebert_edge.verbs.plan import Plan, calibrated, possible_pairs
 
 
-def candidates(checkpoint: Checkpoint, plan: pipeline.Plan, directory: Path) -> dict[str, Bundle]:
+def candidates(checkpoint: Checkpoint, plan: Plan, directory: Path) -> dict[str, Bundle]:
     """A verified bundle in each form that gives one; says why the others do not."""
     found = {}
     for form in FORMS:
-        chosen = pipeline.Plan(plan.pairs, plan.lengths, form=form, calibration=plan.calibration)
+        chosen = Plan(plan.pairs, plan.lengths, form=form, calibration=plan.calibration)
         try:
-            (bundle,) = pipeline.export(checkpoint, chosen, directory / form)
+            (bundle,) = export_bundles(checkpoint, chosen, directory / form)
         except EdgeError as error:
             print(f"  {form}: {error.problem.splitlines()[0]}", file=sys.stderr)
             continue
@@ -54,7 +54,7 @@ def fastest(bundles: dict[str, Bundle], device: devices.Device, request: Request
     medians: dict[str, list[float]] = {form: [] for form in bundles}
     for _ in range(rounds):
         for form, bundle in bundles.items():
-            (record,) = benchmark([bundle], device, request)
+            (record,) = benchmark_bundles([bundle], device, request)
             medians[form].append(record.latency.overall.p50_ns / 1e6)
     manifest = next(iter(bundles.values())).manifest
     ranked = sorted(medians, key=lambda form: statistics.median(medians[form]))
@@ -83,16 +83,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if not options.out.resolve().parent.is_dir():
         parser.error(f"--out {options.out}: no such directory")
     device = devices.opened(options.device)
-    loaded = checkpoints.load(options.checkpoint)
-    protocol = latency.exactly(options.queries) if options.queries else latency.RAPID
+    loaded = load_checkpoint(options.checkpoint)
+    protocol = exactly(options.queries) if options.queries else RAPID
     request = Request(protocol, Settings(threads=options.threads, length=options.length))
     name = device.describe().name
     chosen: dict[str, dict[str, str]] = {}
     print("| format | precision | form | median ms | spread ms |\n|---|---|---|---|---|")
-    for pair in pipeline.possible_pairs(options.to or list(exporters.FORMATS), options.precision or []):
+    for pair in possible_pairs(options.to or list(exporters.FORMATS), options.precision or []):
         format_, exact = pair[0], choices.exact_precision(*pair).name
         print(f"{format_} {exact}", file=sys.stderr)
-        plan = pipeline.calibrated(pipeline.Plan([(format_, exact)], (options.length,)), loaded, None, 128)
+        plan = calibrated(Plan([(format_, exact)], (options.length,)), loaded, None, 128)
         with tempfile.TemporaryDirectory() as directory:
             try:
                 bundles = candidates(loaded, plan, Path(directory))

@@ -21,10 +21,10 @@ from pathlib import Path
 
 import torch
 
-from squeezebert_edge.checkpoint import checkpoint
+from squeezebert_edge.checkpoint.checkpoint import save_checkpoint
 from squeezebert_edge.model.config import SqueezeBertConfig
 from squeezebert_edge.model.heads import ARCHITECTURES
-from squeezebert_edge.tasks import heads as tasks
+from squeezebert_edge.tasks.heads import TASKS
 from squeezebert_edge.text.tokenizer import Tokenizer
 
 LIMIT_SECONDS, LIMIT_BYTES = 120, 6e9
@@ -51,8 +51,8 @@ def full_size(directory: Path, task: str) -> None:
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abcdefghijklmnopqrstuvwxyz.,!?'"]
     words += [f"##{letter}" for letter in "abcdefghijklmnopqrstuvwxyz"]
     words += [f"[unused{n}]" for n in range(30522 - len(words))]
-    model = ARCHITECTURES[tasks.TASKS[task].architecture](config).eval()
-    checkpoint.save(directory, config=config, model=model, tokenizer=Tokenizer(words))
+    model = ARCHITECTURES[TASKS[task].architecture](config).eval()
+    save_checkpoint(directory, config=config, model=model, tokenizer=Tokenizer(words))
 
 
 def measure(source: Path, out: Path, task: str, pair: tuple[str, str]) -> dict[str, object]:
@@ -86,7 +86,7 @@ def measure(source: Path, out: Path, task: str, pair: tuple[str, str]) -> dict[s
 def main() -> None:
     """Measure what was asked for and print a table and the record."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--task", default="text-classification", choices=tasks.TASKS)
+    parser.add_argument("--task", default="text-classification", choices=TASKS)
     parser.add_argument("--format", action="append", choices=sorted({name for name, _ in PAIRS}))
     parser.add_argument("--precision", action="append", choices=sorted({name for _, name in PAIRS}))
     options = parser.parse_args()

@@ -23,13 +23,14 @@ from typing import Any
 from export_cost import full_size
 from latency import machine, versions
 
-from squeezebert_edge.bundle.manifest import Bundle, open_bundle
-from squeezebert_edge.checkpoint import checkpoint as checkpoints
+from squeezebert_edge.bundle.opened import Bundle, open_bundle
+from squeezebert_edge.checkpoint.checkpoint import load_checkpoint
 from squeezebert_edge.devices import native
-from squeezebert_edge.latency import protocol as latency
 from squeezebert_edge.latency import workload
+from squeezebert_edge.latency.protocol import exactly
 from squeezebert_edge.latency.record import Settings
-from squeezebert_edge.verbs import export as pipeline
+from squeezebert_edge.verbs.export import export_bundles
+from squeezebert_edge.verbs.plan import Plan, checked_lengths, possible_pairs
 
 QUERIES = 16
 LIMIT = 1.3  # of the artifact, that memory may grow by
@@ -57,7 +58,7 @@ def built(directory: Path) -> Path:
 def run(bundle: Bundle, build: Path, threads: int) -> dict[str, Any]:
     """What the runner says of a run over the built-in sample."""
     rows = workload.of_bundle(bundle, None, None).rows
-    job = native.job_of(bundle, rows, Settings(threads=threads), latency.exactly(QUERIES))
+    job = native.job_of(bundle, rows, Settings(threads=threads), exactly(QUERIES))
     libraries = f"{package('executorch') / 'lib'}:{package('ai_edge_litert')}"
     with tempfile.TemporaryDirectory() as temporary:
         directory = Path(temporary)
@@ -95,10 +96,10 @@ def exported(directory: Path, formats: list[str], precisions: list[str]) -> list
     """Bundles of random weights in squeezebert-uncased's shapes, at the default lengths."""
     source = directory / "full-size"
     full_size(source, "text-classification")
-    loaded = checkpoints.load(str(source))
-    lengths = pipeline.checked_lengths(None, loaded.config)
-    plan = pipeline.Plan(pipeline.possible_pairs(formats, precisions), lengths)
-    return list(pipeline.export(loaded, plan, directory / "out"))
+    loaded = load_checkpoint(str(source))
+    lengths = checked_lengths(None, loaded.config)
+    plan = Plan(possible_pairs(formats, precisions), lengths)
+    return list(export_bundles(loaded, plan, directory / "out"))
 
 
 def main() -> None:

@@ -35,8 +35,8 @@ from torch import nn
 import exporters
 from exporters.spec import ExportRequest
 from squeezebert_edge.forms import choices
-from squeezebert_edge.forms.grouped import lay_out
-from squeezebert_edge.tasks import heads as tasks
+from squeezebert_edge.forms.catalog import lay_out
+from squeezebert_edge.tasks.heads import TextClassification
 
 LENGTH, BLOCK = 128, 8
 REST = 0.25  # seconds, in which the threads of the contender before stop waiting for work
@@ -75,7 +75,7 @@ def ours(format_: str, precision: str) -> Contender:
         exporter = exporters.get(format_, to_export=True)
         path = directory / f"ours-{precision}-{form}-{exporter.FILE_NAME}"
         if not path.exists():
-            module = lay_out(Squeeze().ours, tasks.TextClassification, form)
+            module = lay_out(Squeeze().ours, TextClassification, form)
             exporter.export(_request(module, exact), path)
         return path
 

@@ -26,13 +26,13 @@ from peers import Squeeze
 import exporters
 from exporters.spec import Runner
 from squeezebert_edge.accuracy import lengths
-from squeezebert_edge.checkpoint import checkpoint as checkpoints
+from squeezebert_edge.checkpoint.checkpoint import load_checkpoint
+from squeezebert_edge.checkpoint.task import task_of
 from squeezebert_edge.forms import choices
-from squeezebert_edge.forms.grouped import lay_out
-from squeezebert_edge.tasks import heads as tasks
-from squeezebert_edge.tasks.heads import DEFAULT_DOC_STRIDE
+from squeezebert_edge.forms.catalog import lay_out
+from squeezebert_edge.tasks.heads import DEFAULT_DOC_STRIDE, TextClassification
 from squeezebert_edge.text.tokenizer import Encoding, pad, shortest_length
-from squeezebert_edge.verbs.export import DEFAULT_LENGTHS, task_of
+from squeezebert_edge.verbs.plan import DEFAULT_LENGTHS
 
 BLOCK = 50
 Rows = Sequence[Mapping[str, Any]]
@@ -71,7 +71,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--artifacts", type=Path, help="keep the artifact here, and take one that is there")
     options = parser.parse_args()
-    checkpoint = checkpoints.load(options.tokenizer)
+    checkpoint = load_checkpoint(options.tokenizer)
     task, tokenizer = task_of(checkpoint), checkpoint.tokenizer
     encodings = [
         encoding
@@ -91,7 +91,7 @@ def main() -> None:
         name = "-".join((exact, form, *map(str, every), exporter.FILE_NAME))
         path = (options.artifacts or Path(temporary)) / name
         if not path.exists():
-            exporter.export(request_at(every, lay_out(model, tasks.TextClassification, form), exact), path)
+            exporter.export(request_at(every, lay_out(model, TextClassification, form), exact), path)
         runner = exporter.load(path, threads=options.threads)
         pad_id = tokenizer.special_ids["pad"]
         policies = {name: padded(encodings, allowed, pad_id) for name, allowed in wanted.items()}

@@ -19,11 +19,11 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from squeezebert_edge.bundle.manifest import Bundle, open_bundle
+from squeezebert_edge.bundle.opened import Bundle, open_bundle
 from squeezebert_edge.devices.python import worker
 from squeezebert_edge.devices.python.host import Host
-from squeezebert_edge.latency import protocol as latency
 from squeezebert_edge.latency import workload
+from squeezebert_edge.latency.protocol import MLPERF, QUICK, exactly, measure, undisturbed, warm_up
 from squeezebert_edge.latency.record import Settings
 
 LIMIT = 0.01
@@ -45,7 +45,7 @@ def opened(bundle: Bundle) -> tuple[Callable[[int], None], list[int]]:
 
 def bare(run: Callable[[int], None], rows: int, queries: int) -> float:
     """Nanoseconds a query in a loop that does nothing else."""
-    with latency.undisturbed():
+    with undisturbed():
         start = time.monotonic_ns()
         for query in range(queries):
             run(query % rows)
@@ -54,9 +54,9 @@ def bare(run: Callable[[int], None], rows: int, queries: int) -> float:
 
 def measured(run: Callable[[int], None], lengths: list[int], queries: int) -> float:
     """Nanoseconds a query, from the outside, while each is measured."""
-    protocol = latency.exactly(queries)
+    protocol = exactly(queries)
     start = time.monotonic_ns()
-    found = latency.measure(run, lengths, protocol)
+    found = measure(run, lengths, protocol)
     whole = time.monotonic_ns() - start
     inside = found.start_ns[-1] + found.latency_ns[-1]
     assert inside <= whole
@@ -66,7 +66,7 @@ def measured(run: Callable[[int], None], lengths: list[int], queries: int) -> fl
 def cost(bundle: Bundle, rounds: int, queries: int) -> dict[str, float]:
     """Medians over the rounds, in microseconds, and the share that measuring adds."""
     run, lengths = opened(bundle)
-    latency.warm_up(run, lengths, latency.QUICK)
+    warm_up(run, lengths, QUICK)
     pairs = []
     for turn in range(rounds):
         both = [lambda: bare(run, len(lengths), queries), lambda: measured(run, lengths, queries)]
@@ -97,7 +97,7 @@ def main() -> None:
             f"| {path.name} | {numbers['bare_us']:.1f} | {numbers['measured_us']:.1f} "
             f"| {100 * numbers['added']:+.2f}% |"
         )
-    protocol = asdict(latency.MLPERF)
+    protocol = asdict(MLPERF)
     print(
         f"\n- {options.rounds} rounds of {options.queries} queries each, interleaved, texts in turn, 1 thread"
     )

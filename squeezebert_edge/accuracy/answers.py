@@ -13,15 +13,16 @@ from exporters.errors import InputError
 from squeezebert_edge.accuracy.metrics import Answers, Metric
 from squeezebert_edge.accuracy.paired import AccuracyComparison, Pair, compared
 from squeezebert_edge.accuracy.presets import scored_as
+from squeezebert_edge.plumbing.arrays import Array
 from squeezebert_edge.plumbing.journal import Journal
 from squeezebert_edge.plumbing.progress import Progress, silent
-from squeezebert_edge.proof.parity import Comparison, Reference
+from squeezebert_edge.proof.comparison import Comparison
+from squeezebert_edge.proof.reference import Reference
 from squeezebert_edge.tasks.data import Example
 from squeezebert_edge.tasks.heads import DEFAULT_DOC_STRIDE, Prediction, Row, Target, Task
-from squeezebert_edge.text.tokenizer import Encoding, Tokenizer, pad, shortest_length
+from squeezebert_edge.tasks.rows import Compute, answer_rows
+from squeezebert_edge.text.tokenizer import Encoding, Tokenizer, pad
 
-Array = np.ndarray[tuple[int, ...], np.dtype[Any]]
-Compute = Callable[[Mapping[str, Array]], Mapping[str, Array]]
 T = TypeVar("T")
 
 BATCH_ROWS = 16  # of the reference; larger ones are no faster on a CPU
@@ -43,23 +44,6 @@ class Accuracy:
     def right(self) -> str:
         """The first metric as a share of the examples, `712 of 872`."""
         return f"{self.mean * len(self.answers.targets):.6g} of {len(self.answers.targets)}"
-
-
-def answer_rows(
-    task: Task,
-    tokenizer: Tokenizer,
-    compute: Compute,
-    example: Example,
-    lengths: Sequence[int],
-    doc_stride: int = DEFAULT_DOC_STRIDE,
-) -> list[Row]:
-    """Run an example, each of its rows at the shortest of `lengths` that fits."""
-    rows = []
-    for encoding in task.encode(example, tokenizer, lengths[-1], doc_stride):
-        length = shortest_length(len(encoding), lengths)
-        inputs = pad(encoding, length, tokenizer.special_ids["pad"])
-        rows.append(task.row(encoding, compute(inputs)))
-    return rows
 
 
 def evaluate(

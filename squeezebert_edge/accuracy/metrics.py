@@ -10,14 +10,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
+from squeezebert_edge.plumbing.arrays import Array
 from squeezebert_edge.plumbing.extras import imported
 from squeezebert_edge.tasks.heads import UNANSWERED, Prediction, Target
 
-Array = np.ndarray[tuple[int, ...], np.dtype[Any]]
 Resampled = Callable[[Array], Array]
 
 

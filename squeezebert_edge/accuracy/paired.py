@@ -12,7 +12,7 @@ import numpy as np
 from squeezebert_edge.accuracy.metrics import Answers, Metric
 from squeezebert_edge.accuracy.statistics import bootstrap_interval, mcnemar_p, tango_interval
 from squeezebert_edge.accuracy.trust import doubts
-from squeezebert_edge.proof.parity import Comparison
+from squeezebert_edge.proof.comparison import Comparison
 from squeezebert_edge.tasks.data import Example
 from squeezebert_edge.tasks.heads import Prediction, Target, Task
 

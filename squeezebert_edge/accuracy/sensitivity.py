@@ -9,9 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -21,12 +19,12 @@ from exporters.spec import ExportRequest, Ranges
 from squeezebert_edge.accuracy.answers import ReferenceAnswers, compare_batched
 from squeezebert_edge.accuracy.paired import AccuracyComparison
 from squeezebert_edge.checkpoint.checkpoint import Checkpoint
+from squeezebert_edge.forms.balancing import quantizable
 from squeezebert_edge.forms.calibration import Calibration
-from squeezebert_edge.forms.grouped import lay_out
+from squeezebert_edge.forms.catalog import lay_out
+from squeezebert_edge.forms.choices import INPUTS, LAST_PRODUCTS
+from squeezebert_edge.plumbing.arrays import Array
 from squeezebert_edge.plumbing.progress import Progress, of, silent
-from squeezebert_edge.verbs.export import INPUTS, LAST_PRODUCTS, quantizable
-
-Array = np.ndarray[tuple[int, ...], np.dtype[Any]]
 
 FORM = "group-resident"
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
+from squeezebert_edge.plumbing.arrays import Array
 from squeezebert_edge.plumbing.extras import imported
-
-Array = np.ndarray[tuple[int, ...], np.dtype[Any]]
 
 CONFIDENCE = 0.95
 DRAWS = 10_000

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -179,57 +178,12 @@ class Manifest(_Record):
     files: dict[str, str]
 
 
-@dataclass(frozen=True)
-class Bundle:
-    """An opened bundle, its files found to be those that were written."""
-
-    directory: Path
-    manifest: Manifest
-
-    @property
-    def artifact(self) -> Path:
-        """The artifact's file, or its directory for Core ML."""
-        return self.directory / self.manifest.artifact
-
-    @property
-    def size(self) -> int:
-        """Bytes of the artifact."""
-        files = [self.artifact] if self.artifact.is_file() else self.artifact.rglob("*")
-        return sum(file.stat().st_size for file in files if file.is_file())
-
-
-def open_bundle(directory: Path) -> Bundle:
-    """Open a bundle and check every file against the manifest.
+def parse_manifest(path: Path, content: bytes) -> Manifest:
+    """A manifest from the content of its file.
 
     Raises:
-        InputError: not a bundle, a schema this version does not know, or a file that is missing, foreign or
-            altered.
+        InputError: not a manifest, or of a schema that this version does not know.
     """
-    path = directory / MANIFEST
-    try:
-        content, sealed = path.read_bytes(), (directory / SEAL).read_text(encoding="ascii").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no text"
-        raise InputError(
-            f"{directory}: not a bundle, {MANIFEST} or {SEAL} cannot be read: {reason}",
-            allowed="a directory that `squeezebert-edge export` wrote",
-        ) from None
-    bundle = Bundle(directory, _parse(path, content))
-    if hashlib.sha256(content).hexdigest() != sealed:
-        raise InputError(f"{path}: not as it was written", hint="export it again")
-    found, expected = hashes(directory), bundle.manifest.files
-    changes = {
-        "missing": sorted(expected.keys() - found.keys()),
-        "not in the manifest": sorted(found.keys() - expected.keys()),
-        "altered": sorted(name for name in expected.keys() & found.keys() if expected[name] != found[name]),
-    }
-    if any(changes.values()):
-        listed = "; ".join(f"{what}: {', '.join(names)}" for what, names in changes.items() if names)
-        raise InputError(f"{directory}: not as it was written: {listed}", hint="export it again")
-    return bundle
-
-
-def _parse(path: Path, content: bytes) -> Manifest:
     try:
         return Manifest.model_validate_json(content)
     except ValidationError as error:

@@ -19,7 +19,7 @@ from torch.overrides import TorchFunctionMode
 from exporters.errors import InputError
 from exporters.spec import Ranges
 from squeezebert_edge.checkpoint import hub, matching, weights
-from squeezebert_edge.checkpoint import ranges as quantization
+from squeezebert_edge.checkpoint.ranges import read, write
 from squeezebert_edge.model.base import SqueezeBertPreTrainedModel
 from squeezebert_edge.model.config import SqueezeBertConfig
 from squeezebert_edge.model.heads import ARCHITECTURES
@@ -58,7 +58,7 @@ class Checkpoint:
     ranges: Mapping[str, Ranges] = field(default_factory=dict)
 
 
-def load(
+def load_checkpoint(
     source: str | Path,
     *,
     architecture: str | None = None,
@@ -98,7 +98,7 @@ def load(
         config = _loaded_config(config, name, labels)
         model, matched = _build(name, config, stored, file, new_head=bool(new_head))
         sha256 = content_sha256(file.parent / hub.CONFIG_FILE, weights.files(file), tokenizer)
-        ranges = quantization.read(file.parent) or {}
+        ranges = read(file.parent) or {}
     except OSError as error:
         raise InputError(f"{error.filename or source} cannot be read: {error.strerror}") from error
     if new_head:
@@ -106,7 +106,7 @@ def load(
     return Checkpoint(config, model, tokenizer, str(source), sha256, (*accepted, *matched), ranges)
 
 
-def save(
+def save_checkpoint(
     directory: str | Path,
     *,
     config: SqueezeBertConfig,
@@ -147,7 +147,7 @@ def save(
         tokenizer.save(staging)
         weights.write(staging / weights.FILE_NAMES[0], tensors)
         if ranges is not None:
-            quantization.write(staging, ranges)
+            write(staging, ranges)
 
 
 def content_sha256(config_file: Path, weight_files: Sequence[Path], tokenizer: Tokenizer) -> str:

@@ -118,10 +118,17 @@ def bench(
     Each run leaves a record; `report` shows a directory of them. A run that breaks a rule exits with 1.
     """
     from squeezebert_edge import devices
-    from squeezebert_edge.bundle.manifest import open_bundle
+    from squeezebert_edge.bundle.opened import open_bundle
     from squeezebert_edge.latency import record
     from squeezebert_edge.report.measurements import measurement
-    from squeezebert_edge.verbs.bench import Failure, Request, benchmark, benchmark_each
+    from squeezebert_edge.verbs.bench import (
+        ALL_PHONES,
+        Failure,
+        Request,
+        benchmark_bundles,
+        benchmark_devices,
+        each,
+    )
 
     protocol = _protocol(queries, quick=quick, rapid=rapid)
     request = Request(
@@ -143,10 +150,10 @@ def bench(
     found, failures = [], []
     with show.progress(REDRAWN) as progress:
         measured: Iterator[record.Record | Failure]
-        if device == devices.ALL_PHONES:
-            measured = benchmark_each(opened, devices.each(device), request, runner=runner, progress=progress)
+        if device == ALL_PHONES:
+            measured = benchmark_devices(opened, each(device), request, runner=runner, progress=progress)
         else:
-            measured = benchmark(opened, devices.opened(device, runner), request, progress=progress)
+            measured = benchmark_bundles(opened, devices.opened(device, runner), request, progress=progress)
         try:
             for made in measured:
                 if isinstance(made, Failure):
@@ -184,10 +191,10 @@ def _explain(found: Sequence[Record], failures: Sequence[Failure]) -> None:
 
 
 def _protocol(queries: int | None, *, quick: bool, rapid: bool) -> Protocol:
-    from squeezebert_edge.latency import protocol as latency
+    from squeezebert_edge.latency.protocol import MLPERF, QUICK, RAPID, exactly
 
     if (queries is not None) + quick + rapid > 1:
         raise InputError("several of --quick, --rapid and --queries", allowed="one of them, or none")
     if queries is not None:
-        return latency.exactly(queries)
-    return latency.QUICK if quick else latency.RAPID if rapid else latency.MLPERF
+        return exactly(queries)
+    return QUICK if quick else RAPID if rapid else MLPERF

@@ -15,7 +15,7 @@ from squeezebert_edge.cli import options, show
 
 if TYPE_CHECKING:
     from squeezebert_edge.accuracy.paired import AccuracyComparison, MetricComparison
-    from squeezebert_edge.bundle.manifest import Bundle
+    from squeezebert_edge.bundle.opened import Bundle
 
 
 def evaluate(
@@ -68,7 +68,7 @@ def evaluate(
     Prints both sides' metrics, the difference with its 95% interval, and how often they agree.
     """
     from squeezebert_edge import devices
-    from squeezebert_edge.bundle.manifest import open_bundle
+    from squeezebert_edge.bundle.opened import open_bundle
     from squeezebert_edge.plumbing.staging import write_whole
     from squeezebert_edge.verbs.evaluate import answers_path, evaluate_bundles
 

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from squeezebert_edge.accuracy.paired import AccuracyComparison
-    from squeezebert_edge.bundle.manifest import Bundle, Verification
-    from squeezebert_edge.verbs.export import Plan
+    from squeezebert_edge.bundle.manifest import Verification
+    from squeezebert_edge.bundle.opened import Bundle
+    from squeezebert_edge.verbs.plan import Plan
 
 
 def export(
@@ -50,12 +51,14 @@ def export(
     Without --precision, float32. With --data and --max-drop, quantized precisions keep the fewest parts of
     the network in float that meet the gate.
     """
-    from squeezebert_edge.checkpoint import checkpoint as checkpoints
+    from squeezebert_edge.checkpoint.checkpoint import load_checkpoint
+    from squeezebert_edge.checkpoint.task import architecture_of
     from squeezebert_edge.forms import choices
-    from squeezebert_edge.proof.parity import Gates
+    from squeezebert_edge.proof.gates import Gates
     from squeezebert_edge.verbs import evaluate as evaluation
-    from squeezebert_edge.verbs import export as pipeline
     from squeezebert_edge.verbs import mixed
+    from squeezebert_edge.verbs.export import export_bundles
+    from squeezebert_edge.verbs.plan import Plan, calibrated, checked_lengths, possible_pairs
 
     if (data is None) != (max_drop is None):
         raise InputError(
@@ -65,24 +68,24 @@ def export(
     if form is not None and forms is not None:
         raise InputError("--form and --forms", allowed="one of them")
     with show.progress() as progress:
-        pairs = pipeline.possible_pairs(to or tuple(exporters.FORMATS), precision or ["fp32"])
+        pairs = possible_pairs(to or tuple(exporters.FORMATS), precision or ["fp32"])
         progress(f"loading {checkpoint}", 0, 0)
-        loaded = checkpoints.load(checkpoint, architecture=pipeline.architecture_of(task))
-        plan = pipeline.Plan(
+        loaded = load_checkpoint(checkpoint, architecture=architecture_of(task))
+        plan = Plan(
             pairs,
-            pipeline.checked_lengths(options.parse_lengths(lengths), loaded.config),
+            checked_lengths(options.parse_lengths(lengths), loaded.config),
             ios=ios,
             form=form,
             forms=choices.read_forms(forms) if forms else choices.FORMS_BY_PRECISION,
             allow_undelegated=allow_undelegated,
             gates=Gates(max_error=max_error, min_sqnr_db=min_sqnr),
         )
-        plan = pipeline.calibrated(plan, loaded, calibration, calibration_samples)
+        plan = calibrated(plan, loaded, calibration, calibration_samples)
         directory = out or default_out(checkpoint)
         bundles: list[Bundle] = []
         measured: list[AccuracyComparison] = []
         if data is None or max_drop is None:
-            bundles += pipeline.export(loaded, plan, directory, force=force, progress=progress)
+            bundles += export_bundles(loaded, plan, directory, force=force, progress=progress)
         else:
             reference = evaluation.reference_answers(
                 loaded, data, scored=scored, labels=options.parse_labels(labels), max_length=plan.lengths[-1]

@@ -31,17 +31,17 @@ def inspect(
     still compute with floats.
     """
     from squeezebert_edge.bundle.manifest import MANIFEST
-    from squeezebert_edge.checkpoint import checkpoint as checkpoints
+    from squeezebert_edge.checkpoint.checkpoint import load_checkpoint
+    from squeezebert_edge.checkpoint.task import architecture_of, task_of
     from squeezebert_edge.model import complexity
-    from squeezebert_edge.verbs import export as pipeline
 
     if (Path(checkpoint) / MANIFEST).is_file():
         _inspect_bundle(Path(checkpoint), json=json)
         return
     with show.progress() as progress:
         progress(f"loading {checkpoint}", 0, 0)
-        loaded = checkpoints.load(checkpoint, architecture=pipeline.architecture_of(task))
-    model_task = pipeline.task_of(loaded)
+        loaded = load_checkpoint(checkpoint, architecture=architecture_of(task))
+    model_task = task_of(loaded)
     architecture = type(loaded.model).__name__
     parts = complexity.count(loaded.config, length, architecture)
     total = complexity.total(parts)
@@ -83,7 +83,7 @@ def inspect(
 
 
 def _inspect_bundle(directory: Path, *, json: bool) -> None:
-    from squeezebert_edge.bundle.manifest import open_bundle
+    from squeezebert_edge.bundle.opened import open_bundle
 
     bundle = open_bundle(directory)
     manifest = bundle.manifest

@@ -40,14 +40,11 @@ def predict(
     json: options.JsonOption = False,
 ) -> None:
     """Answer texts with a bundle: one TEXT, a --file, or lines on stdin. --json prints an object a line."""
-    from squeezebert_edge.accuracy import answers as accuracy
-    from squeezebert_edge.bundle.manifest import open_bundle
+    from squeezebert_edge.bundle.opened import open_bundle
     from squeezebert_edge.tasks.heads import DEFAULT_DOC_STRIDE
-    from squeezebert_edge.verbs import export as pipeline
 
     opened = open_bundle(bundle)
-    task = pipeline.task_of_bundle(opened)
-    tokenizer = pipeline.tokenizer_of_bundle(opened)
+    task = opened.task
     _refuse_foreign(
         task.name, {"--pair": pair, "--question": question, "--context": context, "--choice": choice}
     )
@@ -62,12 +59,10 @@ def predict(
         asked = (_asked(task, where, line) for where, line in _lines(file))
     else:
         asked = iter([task.ask(texts)])
-    runner = pipeline.load_runner(opened, threads=threads, runtime=runtime)
+    runner = opened.load_runner(threads=threads, runtime=runtime)
     stride = DEFAULT_DOC_STRIDE if doc_stride is None else doc_stride
     for example in asked:
-        rows = accuracy.answer_rows(task, tokenizer, runner, example, runner.lengths, stride)
-        answer = {"text": example.text, **task.answer(example, rows, tokenizer)}
-        answer["truncated"] = not task.windows and any(row.encoding.truncated for row in rows)
+        answer = opened.answer(example, runner=runner, doc_stride=stride)
         if json:
             show.as_json(answer)
         else:

@@ -73,11 +73,12 @@ def run(
     OUT/report.html shows it all; its latencies are this machine's.
     """
     from squeezebert_edge.accuracy.presets import head_of
-    from squeezebert_edge.checkpoint import checkpoint as checkpoints
+    from squeezebert_edge.checkpoint.checkpoint import load_checkpoint
+    from squeezebert_edge.checkpoint.task import architecture_of
     from squeezebert_edge.latency.protocol import PRESETS
     from squeezebert_edge.plumbing.staging import refuse_existing_file
     from squeezebert_edge.report import files
-    from squeezebert_edge.verbs import export as pipeline
+    from squeezebert_edge.verbs.plan import Plan, calibrated, checked_lengths, possible_pairs
     from squeezebert_edge.verbs.run import compare_precisions
 
     directory = out or default_out(checkpoint)
@@ -86,13 +87,11 @@ def run(
         refuse_existing_file(target, force=force)
     files.refuse(reports or [], force=force)
     with show.progress() as progress:
-        pairs = pipeline.possible_pairs(to or tuple(exporters.FORMATS), precision or [])
+        pairs = possible_pairs(to or tuple(exporters.FORMATS), precision or [])
         progress(f"loading {checkpoint}", 0, 0)
-        loaded = checkpoints.load(checkpoint, architecture=pipeline.architecture_of(head_of(task)))
-        wished = pipeline.checked_lengths(options.parse_lengths(lengths), loaded.config)
-        plan = pipeline.calibrated(
-            pipeline.Plan(pairs, wished, ios=ios), loaded, calibration, calibration_samples
-        )
+        loaded = load_checkpoint(checkpoint, architecture=architecture_of(head_of(task)))
+        wished = checked_lengths(options.parse_lengths(lengths), loaded.config)
+        plan = calibrated(Plan(pairs, wished, ios=ios), loaded, calibration, calibration_samples)
         report = compare_precisions(
             loaded,
             plan,

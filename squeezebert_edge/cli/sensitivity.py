@@ -34,19 +34,17 @@ def sensitivity(
     Computed in torch, without an export. `export --max-drop` keeps the costliest parts in float.
     """
     from squeezebert_edge.accuracy.sensitivity import Sensitivity
-    from squeezebert_edge.checkpoint import checkpoint as checkpoints
+    from squeezebert_edge.checkpoint.checkpoint import load_checkpoint
     from squeezebert_edge.forms import choices
     from squeezebert_edge.verbs import evaluate as evaluation
-    from squeezebert_edge.verbs import export as pipeline
+    from squeezebert_edge.verbs.plan import Plan, calibrated, checked_lengths, possible_pairs
 
     with show.progress() as progress:
         progress(f"loading {checkpoint}", 0, 0)
-        loaded = checkpoints.load(checkpoint)
-        ((name, wished),) = pipeline.possible_pairs([to], [precision])
-        (length,) = pipeline.checked_lengths([length], loaded.config)
-        plan = pipeline.calibrated(
-            pipeline.Plan([(name, wished)], [length]), loaded, calibration, calibration_samples
-        )
+        loaded = load_checkpoint(checkpoint)
+        ((name, wished),) = possible_pairs([to], [precision])
+        (length,) = checked_lengths([length], loaded.config)
+        plan = calibrated(Plan([(name, wished)], [length]), loaded, calibration, calibration_samples)
         reference = evaluation.reference_answers(
             loaded, data, scored=scored, labels=options.parse_labels(labels), limit=limit, max_length=length
         )

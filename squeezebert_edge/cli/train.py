@@ -261,7 +261,8 @@ def _new(
 ) -> tuple[SqueezeBertPreTrainedModel, Tokenizer]:
     """A network of random weights, and its tokenizer, learned or given."""
     from squeezebert_edge.tasks.data import read_lines
-    from squeezebert_edge.text.tokenizer import Tokenizer, TokenizerFlags
+    from squeezebert_edge.text.tokenizer import Tokenizer
+    from squeezebert_edge.text.vocabulary import TokenizerFlags
     from squeezebert_edge.training import train as training
     from squeezebert_edge.training.data import labels_in
 

@@ -18,12 +18,12 @@ def verify(
     json: options.JsonOption = False,
 ) -> None:
     """Check a bundle's files and prove it equal to the float reference again."""
-    from squeezebert_edge.bundle.manifest import open_bundle
-    from squeezebert_edge.proof.parity import Gates
-    from squeezebert_edge.verbs import export as pipeline
+    from squeezebert_edge.bundle.opened import open_bundle
+    from squeezebert_edge.proof.gates import Gates
+    from squeezebert_edge.verbs.verify import verify_bundle
 
     with show.progress() as progress:
-        found = pipeline.verify_bundle(
+        found = verify_bundle(
             open_bundle(bundle),
             source=checkpoint,
             gates=Gates(max_error=max_error, min_sqnr_db=min_sqnr),

@@ -18,7 +18,7 @@ from exporters.errors import InputError
 if TYPE_CHECKING:
     import numpy as np
 
-    from squeezebert_edge.bundle.manifest import Bundle
+    from squeezebert_edge.bundle.opened import Bundle
     from squeezebert_edge.latency import protocol as latency
     from squeezebert_edge.latency import record
     from squeezebert_edge.plumbing.progress import Progress
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     Array = np.ndarray[tuple[int, ...], np.dtype[Any]]
     Inputs = Mapping[str, Array]  # name -> (1, length) int32, as text.pad gives them
     Outputs = dict[str, Array]  # name -> float32
-
-ALL_PHONES = "android:all"
 
 
 class Device(Protocol):
@@ -156,19 +154,6 @@ def opened(text: str, runner: str | None = None) -> Device:
         raise InputError(f"--runner {chosen} on {name}", allowed=", ".join(kind.runners))
     device: Device = importlib.import_module(kind.runners[chosen]).opened(address or None)
     return device
-
-
-def each(text: str) -> list[str]:
-    """What --device names, one by one: `android:all` is every phone attached, ready or not.
-
-    Raises:
-        UnavailableError: none is.
-    """
-    if text != ALL_PHONES:
-        return [text]
-    from squeezebert_edge.devices.android import phone as android_phone
-
-    return [f"android:{serial}" for serial in android_phone.everyone()]
 
 
 def listings() -> list[Listing]:

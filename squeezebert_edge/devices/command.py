@@ -11,7 +11,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from squeezebert_edge.devices.python.interpreter import wait
 from squeezebert_edge.plumbing.progress import Progress
 
 
@@ -49,3 +48,18 @@ def said(command: Sequence[str], limit: float, progress: Progress) -> Said | Non
         output.seek(0)
         text = output.read().decode("utf-8", "replace").strip()
     return None if status is None else Said(status, text)
+
+
+POLL = 0.5  # seconds: seldom, so that waiting takes nothing from what is measured
+
+
+def wait(process: subprocess.Popen[bytes], end: float, progress: Progress) -> int | None:
+    """The exit status of a process, or null if it has none by then (seconds of the monotonic clock)."""
+    begin = time.monotonic()
+    while (now := time.monotonic()) < end:
+        progress("running, seconds", int(now - begin), 0)
+        try:
+            return process.wait(min(POLL, end - now))
+        except subprocess.TimeoutExpired:
+            continue
+    return None

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from exporters.errors import GateError
-from squeezebert_edge.bundle.manifest import Bundle
-from squeezebert_edge.devices.python.interpreter import AGAIN, answers_of
-from squeezebert_edge.latency import protocol as latency
+from squeezebert_edge.bundle.opened import Bundle
+from squeezebert_edge.devices.results import AGAIN, answers_of
 from squeezebert_edge.latency import record
+from squeezebert_edge.latency.protocol import Protocol
 
 if TYPE_CHECKING:
     from squeezebert_edge.devices import Inputs, Outputs
@@ -24,7 +24,7 @@ APP = "io.squeezebert.edge.demo"  # Android's package, and iOS's bundle identifi
 BUNDLE, JOB, RESULT, OUTPUTS = "bundle", "job.json", "result.json", "outputs.bin"
 
 
-def job_of(rows: Sequence[Inputs], settings: record.Settings, protocol: latency.Protocol | None) -> str:
+def job_of(rows: Sequence[Inputs], settings: record.Settings, protocol: Protocol | None) -> str:
     """job.json: measure by the protocol, or answer where that is null.
 
     Args:

@@ -8,11 +8,19 @@ allows it. Every s is a power of two, so that the float outputs keep their bits 
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from torch import Tensor, nn
 
-from squeezebert_edge.model.base import SqueezeBertPreTrainedModel
-from squeezebert_edge.model.heads import EncoderLayer
+from squeezebert_edge.checkpoint.checkpoint import Checkpoint
+from squeezebert_edge.forms.choices import CALIBRATED
+from squeezebert_edge.model.base import (
+    SqueezeBertPreTrainedModel,
+)
+from squeezebert_edge.model.layers import (
+    EncoderLayer,
+)
 
 
 def balance(model: SqueezeBertPreTrainedModel) -> None:
@@ -57,3 +65,12 @@ def _even(first: Tensor, second: Tensor) -> Tensor:
     """The power of two s that brings first * s nearest to second / s; 1 where one of them is zero."""
     exponents = torch.log2(second / first) / 2
     return torch.where((first > 0) & (second > 0), torch.exp2(exponents.round()), 1.0)
+
+
+def quantizable(checkpoint: Checkpoint, exact: str) -> SqueezeBertPreTrainedModel:
+    """The network to quantize: a balanced copy, unless its learned ranges fit it as it is."""
+    if exact == CALIBRATED and checkpoint.ranges:
+        return checkpoint.model
+    model = copy.deepcopy(checkpoint.model)
+    balance(model)
+    return model

@@ -6,16 +6,12 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from exporters.errors import InputError
+from squeezebert_edge.plumbing.arrays import Array
 from squeezebert_edge.tasks.data import Example, read_lines
 from squeezebert_edge.tasks.heads import Task
 from squeezebert_edge.text.tokenizer import Tokenizer, pad
-
-Array = np.ndarray[tuple[int, ...], np.dtype[Any]]
 
 FEW_SAMPLES = 100  # under which a range is likely to miss what the data holds
 BUILT_IN = "the built-in samples"

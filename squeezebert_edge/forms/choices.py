@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 import exporters
 from exporters.errors import InputError
-from squeezebert_edge.forms.grouped import form_named
+from squeezebert_edge.forms.catalog import form_named
 
 HERE = "AMD EPYC with AVX-512 VNNI, 2 cores, Linux"
 NOT_MEASURED = "no Mac or iPhone has measured yet"
@@ -102,3 +102,21 @@ def read_forms(path: Path) -> Forms:
             form_named(form)
             chosen[format_, exact] = Choice(form, found.device)
     return {**FORMS_BY_PRECISION, **chosen}
+
+
+INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+
+
+CALIBRATED = "int8-static"
+
+
+NEURAL_ENGINE = ("neural-engine", "neural-engine-groups")  # forms whose programs must suit it
+
+
+# Parts that stay float, in any form. A calibrated scale would clip the logits, and the last product is too
+# small to matter. Where 16 values serve a whole weight, as in iOS 17's 4 bits, the pooler and the table
+# of token types too cost the outputs much for their size.
+LAST_PRODUCTS = ("classifier", "qa_outputs")
+
+
+NO_PALETTE = ("token_type_embeddings", "pooler", *LAST_PRODUCTS)

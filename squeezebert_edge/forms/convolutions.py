@@ -22,14 +22,13 @@ from squeezebert_edge.forms.layouts import (
 )
 from squeezebert_edge.model.base import SqueezeBertPreTrainedModel
 from squeezebert_edge.model.heads import (
-    EncoderLayer,
-    SelfAttention,
     SqueezeBertForMaskedLM,
     SqueezeBertForMultipleChoice,
     SqueezeBertForQuestionAnswering,
     SqueezeBertForSequenceClassification,
     SqueezeBertForTokenClassification,
 )
+from squeezebert_edge.model.layers import EncoderLayer, SelfAttention
 from squeezebert_edge.tasks.heads import Task
 
 

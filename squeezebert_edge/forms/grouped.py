@@ -7,51 +7,24 @@ outputs. In comments B, C, S are batch, channels, sequence, H counts heads, d is
 from __future__ import annotations
 
 import math
-from typing import Any, cast
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from exporters.errors import InputError
 from exporters.products import BatchedLinear
-from squeezebert_edge.forms.attention import MASKED_SCORE
-from squeezebert_edge.forms.convolutions import Conv2dForm, ConvForm, NeuralEngineForm, NeuralEngineGroupsForm
+from squeezebert_edge.forms.attention import _added_to_scores, _holds_whole_heads
 from squeezebert_edge.model.base import SqueezeBertPreTrainedModel
 from squeezebert_edge.model.heads import (
-    EncoderLayer,
-    SelfAttention,
     SqueezeBertForMaskedLM,
     SqueezeBertForMultipleChoice,
     SqueezeBertForQuestionAnswering,
     SqueezeBertForSequenceClassification,
     SqueezeBertForTokenClassification,
 )
+from squeezebert_edge.model.layers import EncoderLayer, SelfAttention
 from squeezebert_edge.tasks.heads import Task
-
-
-class PlainForm(nn.Module):
-    """The reference's network as it stands: grouped Conv1d over (B, C, S).
-
-    Args:
-        model: the reference, in eval mode; its weights are shared, not copied.
-        task: names the outputs. Multiple choice gives the score of one choice, (B, 1).
-    """
-
-    def __init__(self, model: SqueezeBertPreTrainedModel, task: type[Task]) -> None:
-        super().__init__()
-        self.model, self.outputs = model, task.outputs
-
-    def forward(
-        self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor
-    ) -> tuple[Tensor, ...]:
-        """Compute the outputs, float32."""
-        mask = _added_to_scores(attention_mask)
-        inputs: dict[str, Any] = {"attention_mask": mask, "token_type_ids": token_type_ids}
-        if isinstance(self.model, SqueezeBertForMultipleChoice):
-            return (self.model.classifier(self.model.transformer(input_ids, **inputs).pooler_output),)
-        result = self.model(input_ids, **inputs)
-        return tuple(result[name] for name in self.outputs)
 
 
 class GroupResidentLayer(nn.Module):
@@ -206,47 +179,6 @@ class Head(nn.Module):
             return self.qa_outputs(x).unbind(-1)  # type: ignore[no-any-return]  # (B, S, 2) -> two of (B, S)
         pooled = torch.tanh(self.pooler(x[:, 0]))  # (B, C)
         return (self.classifier(pooled),) if hasattr(self, "classifier") else (x, pooled)
-
-
-FORMS: dict[str, type[PlainForm | GroupResidentForm | ConvForm]] = {
-    "plain": PlainForm,
-    "group-resident": GroupResidentForm,
-    "group-batched": GroupBatchedForm,
-    "conv2d": Conv2dForm,
-    "neural-engine": NeuralEngineForm,
-    "neural-engine-groups": NeuralEngineGroupsForm,
-}
-
-
-def lay_out(model: SqueezeBertPreTrainedModel, task: type[Task], form: str) -> nn.Module:
-    """The model in a form, in eval mode.
-
-    Raises:
-        InputError: no such form.
-    """
-    return form_named(form)(model, task).eval()
-
-
-def form_named(name: str) -> type[PlainForm | GroupResidentForm | ConvForm]:
-    """The form of a name.
-
-    Raises:
-        InputError: no such form.
-    """
-    if name not in FORMS:
-        raise InputError(f"unknown form '{name}'", allowed=", ".join(FORMS))
-    return FORMS[name]
-
-
-def _added_to_scores(attention_mask: Tensor) -> Tensor:
-    padding = (attention_mask == 0).to(torch.float32)
-    return (padding * MASKED_SCORE)[:, None, None, :]  # (B, S) -> (B, 1, 1, S)
-
-
-def _holds_whole_heads(attention: SelfAttention) -> bool:
-    """Whether each group makes the queries, keys and values of heads of its own."""
-    groups = {part.groups for part in (attention.query, attention.key, attention.value)}
-    return len(groups) == 1 and attention.heads % groups.pop() == 0
 
 
 Parameters = tuple[Tensor, Tensor]  # a grouped convolution's weight (C_out, C_in/G) and bias (C_out,)

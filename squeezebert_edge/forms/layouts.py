@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from squeezebert_edge.model.heads import Embeddings
+from squeezebert_edge.model.layers import Embeddings
 
 SMALLEST_SCALE = 1e-12  # of a norm's channel
 

@@ -17,7 +17,8 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from exporters.errors import InputError
-from squeezebert_edge.bundle.manifest import SEAL, Bundle
+from squeezebert_edge.bundle.manifest import SEAL
+from squeezebert_edge.bundle.opened import Bundle
 from squeezebert_edge.latency import protocol as latency
 from squeezebert_edge.plumbing.staging import write_whole
 

@@ -6,20 +6,16 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from exporters.errors import InputError
-from squeezebert_edge.bundle.manifest import Bundle
-from squeezebert_edge.latency import protocol as latency
+from squeezebert_edge.bundle.opened import Bundle
 from squeezebert_edge.latency import record
+from squeezebert_edge.latency.protocol import statistics
+from squeezebert_edge.plumbing.arrays import Array
 from squeezebert_edge.tasks.data import Example
-from squeezebert_edge.tasks.heads import DEFAULT_DOC_STRIDE, Task
-from squeezebert_edge.text.tokenizer import Tokenizer, pad, shortest_length
-from squeezebert_edge.verbs import export as pipeline
-
-Array = np.ndarray[tuple[int, ...], np.dtype[Any]]
+from squeezebert_edge.tasks.heads import Task
+from squeezebert_edge.tasks.rows import rows_of
+from squeezebert_edge.text.tokenizer import Tokenizer
 
 MOST_TEXTS = 1024  # what loadgen keeps in memory for a benchmark of this kind
 BUILT_IN = "the built-in sample"
@@ -47,7 +43,7 @@ class Workload:
     @property
     def tokenization(self) -> record.Tokenization:
         """As records have it."""
-        return record.Tokenization(where="host", statistics=latency.statistics(self.tokenization_ns))
+        return record.Tokenization(where="host", statistics=statistics(self.tokenization_ns))
 
 
 def of_bundle(bundle: Bundle, data: Path | None, length: int | None) -> Workload:
@@ -60,16 +56,14 @@ def of_bundle(bundle: Bundle, data: Path | None, length: int | None) -> Workload
     Raises:
         InputError: a length that the bundle does not have, or data that is wrong.
     """
-    task, lengths = pipeline.task_of_bundle(bundle), bundle.manifest.lengths
+    task, lengths = bundle.task, bundle.manifest.lengths
     if length is not None and length not in lengths:
         raise InputError(f"length {length}", allowed=", ".join(map(str, lengths)))
     examples = task.built_in() if data is None else type(task).read(data)[:MOST_TEXTS]
     if not examples:
         raise InputError(f"{data}: no texts", allowed="at least one")
     source = BUILT_IN if data is None else data.name
-    return of_examples(
-        task, pipeline.tokenizer_of_bundle(bundle), examples, [length] if length else lengths, source
-    )
+    return of_examples(task, bundle.tokenizer, examples, [length] if length else lengths, source)
 
 
 def of_examples(
@@ -85,14 +79,3 @@ def of_examples(
         times.append(time.monotonic_ns() - start)
         rows += found
     return Workload(source, len(examples), tuple(rows), tuple(times))
-
-
-def rows_of(
-    task: Task, tokenizer: Tokenizer, example: Example, lengths: Sequence[int]
-) -> list[Mapping[str, Array]]:
-    """The rows of one example, each at the shortest length that fits."""
-    encodings = task.encode(example, tokenizer, lengths[-1], DEFAULT_DOC_STRIDE)
-    return [
-        pad(encoding, shortest_length(len(encoding), lengths), tokenizer.special_ids["pad"])
-        for encoding in encodings
-    ]

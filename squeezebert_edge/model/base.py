@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import math
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from exporters.errors import InputError
 from squeezebert_edge.model.config import SqueezeBertConfig
-from squeezebert_edge.model.outputs import ModelOutput
-
-if TYPE_CHECKING:
-    from squeezebert_edge.model.heads import SqueezeBertModel
+from squeezebert_edge.model.layers import (
+    Embeddings,
+    Encoder,
+    Pooler,
+)
+from squeezebert_edge.model.outputs import EncoderOutput, ModelOutput
 
 
 class SqueezeBertPreTrainedModel(nn.Module, ABC):
@@ -173,3 +176,139 @@ def resize_rows(owner: nn.Module, name: str, size: int, std: float | None) -> No
     else:
         rows = torch.cat([table, torch.randn(added, *table.shape[1:]).to(table) * std])
     setattr(owner, name, nn.Parameter(rows, requires_grad=parameter.requires_grad))
+
+
+class PaddingWarning(UserWarning):
+    """Ids that begin or end with the padding token came without an attention mask.
+
+    Python's own filters show it once in a process.
+    """
+
+
+class SqueezeBertModel(SqueezeBertPreTrainedModel):
+    """Embeddings, encoder and pooler, without a head."""
+
+    def __init__(self, config: SqueezeBertConfig) -> None:
+        super().__init__(config)
+        self.embeddings = Embeddings(config)
+        self.encoder = Encoder(config)
+        self.pooler = Pooler(config)
+        self.initialize(self)
+
+    @property
+    def base_model(self) -> SqueezeBertModel:
+        """This model."""
+        return self
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+        *,
+        head_mask: Tensor | None = None,
+    ) -> ModelOutput | tuple[Any, ...]:
+        """Encode a batch.
+
+        Args:
+            input_ids: (batch, length), integers; or instead of them
+            inputs_embeds: their embeddings, (batch, length, width).
+            attention_mask: what to attend to. (batch, length) or (batch, length, length), of any dtype: zero
+                is left out, anything else is attended to. 4-D, broadcastable to (batch, heads, length,
+                length): added to the scores as it is, whatever its dtype. (transformers 5 takes no 3-D mask
+                but one without zeros; here each of its rows says what that position attends to.)
+            token_type_ids: (batch, length); zeros when not given.
+            position_ids: (batch, length) or (1, length); 0, 1, 2, ... when not given.
+            output_attentions, output_hidden_states, return_dict: None takes the configuration's value; with
+                `return_dict` false the output is a plain tuple.
+            head_mask: always refused.
+
+        Raises:
+            InputError: ids and embeddings both or neither, a head mask, or shapes that do not fit.
+        """
+        if head_mask is not None:
+            raise InputError("SqueezeBERT has no head masks", hint="leave head_mask out")
+        words = self._words(input_ids, inputs_embeds, position_ids)
+        if input_ids is not None and attention_mask is None:
+            _warn_of_padding(input_ids, self.config.pad_token_id)
+        embedded = self.embeddings(words, token_type_ids, position_ids)
+        mask = None if attention_mask is None else self._additive(attention_mask, embedded)
+        if output_hidden_states is None:
+            output_hidden_states = self.config.output_hidden_states
+        if output_attentions is None:
+            output_attentions = self.config.output_attentions
+        last, hidden, scores = self.encoder(embedded, mask, output_hidden_states, output_attentions)
+        return self.returned(EncoderOutput(last, self.pooler(last), hidden, scores), return_dict)
+
+    def _words(
+        self, input_ids: Tensor | None, inputs_embeds: Tensor | None, position_ids: Tensor | None
+    ) -> Tensor:
+        """The word embeddings, (B, S, C)."""
+        if input_ids is not None and inputs_embeds is not None:
+            raise InputError("both input_ids and inputs_embeds are given", allowed="one of them")
+        given = inputs_embeds if input_ids is None else input_ids
+        if given is None:
+            raise InputError("neither input_ids nor inputs_embeds is given", allowed="one of them")
+        width = self.config.hidden_size
+        fits = given.dim() == 2 if input_ids is not None else given.dim() == 3 and given.shape[2] == width
+        if not fits:
+            raise InputError(
+                f"{'inputs_embeds' if input_ids is None else 'input_ids'} of shape {tuple(given.shape)}",
+                allowed=f"input_ids (batch, length), or inputs_embeds (batch, length, {width})",
+            )
+        longest = self.config.max_position_embeddings
+        if position_ids is None and not _is_tracing() and not 1 <= given.shape[1] <= longest:
+            raise InputError(f"{given.shape[1]} tokens", allowed=f"1 to max_position_embeddings, {longest}")
+        return self.embeddings.word_embeddings(given) if input_ids is not None else given
+
+    def _additive(self, mask: Tensor, embedded: Tensor) -> Tensor:
+        """An attention mask as what is added to the scores, broadcastable to (B, heads, S, S).
+
+        A position that may attend to nothing attends to everything alike: the least number is finite.
+        """
+        shape = tuple(mask.shape)
+        if mask.dim() == 4:
+            added = mask.to(embedded)
+        else:
+            if mask.dim() == 2:
+                mask = mask[:, None, None, :]  # (B, S) -> (B, 1, 1, S)
+            elif mask.dim() == 3:
+                mask = mask[:, None]  # (B, S, S) -> (B, 1, S, S)
+            attended = torch.zeros((), dtype=embedded.dtype, device=embedded.device)
+            left_out = torch.finfo(embedded.dtype).min
+            added = torch.where(mask.to(embedded.device) != 0, attended, left_out)
+        (batch, length, _), heads = embedded.shape, self.config.num_attention_heads
+        scores = (batch, heads, length, length)
+        # Under torch.jit.trace sizes are tensors, and comparing them warns.
+        if added.dim() != 4 or not (
+            _is_tracing() or all(size in (1, full) for size, full in zip(added.shape, scores, strict=True))
+        ):
+            raise InputError(
+                f"attention_mask of shape {shape}, for {batch} x {length} tokens",
+                allowed=f"({batch}, {length}), ({batch}, {length}, {length}), or what broadcasts to {scores}",
+            )
+        return added
+
+
+def _is_tracing() -> bool:
+    """Whether torch.jit.trace is recording."""
+    return bool(torch.jit.is_tracing())  # type: ignore[attr-defined, no-untyped-call]
+
+
+def _warn_of_padding(input_ids: Tensor, pad: int | None) -> None:
+    """Warn when the first or last id of a row is padding; never while a program is being traced."""
+    is_plain = type(input_ids) is Tensor and input_ids.device.type != "meta"
+    if pad is None or not is_plain or torch.compiler.is_compiling() or _is_tracing():
+        return
+    if (input_ids[:, [0, -1]] == pad).any():
+        warnings.warn(
+            f"some input_ids begin or end with the padding token ({pad}) and no attention_mask is given: "
+            "padding is attended to and changes the outputs. Pass attention_mask.",
+            PaddingWarning,
+            stacklevel=1,
+        )

@@ -7,17 +7,20 @@ padded to each of its lengths. So what is proven is the answer, whatever the pad
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from exporters.errors import EdgeError, InputError
 from exporters.spec import Runner
 from squeezebert_edge.bundle.manifest import Verification
+from squeezebert_edge.plumbing.arrays import Array
 from squeezebert_edge.plumbing.progress import Progress, silent
+from squeezebert_edge.proof.comparison import Comparison
+from squeezebert_edge.proof.gates import Gates
+from squeezebert_edge.proof.reference import Reference
 from squeezebert_edge.tasks.data import Example
 from squeezebert_edge.tasks.heads import Row, Task
 from squeezebert_edge.text.tokenizer import Encoding, Tokenizer, pad
@@ -25,109 +28,8 @@ from squeezebert_edge.text.tokenizer import Encoding, Tokenizer, pad
 if TYPE_CHECKING:
     from squeezebert_edge.checkpoint.checkpoint import Checkpoint
 
-Array = np.ndarray[tuple[int, ...], np.dtype[Any]]
 
 MINIMUM_INPUTS = 64
-EXACT_DB = 200.0  # what an error of zero is reported as, JSON having no infinity
-
-
-@dataclass(frozen=True)
-class Gates:
-    """What an artifact must meet; null gates nothing.
-
-    Each holds for every output of the network by itself:
-
-    max_error: largest difference, relative to max(1, largest reference output).
-    min_sqnr_db: signal to quantization noise over all inputs together, in dB.
-    max_padding_error: largest change by padding, relative to max(1, largest reference output).
-    min_padding_sqnr_db: signal to the noise that padding makes, in dB; no decision may change either.
-    """
-
-    max_error: float | None = None
-    min_sqnr_db: float | None = None
-    max_padding_error: float | None = None
-    min_padding_sqnr_db: float | None = None
-
-    def __post_init__(self) -> None:
-        for name, value in asdict(self).items():
-            if value is not None and not math.isfinite(value):
-                raise InputError(f"{name} {value}", allowed="a finite number")
-
-
-# The floors of every precision, here and nowhere else.
-GATES: Mapping[str, Gates] = {
-    "fp32": Gates(max_error=1e-4, max_padding_error=1e-5),
-    "fp16": Gates(min_sqnr_db=60.0, max_padding_error=1e-3),
-    "int8-dynamic": Gates(min_sqnr_db=45.0, min_padding_sqnr_db=60.0),
-    "int8-weights": Gates(min_sqnr_db=45.0, min_padding_sqnr_db=60.0),
-    "int8-static": Gates(min_sqnr_db=30.0, min_padding_sqnr_db=60.0),
-    "int4": Gates(min_sqnr_db=25.0, min_padding_sqnr_db=60.0),
-    "int4-weights": Gates(min_sqnr_db=25.0, min_padding_sqnr_db=60.0),
-}
-
-
-def gates_of(precision: str, wished: Gates) -> Gates:
-    """A precision's gates, with those that a user wishes otherwise."""
-    return replace(GATES[precision], **{k: v for k, v in asdict(wished).items() if v is not None})
-
-
-class Reference:
-    """The float model in torch, called as a runner is: name -> (1, S) arrays in, name -> float32 out."""
-
-    def __init__(self, model: torch.nn.Module, task: type[Task]) -> None:
-        self.model, self.task = model, task
-
-    def __call__(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """Compute the task's outputs; a choice is asked about alone, (1, S) -> (1, 1, S)."""
-        tensors = {name: torch.from_numpy(value).long() for name, value in inputs.items()}
-        if self.task.name == "multiple-choice":
-            tensors = {name: value[:, None] for name, value in tensors.items()}
-        with torch.inference_mode():
-            result = self.model(**tensors)
-        return {name: result[name].numpy() for name in self.task.outputs}
-
-
-@dataclass
-class Comparison:
-    """Running sums of one output over all inputs; nothing of the outputs is kept."""
-
-    count: int = 0
-    total: float = 0.0
-    total_square: float = 0.0
-    total_error_square: float = 0.0
-    max_error: float = 0.0
-    max_reference: float = 0.0
-
-    def add(self, reference: Array, found: Array) -> None:
-        """Take in a row. An output that is not finite counts as infinitely wrong."""
-        reference = reference.astype(np.float64)
-        error = _difference(reference, found)
-        self.count += reference.size
-        self.total += float(reference.sum())
-        self.total_square += float((reference**2).sum())
-        self.total_error_square += float((error**2).sum())
-        self.max_error = max(self.max_error, float(error.max(initial=0.0)))
-        self.max_reference = max(self.max_reference, float(np.abs(reference).max(initial=0.0)))
-
-    def merge(self, other: Comparison) -> None:
-        """Take in the sums of other rows."""
-        self.count += other.count
-        self.total += other.total
-        self.total_square += other.total_square
-        self.total_error_square += other.total_error_square
-        self.max_error = max(self.max_error, other.max_error)
-        self.max_reference = max(self.max_reference, other.max_reference)
-
-    @property
-    def sqnr_db(self) -> float:
-        """Variance of the reference over the mean squared error, in dB, at most EXACT_DB."""
-        variance = self.total_square / self.count - (self.total / self.count) ** 2
-        noise = self.total_error_square / self.count
-        if not math.isfinite(noise):
-            return -EXACT_DB
-        if noise <= variance * 10 ** (-EXACT_DB / 10):
-            return EXACT_DB
-        return max(10 * math.log10(variance / noise), -EXACT_DB) if variance > 0 else -EXACT_DB
 
 
 @dataclass(frozen=True)
@@ -315,12 +217,6 @@ def _judge(proof: _Proof, gates: Gates, failures: list[str]) -> Verification:
         gates={name: value for name, value in asdict(gates).items() if value is not None},
         failures=failures,
     )
-
-
-def _difference(reference: Array, found: Array) -> Array:
-    """Absolute differences in float64; what is not finite is infinitely wrong."""
-    found = found.astype(np.float64)
-    return np.where(np.isfinite(found) & np.isfinite(reference), np.abs(found - reference), np.inf)
 
 
 def _finite(value: float) -> float | None:

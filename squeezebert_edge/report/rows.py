@@ -16,16 +16,8 @@ from squeezebert_edge import __version__
 from squeezebert_edge.accuracy.lengths import Proposal
 from squeezebert_edge.accuracy.paired import AccuracyComparison
 from squeezebert_edge.accuracy.sensitivity import PartCost
-from squeezebert_edge.bundle.manifest import (
-    MANIFEST,
-    SEAL,
-    Bundle,
-    Calibration,
-    Delegation,
-    Precision,
-    Verification,
-    open_bundle,
-)
+from squeezebert_edge.bundle.manifest import MANIFEST, SEAL, Calibration, Delegation, Precision, Verification
+from squeezebert_edge.bundle.opened import Bundle, open_bundle
 from squeezebert_edge.latency import record
 from squeezebert_edge.latency.record import Record
 

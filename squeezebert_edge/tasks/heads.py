@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from exporters.errors import InputError
+from squeezebert_edge.plumbing.arrays import Array
 from squeezebert_edge.tasks import data
 from squeezebert_edge.tasks.data import Example
 
 if TYPE_CHECKING:
     from squeezebert_edge.text.tokenizer import Encoding, Tokenizer
 
-Array = np.ndarray[tuple[int, ...], np.dtype[Any]]
 
 DEFAULT_DOC_STRIDE = 16
 CANDIDATES_SHOWN = 5

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from exporters.errors import InputError, UnavailableError
 from exporters.quiet import quiet_tools
-from squeezebert_edge.checkpoint import checkpoint as checkpoints
 from squeezebert_edge.checkpoint import weights
+from squeezebert_edge.checkpoint.checkpoint import load_checkpoint
 from squeezebert_edge.checkpoint.hub import CONFIG_FILE
 from squeezebert_edge.model.config import MODEL_TYPE
 from squeezebert_edge.model.heads import SqueezeBertForSequenceClassification
@@ -88,7 +88,7 @@ def load_teacher(source: str | Path) -> Teacher:
     """
     config_file = Path(source) / CONFIG_FILE
     if not config_file.is_file() or _model_type(config_file) == MODEL_TYPE:
-        loaded = checkpoints.load(source, architecture=SqueezeBertForSequenceClassification.__name__)
+        loaded = load_checkpoint(source, architecture=SqueezeBertForSequenceClassification.__name__)
         network: nn.Module = loaded.model
         vocab = loaded.tokenizer.vocab
     else:

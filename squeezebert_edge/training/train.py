@@ -19,7 +19,7 @@ from torch import Tensor
 
 from exporters.errors import InputError
 from exporters.spec import Ranges
-from squeezebert_edge.checkpoint import checkpoint as checkpoints
+from squeezebert_edge.checkpoint.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from squeezebert_edge.checkpoint.hub import CONFIG_FILE
 from squeezebert_edge.forms.balancing import balance
 from squeezebert_edge.model.base import SqueezeBertPreTrainedModel
@@ -76,7 +76,7 @@ def from_scratch(
 
 def from_checkpoint(
     source: str | Path, examples: Sequence[Example], labels: Sequence[str] | None, seed: int
-) -> checkpoints.Checkpoint:
+) -> Checkpoint:
     """A checkpoint to fine-tune as a classifier.
 
     Args:
@@ -88,12 +88,12 @@ def from_checkpoint(
     """
     if labels is None:
         try:
-            return checkpoints.load(source, architecture=ARCHITECTURE)
+            return load_checkpoint(source, architecture=ARCHITECTURE)
         except InputError:  # no classifier; whatever else is wrong with it is found again below
             labels = training_data.labels_in(examples)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return checkpoints.load(source, architecture=ARCHITECTURE, for_training=True, labels=labels)
+        return load_checkpoint(source, architecture=ARCHITECTURE, for_training=True, labels=labels)
 
 
 def train(
@@ -163,7 +163,7 @@ def train(
         measured, ranges = _as_measured(trained, run.best_reach)
         _, accuracy = validate(measured, data, config, processes)
         if processes.leads:
-            checkpoints.save(
+            save_checkpoint(
                 out,
                 config=network_config,
                 model=trained,

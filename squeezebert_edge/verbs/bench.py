@@ -11,7 +11,7 @@ from queue import SimpleQueue
 
 from exporters.errors import EdgeError, InputError
 from squeezebert_edge import __version__
-from squeezebert_edge.bundle.manifest import Bundle
+from squeezebert_edge.bundle.opened import Bundle
 from squeezebert_edge.devices import Device, opened
 from squeezebert_edge.devices.android.benchmark_model import BenchmarkModel
 from squeezebert_edge.devices.ios.coremltools_benchmark import CoremltoolsBenchmark
@@ -49,7 +49,7 @@ class Failure:
     error: EdgeError
 
 
-def benchmark(
+def benchmark_bundles(
     bundles: Sequence[Bundle],
     device: Device,
     request: Request,
@@ -73,7 +73,7 @@ def benchmark(
     yield from _measured(bundles, work, device, request, progress, sleep)
 
 
-def benchmark_each(
+def benchmark_devices(
     bundles: Sequence[Bundle],
     names: Sequence[str],
     request: Request,
@@ -223,3 +223,19 @@ def _cool_down(seconds: float, progress: Progress, sleep: Callable[[float], obje
         sleep(1.0)
     if seconds > whole:
         sleep(seconds - whole)
+
+
+ALL_PHONES = "android:all"
+
+
+def each(text: str) -> list[str]:
+    """What --device names, one by one: `android:all` is every phone attached, ready or not.
+
+    Raises:
+        UnavailableError: none is.
+    """
+    if text != ALL_PHONES:
+        return [text]
+    from squeezebert_edge.devices.android import phone as android_phone
+
+    return [f"android:{serial}" for serial in android_phone.everyone()]

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from exporters.errors import GateError, InputError, UnavailableError
-from squeezebert_edge.bundle.manifest import SEAL, Bundle, open_bundle
+from squeezebert_edge.bundle.manifest import SEAL
+from squeezebert_edge.bundle.opened import Bundle, open_bundle
 from squeezebert_edge.devices.android import adb
 from squeezebert_edge.devices.android import phone as android_phone
 from squeezebert_edge.devices.android.adb import Adb

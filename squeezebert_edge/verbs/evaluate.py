@@ -12,21 +12,22 @@ from typing import TYPE_CHECKING
 
 from exporters.errors import InputError
 from squeezebert_edge import __version__
-from squeezebert_edge.accuracy.answers import Compute, ReferenceAnswers, compare, fingerprint
+from squeezebert_edge.accuracy.answers import ReferenceAnswers, compare, fingerprint
 from squeezebert_edge.accuracy.paired import AccuracyComparison
 from squeezebert_edge.accuracy.presets import scored_as
-from squeezebert_edge.bundle.manifest import MANIFEST, Bundle
+from squeezebert_edge.bundle.manifest import MANIFEST
+from squeezebert_edge.bundle.opened import Bundle
 from squeezebert_edge.checkpoint.checkpoint import Checkpoint
+from squeezebert_edge.checkpoint.task import task_of
 from squeezebert_edge.devices import Device
 from squeezebert_edge.devices.answering import DeviceRunner
 from squeezebert_edge.latency.record import Settings
-from squeezebert_edge.latency.workload import rows_of
 from squeezebert_edge.plumbing import journal
 from squeezebert_edge.plumbing.progress import Progress, of, silent
-from squeezebert_edge.proof.parity import Reference
+from squeezebert_edge.proof.reference import Reference
 from squeezebert_edge.tasks.data import Example
+from squeezebert_edge.tasks.rows import Compute, rows_of
 from squeezebert_edge.text.tokenizer import Tokenizer
-from squeezebert_edge.verbs import export as pipeline
 
 if TYPE_CHECKING:
     from squeezebert_edge.devices import Inputs
@@ -69,8 +70,8 @@ def evaluate_bundles(
     if len(tasks) != 1:
         raise InputError(f"bundles for {', '.join(sorted(tasks))}", allowed="bundles of one task at once")
     for bundle in bundles:
-        scored_as(pipeline.task_of_bundle(bundle), scored, labels)
-    examples = type(pipeline.task_of_bundle(bundles[0])).read(data)[:limit]
+        scored_as(bundle.task, scored, labels)
+    examples = type(bundles[0].task).read(data)[:limit]
     where = device and [str(device.describe()), device.runner]
     settings = [scored, labels, runtime, where, fingerprint(examples)]
     found = []
@@ -83,13 +84,13 @@ def evaluate_bundles(
             key = (bundle.manifest.source.sha256, lengths[-1])
             if key not in references:
                 mine("loading the checkpoint", 0, 0)
-                checkpoint = pipeline.checkpoint_of_bundle(bundle, source)
+                checkpoint = bundle.load_checkpoint(source)
                 references[key] = reference_on(checkpoint, examples, scored, labels, lengths[-1])
             kept.append(stack.enter_context(_journal(bundle, settings, resume=resume)))
-            tokenizer = pipeline.tokenizer_of_bundle(bundle)
+            tokenizer = bundle.tokenizer
             compute: Compute
             if device is None:
-                compute = pipeline.load_runner(bundle, threads=threads, runtime=runtime)
+                compute = bundle.load_runner(threads=threads, runtime=runtime)
             else:
                 answers = kept[-1]
                 rows = _asked(references[key], tokenizer, lengths, set(answers.done) if answers else ())
@@ -118,7 +119,7 @@ def reference_answers(
     Raises:
         InputError: data that is wrong, or a head that is not scored as asked.
     """
-    examples = type(pipeline.task_of(checkpoint)).read(data)[:limit]
+    examples = type(task_of(checkpoint)).read(data)[:limit]
     return reference_on(checkpoint, examples, scored, labels, max_length)
 
 
@@ -130,7 +131,7 @@ def reference_on(
     max_length: int,
 ) -> ReferenceAnswers:
     """The float reference of a checkpoint on examples that were read already."""
-    task, metrics = scored_as(pipeline.task_of(checkpoint), scored, labels)
+    task, metrics = scored_as(task_of(checkpoint), scored, labels)
     reference = Reference(checkpoint.model, type(task))
     return ReferenceAnswers(task, metrics, checkpoint.tokenizer, reference, examples, max_length)
 

@@ -6,16 +6,15 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from squeezebert_edge.accuracy import answers as accuracy
-from squeezebert_edge.accuracy.answers import ReferenceAnswers
+from squeezebert_edge.accuracy.answers import ReferenceAnswers, compare
 from squeezebert_edge.accuracy.paired import AccuracyComparison
 from squeezebert_edge.accuracy.sensitivity import FORM, SCHEMES, Sensitivity, fewest_in_float
-from squeezebert_edge.bundle.manifest import Bundle
+from squeezebert_edge.bundle.opened import Bundle
 from squeezebert_edge.checkpoint.checkpoint import Checkpoint
 from squeezebert_edge.forms import choices
 from squeezebert_edge.plumbing.progress import Progress, of, silent
-from squeezebert_edge.verbs import export as pipeline
-from squeezebert_edge.verbs.export import Plan
+from squeezebert_edge.verbs.export import export_bundles, refuse_outputs
+from squeezebert_edge.verbs.plan import Plan
 
 
 def export_within(
@@ -36,7 +35,7 @@ def export_within(
     Raises:
         InputError: as pipeline.export.
     """
-    pipeline.refuse_outputs(plan, out, force=force)
+    refuse_outputs(plan, out, force=force)
     for format_, precision in plan.pairs:
         mine = replace(plan, pairs=[(format_, precision)])
         named = of(f"{format_} {precision}", progress)
@@ -46,10 +45,10 @@ def export_within(
         for kept in _candidates(checkpoint, mine, exact, reference, max_drop, named):
             # Every form but the plain one has parts of these names.
             chosen = replace(mine, keep_float=kept, form=FORM if kept and form == "plain" else plan.form)
-            (bundle,) = pipeline.export(checkpoint, chosen, out, force=replacing, progress=progress)
+            (bundle,) = export_bundles(checkpoint, chosen, out, force=replacing, progress=progress)
             replacing = True  # what stands there now is of this call
-            runner, tokenizer = pipeline.load_runner(bundle), pipeline.tokenizer_of_bundle(bundle)
-            comparison = accuracy.compare(reference, tokenizer, runner, runner.lengths, progress=named)
+            runner, tokenizer = bundle.load_runner(), bundle.tokenizer
+            comparison = compare(reference, tokenizer, runner, runner.lengths, progress=named)
             if comparison.passes(max_drop):
                 break
         yield bundle, comparison

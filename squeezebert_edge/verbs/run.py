@@ -9,18 +9,19 @@ from exporters.errors import GateError
 from squeezebert_edge import devices
 from squeezebert_edge.accuracy.answers import ReferenceAnswers, compare
 from squeezebert_edge.accuracy.lengths import propose_for
-from squeezebert_edge.bundle.manifest import Bundle
+from squeezebert_edge.bundle.opened import Bundle
 from squeezebert_edge.checkpoint.checkpoint import DEFAULT, Checkpoint
+from squeezebert_edge.checkpoint.task import task_of
 from squeezebert_edge.latency.protocol import Protocol
 from squeezebert_edge.latency.record import Record
 from squeezebert_edge.latency.workload import BUILT_IN
 from squeezebert_edge.plumbing.extras import can_measure_accuracy
 from squeezebert_edge.plumbing.progress import Progress, of, silent
 from squeezebert_edge.report.rows import Report, Row
-from squeezebert_edge.verbs import bench as benchmark
-from squeezebert_edge.verbs import export as pipeline
+from squeezebert_edge.verbs.bench import Request, benchmark_bundles
 from squeezebert_edge.verbs.evaluate import reference_answers, reference_on
-from squeezebert_edge.verbs.export import Plan
+from squeezebert_edge.verbs.export import export_bundles, refuse_outputs
+from squeezebert_edge.verbs.plan import Plan
 
 
 def compare_precisions(
@@ -47,7 +48,7 @@ def compare_precisions(
     Raises:
         InputError: before anything is made, if a bundle exists and `force` is false, or the data is wrong.
     """
-    pipeline.refuse_outputs(plan, out, force=force)
+    refuse_outputs(plan, out, force=force)
     max_length = plan.lengths[-1]
     reference = None
     if data is not None:
@@ -57,7 +58,7 @@ def compare_precisions(
     source = None if reference is None else str(data or BUILT_IN)
     bundles = []
     rows = []
-    for bundle in pipeline.export(checkpoint, plan, out, force=force, progress=progress):
+    for bundle in export_bundles(checkpoint, plan, out, force=force, progress=progress):
         bundles.append(bundle)
         rows.append(_compared(bundle, reference, source, progress))
     notes = list(plan.calibration.warnings) if plan.calibration else []
@@ -74,7 +75,7 @@ def _on_built_in(
     checkpoint: Checkpoint, scored: str | None, labels: Sequence[str] | None, max_length: int
 ) -> ReferenceAnswers | None:
     """The default model on the labelled sample it brings, if its head and what is installed can be scored."""
-    task = pipeline.task_of(checkpoint)
+    task = task_of(checkpoint)
     if not (task.metrics and can_measure_accuracy()):
         return None
     return reference_on(checkpoint, task.built_in(task.samples[0]), scored, labels, max_length)
@@ -86,10 +87,10 @@ def _compared(
     """A bundle with its accuracy; what could not be computed for the proof cannot be for that."""
     if reference is None or bundle.manifest.verification.status == "not verified":
         return Row.of(bundle)
-    runner = pipeline.load_runner(bundle)
+    runner = bundle.load_runner()
     found = compare(
         reference,
-        pipeline.tokenizer_of_bundle(bundle),
+        bundle.tokenizer,
         runner,
         runner.lengths,
         progress=of(f"{bundle.manifest.format} {bundle.manifest.precision.name}", progress),
@@ -106,8 +107,6 @@ def _timed(
         if bundle.manifest.verification.by != "runtime":
             continue
         try:
-            yield from benchmark.benchmark(
-                [bundle], device, benchmark.Request(protocol, data=data), progress=progress
-            )
+            yield from benchmark_bundles([bundle], device, Request(protocol, data=data), progress=progress)
         except GateError as error:
             notes.append(f"{bundle.directory.name} has no latency: {error.problem}")

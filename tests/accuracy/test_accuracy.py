@@ -14,19 +14,25 @@ import pytest
 import torch
 
 from exporters.errors import InputError
-from squeezebert_edge.accuracy import answers as accuracy
 from squeezebert_edge.accuracy import presets
-from squeezebert_edge.accuracy.answers import ReferenceAnswers, answer_rows, compare, evaluate
+from squeezebert_edge.accuracy.answers import BATCH_ROWS, ReferenceAnswers, compare, evaluate
 from squeezebert_edge.accuracy.paired import AccuracyComparison
-from squeezebert_edge.checkpoint import checkpoint
-from squeezebert_edge.checkpoint.checkpoint import Checkpoint
+from squeezebert_edge.checkpoint.checkpoint import Checkpoint, load_checkpoint
+from squeezebert_edge.checkpoint.task import task_of
 from squeezebert_edge.plumbing import journal
-from squeezebert_edge.proof.parity import Reference
-from squeezebert_edge.tasks import heads as tasks
+from squeezebert_edge.proof.reference import Reference
 from squeezebert_edge.tasks.data import Example, read_choices, read_lines, read_questions, read_texts
-from squeezebert_edge.tasks.heads import Task
+from squeezebert_edge.tasks.heads import (
+    DEFAULT_DOC_STRIDE,
+    LONGEST_ANSWER,
+    TASKS,
+    FillMask,
+    QuestionAnswering,
+    Task,
+    TextClassification,
+)
+from squeezebert_edge.tasks.rows import answer_rows
 from squeezebert_edge.text.tokenizer import Tokenizer
-from squeezebert_edge.verbs import export as pipeline
 from tests.kit.small import TorchRunner, small_checkpoint
 
 LENGTHS = (16, 48)
@@ -41,13 +47,13 @@ def reference_of(
     labels: Sequence[str] | None = None,
     max_length: int = LENGTHS[-1],
 ) -> ReferenceAnswers:
-    task, chosen = presets.scored_as(pipeline.task_of(loaded), scored, labels)
+    task, chosen = presets.scored_as(task_of(loaded), scored, labels)
     reference = Reference(loaded.model, type(task))
     return ReferenceAnswers(task, chosen, loaded.tokenizer, reference, examples, max_length)
 
 
 def runner_of(loaded: Checkpoint, lengths: tuple[int, ...] = LENGTHS) -> TorchRunner:
-    return TorchRunner(loaded.model, type(pipeline.task_of(loaded)), lengths)
+    return TorchRunner(loaded.model, type(task_of(loaded)), lengths)
 
 
 def compared(
@@ -79,20 +85,20 @@ def samples(task: Task, tokenizer: Tokenizer) -> list[Example]:
     return task.built_in(task.samples[0])[:40]
 
 
-SCORED = [task for task in tasks.TASKS.values() if task(["a"]).metrics]
+SCORED = [task for task in TASKS.values() if task(["a"]).metrics]
 
 
 @pytest.mark.parametrize("task", SCORED, ids=lambda task: task.name)
 def test_batches_of_the_reference_equal_single_rows(task: type[Task]) -> None:
     loaded = of_head(task)
-    examples = samples(pipeline.task_of(loaded), loaded.tokenizer)
+    examples = samples(task_of(loaded), loaded.tokenizer)
     reference = reference_of(loaded, examples)
     assert sorted(index for batch in reference.batches for index in batch) == list(range(len(examples)))
     alone = Reference(loaded.model, task)
     for batch in reference.batches:
         reference.answer(batch)
     for index, example in enumerate(examples):
-        encodings = reference.task.encode(example, loaded.tokenizer, LENGTHS[-1], tasks.DEFAULT_DOC_STRIDE)
+        encodings = reference.task.encode(example, loaded.tokenizer, LENGTHS[-1], DEFAULT_DOC_STRIDE)
         rows = [
             answer_rows(reference.task, loaded.tokenizer, alone, example, [len(encoding)])[0]
             for encoding in encodings[:1]
@@ -105,7 +111,7 @@ def test_batches_of_the_reference_equal_single_rows(task: type[Task]) -> None:
 @pytest.mark.parametrize("task", SCORED, ids=lambda task: task.name)
 def test_an_equal_artifact_loses_nothing(task: type[Task]) -> None:
     loaded = of_head(task)
-    examples = samples(pipeline.task_of(loaded), loaded.tokenizer)
+    examples = samples(task_of(loaded), loaded.tokenizer)
     found = compared(loaded, examples)
     assert found.examples == len(examples)
     assert (found.agreement, found.flips) == (1.0, ())
@@ -119,7 +125,7 @@ def test_an_equal_artifact_loses_nothing(task: type[Task]) -> None:
     assert any("examples are few" in warning for warning in found.warnings)
     assert json.loads(json.dumps(found.to_json(), allow_nan=False))["examples"] == len(examples)
     for side in (Reference(loaded.model, task), runner_of(loaded)):
-        alone = evaluate(pipeline.task_of(loaded), loaded.tokenizer, side, examples, LENGTHS)
+        alone = evaluate(task_of(loaded), loaded.tokenizer, side, examples, LENGTHS)
         assert alone.values == pytest.approx({metric.name: metric.reference for metric in found.metrics})
 
 
@@ -145,10 +151,10 @@ def test_a_regression_is_compared_by_its_correlations() -> None:
 
 @pytest.fixture(scope="module")
 def default() -> Checkpoint:
-    return checkpoint.load("default")
+    return load_checkpoint("default")
 
 
-SENTENCES = tasks.TextClassification().built_in("sentences.tsv")
+SENTENCES = TextClassification().built_in("sentences.tsv")
 
 
 def swapped(runner: Compute) -> Compute:
@@ -250,7 +256,7 @@ def test_examples_that_cannot_be_scored_say_where(examples: list[Example], says:
 def test_a_mask_that_is_cut_off_says_where() -> None:
     examples = [Example("good " * 60 + "[MASK]", label="film", where="masked.jsonl:1")]
     with pytest.raises(InputError, match=r"masked.jsonl:1: no \[MASK\] within the longest length"):
-        reference_of(of_head(tasks.FillMask), examples)
+        reference_of(of_head(FillMask), examples)
 
 
 class Interrupted:
@@ -267,8 +273,8 @@ class Interrupted:
 
 
 def test_an_interrupted_comparison_continues(tmp_path: Path) -> None:
-    loaded = of_head(tasks.QuestionAnswering)
-    examples = samples(pipeline.task_of(loaded), loaded.tokenizer)[:12]
+    loaded = of_head(QuestionAnswering)
+    examples = samples(task_of(loaded), loaded.tokenizer)[:12]
     expected = compared(loaded, examples)
     path = tmp_path / "answers.jsonl"
     runner = Interrupted(runner_of(loaded), after=20)
@@ -319,7 +325,7 @@ def damaged(loaded: Checkpoint) -> TorchRunner:
     model = copy.deepcopy(loaded.model)
     for parameter in model.parameters():
         parameter.data += 0.05 * torch.randn_like(parameter)
-    return TorchRunner(model, type(pipeline.task_of(loaded)), LENGTHS)
+    return TorchRunner(model, type(task_of(loaded)), LENGTHS)
 
 
 def test_qnli(shared: Path) -> None:
@@ -344,7 +350,7 @@ def test_squad(shared: Path) -> None:
     for flip in found.flips:
         assert flip.pair is not None
         assert flip.reference[0] in flip.pair
-        assert len(loaded.tokenizer.encode(flip.reference[0], max_length=99).ids) <= tasks.LONGEST_ANSWER + 2
+        assert len(loaded.tokenizer.encode(flip.reference[0], max_length=99).ids) <= LONGEST_ANSWER + 2
 
 
 def test_codah(shared: Path) -> None:
@@ -359,7 +365,7 @@ def test_codah(shared: Path) -> None:
 @pytest.mark.slow
 def test_the_whole_of_sst2_at_the_speed_of_batches(shared: Path) -> None:
     source = shared / "checkpoints" / "squeezebert-medium-sst2"
-    loaded = checkpoint.load(source)
+    loaded = load_checkpoint(source)
     recorded = np.load(source / "sst2_dev_reference.npz")  # transformers' own logits
     reference = reference_of(loaded, read_texts(shared / "data" / "sst2" / "dev.tsv"), "sst2", max_length=64)
     for batch in reference.batches:
@@ -369,4 +375,4 @@ def test_the_whole_of_sst2_at_the_speed_of_batches(shared: Path) -> None:
     found = evaluate(reference.task, loaded.tokenizer, Reference(loaded.model, type(reference.task)),
                      reference.examples, (64,))  # fmt: skip
     assert found.right == "712 of 872"
-    assert accuracy.BATCH_ROWS > 1
+    assert BATCH_ROWS > 1

@@ -6,31 +6,38 @@ import pytest
 
 from exporters.errors import InputError
 from squeezebert_edge.accuracy import metrics, presets
-from squeezebert_edge.tasks import heads as tasks
+from squeezebert_edge.tasks.heads import (
+    FeatureExtraction,
+    FillMask,
+    QuestionAnswering,
+    Task,
+    TextClassification,
+    TokenClassification,
+)
 
 
-def names(task: tasks.Task, name: str | None) -> list[str]:
+def names(task: Task, name: str | None) -> list[str]:
     return [metric.name for metric in presets.scored_as(task, name)[1]]
 
 
 def test_glue_s_tasks_have_glue_s_metrics() -> None:
-    task = tasks.TextClassification(["no", "yes"])
+    task = TextClassification(["no", "yes"])
     assert names(task, "cola") == ["matthews"]
     assert names(task, "mrpc") == names(task, "qqp") == ["accuracy", "f1"]
     assert names(task, None) == names(task, "text-classification") == names(task, "sst2") == ["accuracy"]
-    assert names(tasks.TextClassification(["x"], "regression"), "stsb") == ["pearson", "spearman"]
-    assert names(tasks.QuestionAnswering(), "squad") == ["exact_match", "answer_f1"]
-    assert names(tasks.TokenClassification(["O", "B-PER"]), None) == ["entity_f1", "tag_accuracy"]
-    assert names(tasks.TokenClassification(["NN", "VB"]), None) == ["tag_accuracy"]
-    assert names(tasks.FillMask(), None) == ["accuracy", "loss"]
+    assert names(TextClassification(["x"], "regression"), "stsb") == ["pearson", "spearman"]
+    assert names(QuestionAnswering(), "squad") == ["exact_match", "answer_f1"]
+    assert names(TokenClassification(["O", "B-PER"]), None) == ["entity_f1", "tag_accuracy"]
+    assert names(TokenClassification(["NN", "VB"]), None) == ["tag_accuracy"]
+    assert names(FillMask(), None) == ["accuracy", "loss"]
 
 
 def test_a_file_s_labels_name_the_outputs_in_their_order() -> None:
-    unnamed = tasks.TextClassification(["LABEL_0", "LABEL_1"])
+    unnamed = TextClassification(["LABEL_0", "LABEL_1"])
     assert presets.scored_as(unnamed, "qnli")[0].labels == ("entailment", "not_entailment")
-    known = tasks.TextClassification(["not_entailment", "entailment"])
+    known = TextClassification(["not_entailment", "entailment"])
     assert presets.scored_as(known, "rte")[0].labels == known.labels
-    tagger = tasks.TokenClassification(["LABEL_0", "LABEL_1"])
+    tagger = TokenClassification(["LABEL_0", "LABEL_1"])
     assert [metric.name for metric in presets.scored_as(tagger, None)[1]] == ["tag_accuracy"]
     named, (first, _) = presets.scored_as(tagger, "conll", ["O", "B-PER"])
     assert (named.labels, first.name) == (("O", "B-PER"), "entity_f1")
@@ -43,20 +50,20 @@ def test_a_file_s_labels_name_the_outputs_in_their_order() -> None:
 @pytest.mark.parametrize(
     ("task", "name", "labels", "says"),
     [
-        (tasks.TextClassification(["a", "b"]), "squad", None, "allowed: sst2, mrpc"),
-        (tasks.TextClassification(["a", "b"]), "glue", None, "text-classification"),
-        (tasks.TextClassification(["a", "b"]), "stsb", None, "allowed: text-classification: accuracy"),
-        (tasks.TextClassification(["a"], "regression"), "sst2", None, "pearson, spearman"),
-        (tasks.TokenClassification(["NN"]), "conll", None, "tag_accuracy"),
-        (tasks.FeatureExtraction(), None, None, "has no accuracy"),
-        (tasks.TextClassification(["a", "b"], "multi_label_classification"), None, None, "has no accuracy"),
-        (tasks.TextClassification(["a", "b"]), None, ["x"], "2 different names"),
-        (tasks.TextClassification(["a", "b"]), None, ["x", "x"], "2 different names"),
-        (tasks.QuestionAnswering(), None, ["x"], "none for question-answering"),
+        (TextClassification(["a", "b"]), "squad", None, "allowed: sst2, mrpc"),
+        (TextClassification(["a", "b"]), "glue", None, "text-classification"),
+        (TextClassification(["a", "b"]), "stsb", None, "allowed: text-classification: accuracy"),
+        (TextClassification(["a"], "regression"), "sst2", None, "pearson, spearman"),
+        (TokenClassification(["NN"]), "conll", None, "tag_accuracy"),
+        (FeatureExtraction(), None, None, "has no accuracy"),
+        (TextClassification(["a", "b"], "multi_label_classification"), None, None, "has no accuracy"),
+        (TextClassification(["a", "b"]), None, ["x"], "2 different names"),
+        (TextClassification(["a", "b"]), None, ["x", "x"], "2 different names"),
+        (QuestionAnswering(), None, ["x"], "none for question-answering"),
     ],
 )
 def test_what_a_head_cannot_be_scored_by_is_refused(
-    task: tasks.Task, name: str | None, labels: list[str] | None, says: str
+    task: Task, name: str | None, labels: list[str] | None, says: str
 ) -> None:
     with pytest.raises(InputError, match=says):
         presets.scored_as(task, name, labels)

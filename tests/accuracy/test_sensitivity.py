@@ -14,14 +14,15 @@ from exporters.errors import InputError
 from squeezebert_edge.accuracy.answers import ReferenceAnswers
 from squeezebert_edge.accuracy.metrics import Accuracy
 from squeezebert_edge.accuracy.sensitivity import PartCost, Sensitivity, fewest_in_float
-from squeezebert_edge.checkpoint import checkpoint as checkpoints
-from squeezebert_edge.checkpoint.checkpoint import Checkpoint
+from squeezebert_edge.checkpoint.checkpoint import Checkpoint, load_checkpoint
+from squeezebert_edge.checkpoint.task import task_of
 from squeezebert_edge.forms.calibration import Calibration
 from squeezebert_edge.forms.calibration import read as read_calibration
-from squeezebert_edge.proof.parity import Reference
+from squeezebert_edge.proof.reference import Reference
 from squeezebert_edge.tasks.heads import TextClassification
-from squeezebert_edge.verbs import export as pipeline
 from squeezebert_edge.verbs import mixed
+from squeezebert_edge.verbs.export import export_bundles
+from squeezebert_edge.verbs.plan import Plan
 from tests.kit.planted import with_outliers
 
 SENTENCES = TextClassification().built_in("sentences.tsv")[:64]
@@ -29,18 +30,18 @@ SENTENCES = TextClassification().built_in("sentences.tsv")[:64]
 
 @pytest.fixture(scope="module")
 def loaded() -> Checkpoint:
-    return checkpoints.load("default")
+    return load_checkpoint("default")
 
 
 @pytest.fixture(scope="module")
 def reference(loaded: Checkpoint) -> ReferenceAnswers:
-    task = pipeline.task_of(loaded)
+    task = task_of(loaded)
     model = Reference(loaded.model, type(task))
     return ReferenceAnswers(task, [Accuracy()], loaded.tokenizer, model, SENTENCES, 32)
 
 
 def text(loaded: Checkpoint) -> Calibration:
-    return read_calibration(None, pipeline.task_of(loaded), loaded.tokenizer, samples=64, max_length=32)
+    return read_calibration(None, task_of(loaded), loaded.tokenizer, samples=64, max_length=32)
 
 
 def test_the_costliest_part_comes_first(loaded: Checkpoint, reference: ReferenceAnswers) -> None:
@@ -70,9 +71,9 @@ def test_what_torch_predicts_the_runtime_shows(
     calibration = text(loaded)
     sensitivity = Sensitivity(loaded, reference, "tflite", exact, calibration)
     predicted = sensitivity.measure(sensitivity.parts)
-    plan = pipeline.Plan([("tflite", exact)], (32,), calibration=calibration)
-    (bundle,) = pipeline.export(loaded, plan, tmp_path)
-    shown = compare(reference, loaded.tokenizer, pipeline.load_runner(bundle), (32,))
+    plan = Plan([("tflite", exact)], (32,), calibration=calibration)
+    (bundle,) = export_bundles(loaded, plan, tmp_path)
+    shown = compare(reference, loaded.tokenizer, bundle.load_runner(), (32,))
     assert shown.sqnr_db == pytest.approx(predicted.sqnr_db, abs=1.5)
 
 
@@ -120,7 +121,7 @@ def test_an_export_keeps_parts_until_the_gate_is_met(
     monkeypatch.setattr(
         "squeezebert_edge.accuracy.paired.AccuracyComparison.passes", lambda self, most: self.sqnr_db > most
     )
-    plan = pipeline.Plan([("tflite", "int8")], (32,))
+    plan = Plan([("tflite", "int8")], (32,))
     ((bundle, comparison),) = mixed.export_within(loaded, plan, tmp_path, reference, -100.0)
     assert bundle.manifest.precision.kept_float == ["head"]
     better = list(

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from exporters.errors import InputError
-from squeezebert_edge.bundle.manifest import MANIFEST, SEAL, Manifest, open_bundle, write_manifest
+from squeezebert_edge.bundle.manifest import MANIFEST, SEAL, Manifest, write_manifest
+from squeezebert_edge.bundle.opened import open_bundle
 
 FIELDS: dict[str, Any] = {
     "source": {"checkpoint": "CHECKPOINT", "sha256": "0" * 64},

@@ -20,9 +20,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from exporters.errors import InputError
-from squeezebert_edge.checkpoint import checkpoint as checkpoints
 from squeezebert_edge.checkpoint import weights
-from squeezebert_edge.checkpoint.checkpoint import load, save
+from squeezebert_edge.checkpoint.checkpoint import load_checkpoint, resources, save_checkpoint
 from squeezebert_edge.model.heads import ARCHITECTURES
 from squeezebert_edge.text.tokenizer import Tokenizer
 from tests.kit.small import VOCABULARY
@@ -105,7 +104,7 @@ def rename(tensors: dict[str, Tensor], new_name: Callable[[str], str]) -> None:
 
 def refusal(directory: Path | str, **arguments: Any) -> str:
     with pytest.raises(InputError) as caught:
-        load(directory, **arguments)
+        load_checkpoint(directory, **arguments)
     return str(caught.value)
 
 
@@ -116,7 +115,7 @@ def refusal(directory: Path | str, **arguments: Any) -> str:
 def test_gives_what_transformers_gives(tmp_path: Path, architecture: str) -> None:
     theirs = saved_by_transformers(tmp_path, architecture)
     asked = architecture if architecture == "SqueezeBertModel" else None
-    loaded = load(tmp_path, architecture=asked)
+    loaded = load_checkpoint(tmp_path, architecture=asked)
     assert type(loaded.model) is ARCHITECTURES[architecture]
     assert loaded.config.architectures == [architecture]
     assert loaded.accepted == ()
@@ -130,13 +129,13 @@ def test_gives_what_transformers_gives(tmp_path: Path, architecture: str) -> Non
 @pytest.mark.parametrize("act", ["prelu", "xielu"])
 def test_reads_activations_that_carry_parameters(tmp_path: Path, act: str) -> None:
     theirs = saved_by_transformers(tmp_path, MASKED_LM, hidden_act=act)
-    assert_same(load(tmp_path).model, theirs.float())
+    assert_same(load_checkpoint(tmp_path).model, theirs.float())
 
 
 def test_unequal_groups_and_untied_decoder(tmp_path: Path) -> None:
     sizes = {"q_groups": 2, "k_groups": 1, "output_groups": 8, "tie_word_embeddings": False}
     theirs = saved_by_transformers(tmp_path, MASKED_LM, **sizes)
-    loaded = load(tmp_path)
+    loaded = load_checkpoint(tmp_path)
     assert_same(loaded.model, theirs)
     state = loaded.model.state_dict(keep_vars=True)
     assert state[DECODER] is not state[EMBEDDINGS]
@@ -144,7 +143,7 @@ def test_unequal_groups_and_untied_decoder(tmp_path: Path) -> None:
 
 def test_tied_weights_are_one_parameter(tmp_path: Path) -> None:
     saved_by_transformers(tmp_path, MASKED_LM)
-    state = load(tmp_path).model.state_dict(keep_vars=True)
+    state = load_checkpoint(tmp_path).model.state_dict(keep_vars=True)
     assert state[DECODER] is state[EMBEDDINGS]
     assert state["cls.predictions.decoder.bias"] is state["cls.predictions.bias"]
 
@@ -154,21 +153,21 @@ def test_sharded(tmp_path: Path) -> None:
     theirs.save_pretrained(tmp_path, max_shard_size="20KB")  # type: ignore[operator]
     Tokenizer(VOCABULARY).save(tmp_path)
     assert len(list(tmp_path.glob("model-*.safetensors"))) > 2
-    assert_same(load(tmp_path).model, theirs)
+    assert_same(load_checkpoint(tmp_path).model, theirs)
 
 
 @pytest.mark.parametrize("zipped", [True, False])
 def test_pytorch_model_bin(directory: Path, zipped: bool) -> None:
     """The layout of the published SqueezeBERT checkpoints, in both formats that torch has had."""
-    wanted = load(directory).model
+    wanted = load_checkpoint(directory).model
     state = load_file(directory / "model.safetensors")
     (directory / "model.safetensors").unlink()
     torch.save(state, directory / "pytorch_model.bin", _use_new_zipfile_serialization=zipped)
-    assert_same(load(directory).model, wanted)
+    assert_same(load_checkpoint(directory).model, wanted)
 
 
 def test_sharded_bin(directory: Path) -> None:
-    wanted = load(directory).model
+    wanted = load_checkpoint(directory).model
     state = load_file(directory / "model.safetensors")
     (directory / "model.safetensors").unlink()
     where = {}
@@ -177,21 +176,21 @@ def test_sharded_bin(directory: Path) -> None:
         torch.save({name: state[name] for name in list(state)[part::3]}, directory / shard)
         where |= dict.fromkeys(list(state)[part::3], shard)
     (directory / "pytorch_model.bin.index.json").write_text(json.dumps({"weight_map": where}))
-    assert_same(load(directory).model, wanted)
+    assert_same(load_checkpoint(directory).model, wanted)
 
 
 def test_a_weight_file_stands_for_its_directory(directory: Path) -> None:
-    wanted = load(directory)
+    wanted = load_checkpoint(directory)
     other = directory / "best.safetensors"
     shutil.copy(directory / "model.safetensors", other)
     (directory / "model.safetensors").unlink()
-    loaded = load(str(other))
+    loaded = load_checkpoint(str(other))
     assert_same(loaded.model, wanted.model)
     assert (loaded.source, loaded.sha256) == (str(other), wanted.sha256)
 
 
 def test_weights_do_not_change_with_the_file(directory: Path) -> None:
-    loaded = load(directory)
+    loaded = load_checkpoint(directory)
     before = outputs(loaded.model)
     with (directory / "model.safetensors").open("r+b") as file:
         file.seek(2000)
@@ -202,7 +201,7 @@ def test_weights_do_not_change_with_the_file(directory: Path) -> None:
 def test_loading_draws_no_random_numbers(directory: Path) -> None:
     torch.manual_seed(5)
     before = torch.get_rng_state()
-    load(directory)
+    load_checkpoint(directory)
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -210,15 +209,15 @@ def test_the_embedded_model_has_a_name(
     directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(directory, tmp_path / "package" / "assets" / "default")
-    monkeypatch.setattr(checkpoints.resources, "files", lambda _: tmp_path / "package")
-    loaded = load("default")
+    monkeypatch.setattr(resources, "files", lambda _: tmp_path / "package")
+    loaded = load_checkpoint("default")
     assert loaded.source == "default"
-    assert loaded.sha256 == load(directory).sha256
+    assert loaded.sha256 == load_checkpoint(directory).sha256
 
 
 def test_a_real_checkpoint(shared: Path) -> None:
     checkpoint = shared / "checkpoints" / "squeezebert-medium-sst2"
-    loaded = load(checkpoint)
+    loaded = load_checkpoint(checkpoint)
     assert loaded.accepted == ("105 weights stored as float16: loaded as float32",)
     assert [loaded.config.id2label[index] for index in (0, 1)] == ["negative", "positive"]
     known = np.load(checkpoint / "sst2_dev_reference.npz")
@@ -237,7 +236,7 @@ def test_the_full_size_takes_its_own_memory_once(tmp_path: Path) -> None:
         vocab_size=30528, hidden_size=768, embedding_size=768, num_hidden_layers=12, num_attention_heads=12,
         intermediate_size=3072, max_position_embeddings=512,
     )  # fmt: skip
-    save(
+    save_checkpoint(
         tmp_path / "full",
         config=config,
         model=ARCHITECTURES[MASKED_LM](config),
@@ -265,7 +264,7 @@ def test_the_full_size_takes_its_own_memory_once(tmp_path: Path) -> None:
 
 def test_position_ids(directory: Path) -> None:
     change(directory, lambda t: t.update({"transformer.embeddings.position_ids": torch.arange(64)[None]}))
-    (accepted,) = load(directory).accepted
+    (accepted,) = load_checkpoint(directory).accepted
     assert "position_ids" in accepted
 
 
@@ -275,7 +274,7 @@ def test_position_ids_that_do_not_count_are_refused(directory: Path) -> None:
 
 
 def test_gamma_and_beta(directory: Path) -> None:
-    wanted = load(directory).model
+    wanted = load_checkpoint(directory).model
 
     def older(name: str) -> str:
         if "layernorm" not in name.lower():
@@ -283,25 +282,25 @@ def test_gamma_and_beta(directory: Path) -> None:
         return name.replace(".weight", ".gamma").replace(".bias", ".beta")
 
     change(directory, lambda t: rename(t, older))
-    loaded = load(directory)
+    loaded = load_checkpoint(directory)
     assert loaded.accepted == ("10 weights of LayerNorms called gamma or beta: taken as weight and bias",)
     assert_same(loaded.model, wanted)
 
 
 def test_a_base_model_without_its_prefix(directory: Path) -> None:
-    wanted = load(directory).model
+    wanted = load_checkpoint(directory).model
     change(directory, lambda t: rename(t, lambda name: name.removeprefix("transformer.")))
-    loaded = load(directory)
+    loaded = load_checkpoint(directory)
     assert loaded.accepted == ("39 weights of the base model without its prefix 'transformer.'",)
     assert_same(loaded.model, wanted)
 
 
 def test_the_bare_model_out_of_a_model_with_a_head(directory: Path) -> None:
-    loaded = load(directory, architecture="SqueezeBertModel")
+    loaded = load_checkpoint(directory, architecture="SqueezeBertModel")
     assert loaded.accepted == (
         "2 weights of a classification head, which was not asked for (classifier.*): left out",
     )
-    assert_same(loaded.model, load(directory).model.base_model)
+    assert_same(loaded.model, load_checkpoint(directory).model.base_model)
 
 
 def test_heads_that_are_not_asked_for(tmp_path: Path) -> None:
@@ -312,7 +311,7 @@ def test_heads_that_are_not_asked_for(tmp_path: Path) -> None:
         "cls.seq_relationship.bias": torch.zeros(2),
     }
     change(tmp_path, lambda t: t.update(sentence_order))
-    loaded = load(tmp_path)
+    loaded = load_checkpoint(tmp_path)
     assert loaded.accepted == (
         "2 weights of a sentence-order head, which was not asked for (cls.seq_relationship.*): left out",
     )
@@ -326,7 +325,7 @@ def test_tied_copies_that_are_equal(tmp_path: Path) -> None:
         tmp_path,
         lambda t: t.update({DECODER: t[EMBEDDINGS].clone(), bias: t["cls.predictions.bias"].clone()}),
     )
-    loaded = load(tmp_path)
+    loaded = load_checkpoint(tmp_path)
     assert loaded.accepted == (
         f"{DECODER} is stored again, equal to {EMBEDDINGS}",
         f"{bias} is stored again, equal to cls.predictions.bias",
@@ -337,7 +336,7 @@ def test_tied_copies_that_are_equal(tmp_path: Path) -> None:
 def test_a_tied_weight_under_its_other_name(tmp_path: Path) -> None:
     theirs = saved_by_transformers(tmp_path, MASKED_LM)
     change(tmp_path, lambda t: rename(t, lambda name: DECODER if name == EMBEDDINGS else name))
-    assert_same(load(tmp_path).model, theirs)
+    assert_same(load_checkpoint(tmp_path).model, theirs)
 
 
 def test_tied_copies_that_are_not_equal_are_refused(tmp_path: Path) -> None:
@@ -355,14 +354,14 @@ def test_tied_copies_that_are_not_equal_are_refused(tmp_path: Path) -> None:
 def test_other_floats_become_float32(directory: Path, dtype: torch.dtype, word: str) -> None:
     change(directory, lambda t: t.update({name: tensor.to(dtype) for name, tensor in t.items()}))
     stored = load_file(directory / "model.safetensors")
-    loaded = load(directory)
+    loaded = load_checkpoint(directory)
     assert loaded.accepted == (f"41 weights stored as {word}: loaded as float32",)
     state = loaded.model.state_dict()
     assert all(torch.equal(state[name], tensor.float()) for name, tensor in stored.items())
 
 
 def test_a_pad_token_id_of_its_own_is_noted(directory: Path) -> None:
-    (accepted,) = load(configure(directory, pad_token_id=3)).accepted
+    (accepted,) = load_checkpoint(configure(directory, pad_token_id=3)).accepted
     assert accepted == "config.json's pad_token_id is 3; padding uses the vocabulary's, 0"
 
 
@@ -444,7 +443,7 @@ def test_numbers_that_are_not_finite(directory: Path) -> None:
 
 def test_large_finite_numbers_are_no_fault(directory: Path) -> None:
     change(directory, lambda t: t["classifier.weight"].fill_(3e38))
-    assert load(directory).model.classifier.weight.max() == 3e38
+    assert load_checkpoint(directory).model.classifier.weight.max() == 3e38
 
 
 def test_numbers_that_overflow_float32(directory: Path) -> None:
@@ -461,7 +460,7 @@ def test_numbers_of_another_kind(directory: Path, dtype: torch.dtype) -> None:
 def test_an_unused_head_may_be_anything(directory: Path) -> None:
     """Only what is loaded has to be sound."""
     change(directory, lambda t: t.update({"qa_outputs.bias": torch.tensor([float("nan"), 1])}))
-    assert load(directory).accepted == (
+    assert load_checkpoint(directory).accepted == (
         "1 weight of a question-answering head, which was not asked for (qa_outputs.*): left out",
     )
 
@@ -490,7 +489,7 @@ def test_a_headless_checkpoint_is_refused_with_the_reason(headless: Path) -> Non
 
 def test_a_headless_checkpoint_gets_a_head_to_train(headless: Path) -> None:
     torch.manual_seed(3)
-    loaded = load(headless, for_training=True)
+    loaded = load_checkpoint(headless, for_training=True)
     assert loaded.accepted == (
         "the head of SqueezeBertForSequenceClassification is new, to be trained: "
         "it holds no weights classifier.*",
@@ -498,16 +497,18 @@ def test_a_headless_checkpoint_gets_a_head_to_train(headless: Path) -> None:
     classifier = loaded.model.classifier
     assert 0 < classifier.weight.std() < 0.05  # initializer_range
     assert not classifier.bias.any()
-    base = load(headless, architecture="SqueezeBertModel").model
+    base = load_checkpoint(headless, architecture="SqueezeBertModel").model
     assert_same(loaded.model.base_model, base)
     torch.manual_seed(3)
-    assert torch.equal(load(headless, for_training=True).model.classifier.weight, classifier.weight)
+    assert torch.equal(
+        load_checkpoint(headless, for_training=True).model.classifier.weight, classifier.weight
+    )
 
 
 @pytest.mark.parametrize("architecture", HEADS)
 def test_any_head_can_be_put_on_a_bare_model(tmp_path: Path, architecture: str) -> None:
     theirs = saved_by_transformers(tmp_path, "SqueezeBertModel")
-    loaded = load(tmp_path, architecture=architecture, for_training=True)
+    loaded = load_checkpoint(tmp_path, architecture=architecture, for_training=True)
     assert type(loaded.model) is ARCHITECTURES[architecture]
     assert loaded.config.architectures == [architecture]
     assert "is new, to be trained" in loaded.accepted[-1]
@@ -536,7 +537,7 @@ def test_a_config_that_names_no_architecture(directory: Path) -> None:
     message = refusal(directory)
     assert "names none, and the weights are those of a classification head" in message
     assert all(name in message for name in ARCHITECTURES)
-    assert load(directory, architecture=CLASSIFIER).config.architectures == [CLASSIFIER]
+    assert load_checkpoint(directory, architecture=CLASSIFIER).config.architectures == [CLASSIFIER]
 
 
 def test_architectures_that_do_not_exist(directory: Path) -> None:
@@ -549,7 +550,7 @@ def test_architectures_that_do_not_exist(directory: Path) -> None:
 def test_another_tasks_classifier_is_not_taken_for_this_one(directory: Path, other: str) -> None:
     """The three classifiers' weights have the same names, and two of them the same shapes."""
     assert f"its weights classifier.* are those of {CLASSIFIER}" in refusal(directory, architecture=other)
-    loaded = load(directory, architecture=other, for_training=True)
+    loaded = load_checkpoint(directory, architecture=other, for_training=True)
     assert (
         loaded.accepted[0]
         == "2 weights of a classification head, which was not asked for (classifier.*): left out"
@@ -558,8 +559,8 @@ def test_another_tasks_classifier_is_not_taken_for_this_one(directory: Path, oth
 
 
 def test_new_labels_get_a_new_head(directory: Path) -> None:
-    trained = load(directory).model
-    loaded = load(directory, for_training=True, labels=["bad", "good", "neither"])
+    trained = load_checkpoint(directory).model
+    loaded = load_checkpoint(directory, for_training=True, labels=["bad", "good", "neither"])
     assert loaded.config.id2label == {0: "bad", 1: "good", 2: "neither"}
     assert loaded.config.label2id == {"bad": 0, "good": 1, "neither": 2}
     assert loaded.config.problem_type is None
@@ -569,9 +570,9 @@ def test_new_labels_get_a_new_head(directory: Path) -> None:
 
 
 def test_the_same_labels_keep_the_head(directory: Path) -> None:
-    loaded = load(directory, for_training=True, labels=["LABEL_0", "LABEL_1"])
+    loaded = load_checkpoint(directory, for_training=True, labels=["LABEL_0", "LABEL_1"])
     assert loaded.accepted == ()
-    assert_same(loaded.model, load(directory).model)
+    assert_same(loaded.model, load_checkpoint(directory).model)
 
 
 def test_labels_that_cannot_be(directory: Path) -> None:
@@ -617,8 +618,8 @@ def test_a_hub_id_is_fetched(directory: Path, tmp_path: Path, monkeypatch: pytes
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("squeezebert_edge.checkpoint.hub.fetch", fetch)
-    assert load("squeezebert/squeezebert-uncased").source == "squeezebert/squeezebert-uncased"
-    assert load("owner/na.me-1@refs/pr/7").source == "owner/na.me-1@refs/pr/7"
+    assert load_checkpoint("squeezebert/squeezebert-uncased").source == "squeezebert/squeezebert-uncased"
+    assert load_checkpoint("owner/na.me-1@refs/pr/7").source == "owner/na.me-1@refs/pr/7"
     assert asked == [("squeezebert/squeezebert-uncased", None), ("owner/na.me-1", "refs/pr/7")]
 
 
@@ -628,7 +629,7 @@ def test_a_directory_goes_before_a_hub_id_of_its_name(
     shutil.copytree(directory, tmp_path / "owner" / "name@1")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("squeezebert_edge.checkpoint.hub.fetch", lambda *_: pytest.fail("asked the hub"))
-    assert load("owner/name@1").source == "owner/name@1"
+    assert load_checkpoint("owner/name@1").source == "owner/name@1"
 
 
 def test_a_directory_without_weights(directory: Path) -> None:
@@ -677,7 +678,7 @@ def test_a_vocabulary_larger_than_the_model(directory: Path) -> None:
     message = refusal(directory)
     assert "the vocabulary has 121 words, but config.json's vocab_size is 120" in message
     Tokenizer(words[:120]).save(directory)
-    assert load(directory).accepted == ()
+    assert load_checkpoint(directory).accepted == ()
 
 
 @pytest.fixture
@@ -694,7 +695,7 @@ def unprivileged() -> Iterator[None]:
 def test_files_that_may_not_be_read(unprivileged: None, name: str) -> None:
     with tempfile.TemporaryDirectory() as place:  # tmp_path may belong to another user now
         readable = Path(place, "checkpoint")
-        save(readable, **pieces())
+        save_checkpoint(readable, **pieces())
         (readable / name).chmod(0)
         message = refusal(readable)
         (readable / name).chmod(0o700)
@@ -715,18 +716,18 @@ def test_the_hash_is_of_what_was_read(directory: Path) -> None:
     }
     for name, content in parts.items():
         expected.update(f"{name} {len(content)}\n".encode() + content)
-    assert load(directory).sha256 == expected.hexdigest()
+    assert load_checkpoint(directory).sha256 == expected.hexdigest()
 
 
 def test_the_hash_follows_content_and_nothing_else(directory: Path, tmp_path: Path) -> None:
-    first = load(directory).sha256
+    first = load_checkpoint(directory).sha256
     moved = tmp_path / "elsewhere"
     shutil.copytree(directory, moved)
     (moved / "README.md").write_text("a note")
     (moved / "training_args.bin").write_bytes(b"junk")
-    assert load(moved).sha256 == first
-    assert load(moved, architecture="SqueezeBertModel").sha256 == first
-    assert load(moved, for_training=True, labels=["a", "b", "c"]).sha256 == first
+    assert load_checkpoint(moved).sha256 == first
+    assert load_checkpoint(moved, architecture="SqueezeBertModel").sha256 == first
+    assert load_checkpoint(moved, for_training=True, labels=["a", "b", "c"]).sha256 == first
     changes: list[Callable[[Path], object]] = [
         lambda d: configure(d, note="x"),
         lambda d: change(d, lambda t: t["classifier.bias"].add_(1)),
@@ -738,7 +739,7 @@ def test_the_hash_follows_content_and_nothing_else(directory: Path, tmp_path: Pa
         shutil.rmtree(moved)
         shutil.copytree(directory, moved)
         edit(moved)
-        seen.add(load(moved).sha256)
+        seen.add(load_checkpoint(moved).sha256)
     assert len(seen) == 1 + len(changes)
 
 
@@ -757,7 +758,7 @@ def test_transformers_loads_what_is_saved(tmp_path: Path, architecture: str, tie
     import transformers
 
     given = pieces(architecture, tie_word_embeddings=tied, id2label={"0": "no", "1": "yes"}, note="kept")
-    save(tmp_path / "saved", **given)
+    save_checkpoint(tmp_path / "saved", **given)
     theirs, info = getattr(transformers, architecture).from_pretrained(
         tmp_path / "saved", output_loading_info=True
     )
@@ -766,7 +767,7 @@ def test_transformers_loads_what_is_saved(tmp_path: Path, architecture: str, tie
     assert theirs.config.note == "kept"
     assert theirs.dtype == torch.float32
     assert_same(given["model"], theirs.eval())
-    ours = load(tmp_path / "saved", architecture=architecture)
+    ours = load_checkpoint(tmp_path / "saved", architecture=architecture)
     assert ours.accepted == ()
     assert ours.config == given["model"].config.__class__.from_file(tmp_path / "saved" / "config.json")
     assert_same(ours.model, given["model"])
@@ -778,7 +779,7 @@ def test_transformers_reads_the_tokenizer(tmp_path: Path) -> None:
     import transformers
 
     given = pieces()
-    save(tmp_path / "saved", **given)
+    save_checkpoint(tmp_path / "saved", **given)
     text = "The FOOD is good, ing-ed!"
     theirs = transformers.AutoTokenizer.from_pretrained(tmp_path / "saved")(text).input_ids
     assert theirs == given["tokenizer"].encode(text, max_length=64).ids
@@ -786,12 +787,12 @@ def test_transformers_reads_the_tokenizer(tmp_path: Path) -> None:
 
 def test_half_the_size_in_float16(tmp_path: Path) -> None:
     given = pieces()
-    save(tmp_path / "full", **given)
-    save(tmp_path / "half", **given, dtype=torch.float16)
+    save_checkpoint(tmp_path / "full", **given)
+    save_checkpoint(tmp_path / "half", **given, dtype=torch.float16)
     sizes = [(tmp_path / name / "model.safetensors").stat().st_size for name in ("full", "half")]
     assert sizes[1] < 0.6 * sizes[0]
     assert json.loads((tmp_path / "half" / "config.json").read_text())["dtype"] == "float16"
-    loaded = load(tmp_path / "half")
+    loaded = load_checkpoint(tmp_path / "half")
     assert loaded.accepted == ("41 weights stored as float16: loaded as float32",)
     state = given["model"].state_dict()
     assert all(
@@ -805,38 +806,38 @@ def test_weights_that_cannot_be_saved(tmp_path: Path) -> None:
     with torch.no_grad():
         given["model"].classifier.bias[0] = 1e5
     with pytest.raises(InputError, match=r"1 weight not finite as torch.float16: classifier.bias"):
-        save(tmp_path / "half", **given, dtype=torch.float16)
+        save_checkpoint(tmp_path / "half", **given, dtype=torch.float16)
     with pytest.raises(InputError, match="cannot be saved as torch.bfloat16"):
-        save(tmp_path / "half", **given, dtype=torch.bfloat16)
+        save_checkpoint(tmp_path / "half", **given, dtype=torch.bfloat16)
     with torch.no_grad():
         given["model"].classifier.bias[0] = float("nan")
     with pytest.raises(InputError, match=r"classifier\.bias"):
-        save(tmp_path / "full", **given)
+        save_checkpoint(tmp_path / "full", **given)
     assert not list(tmp_path.iterdir())
 
 
 def test_the_models_own_config_is_left_alone(tmp_path: Path) -> None:
     given = pieces()
     before = given["config"].to_dict()
-    save(tmp_path / "saved", **given)
+    save_checkpoint(tmp_path / "saved", **given)
     assert given["config"].to_dict() == before
 
 
 def test_files_are_readable_by_others(tmp_path: Path) -> None:
-    save(tmp_path / "saved", **pieces())
+    save_checkpoint(tmp_path / "saved", **pieces())
     modes = {file.name: file.stat().st_mode & 0o444 for file in (tmp_path / "saved").iterdir()}
     assert set(modes.values()) == {0o444}, modes
 
 
 def test_nothing_is_overwritten_unasked(tmp_path: Path) -> None:
-    save(tmp_path / "saved", **pieces())
-    before = load(tmp_path / "saved").sha256
+    save_checkpoint(tmp_path / "saved", **pieces())
+    before = load_checkpoint(tmp_path / "saved").sha256
     other = pieces(seed=1)
     with pytest.raises(InputError, match=r"saved exists"):
-        save(tmp_path / "saved", **other)
-    assert load(tmp_path / "saved").sha256 == before
-    save(tmp_path / "saved", **other, force=True)
-    assert load(tmp_path / "saved").sha256 != before
+        save_checkpoint(tmp_path / "saved", **other)
+    assert load_checkpoint(tmp_path / "saved").sha256 == before
+    save_checkpoint(tmp_path / "saved", **other, force=True)
+    assert load_checkpoint(tmp_path / "saved").sha256 != before
     assert [entry.name for entry in tmp_path.iterdir()] == ["saved"]
 
 
@@ -844,7 +845,7 @@ def test_force_replaces_only_checkpoints(tmp_path: Path) -> None:
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter.txt").write_text("years of work")
     with pytest.raises(InputError, match="not a directory with config.json"):
-        save(tmp_path / "thesis", **pieces(), force=True)
+        save_checkpoint(tmp_path / "thesis", **pieces(), force=True)
     assert (tmp_path / "thesis" / "chapter.txt").read_text() == "years of work"
 
 
@@ -854,7 +855,7 @@ def test_a_failure_leaves_things_as_they_were(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: BaseException, force: bool
 ) -> None:
     if force:
-        save(tmp_path / "saved", **pieces())
+        save_checkpoint(tmp_path / "saved", **pieces())
     before = {entry: entry.stat().st_mtime_ns for entry in tmp_path.rglob("*")}
 
     def fail(path: Path, tensors: object) -> None:
@@ -863,7 +864,7 @@ def test_a_failure_leaves_things_as_they_were(
 
     monkeypatch.setattr(weights, "write", fail)
     with pytest.raises((InputError, KeyboardInterrupt)) as caught:
-        save(tmp_path / "saved", **pieces(seed=1), force=force)
+        save_checkpoint(tmp_path / "saved", **pieces(seed=1), force=force)
     assert {entry: entry.stat().st_mtime_ns for entry in tmp_path.rglob("*")} == before
     if isinstance(failure, OSError):
         assert "No space left on device" in str(caught.value)

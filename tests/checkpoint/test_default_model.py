@@ -10,13 +10,14 @@ import pytest
 import torch
 
 import exporters
-from squeezebert_edge.accuracy import answers as accuracy
-from squeezebert_edge.checkpoint import checkpoint
-from squeezebert_edge.checkpoint.checkpoint import Checkpoint
-from squeezebert_edge.proof.parity import Reference
+from squeezebert_edge.accuracy.answers import evaluate
+from squeezebert_edge.checkpoint.checkpoint import Checkpoint, load_checkpoint
+from squeezebert_edge.checkpoint.task import task_of
+from squeezebert_edge.proof.reference import Reference
 from squeezebert_edge.tasks.data import Example, read_texts
 from squeezebert_edge.tasks.heads import TextClassification
-from squeezebert_edge.verbs.export import Plan, calibrated, checked_lengths, export, possible_pairs, task_of
+from squeezebert_edge.verbs.export import export_bundles
+from squeezebert_edge.verbs.plan import Plan, calibrated, checked_lengths, possible_pairs
 
 DIRECTORY = Path(str(resources.files("squeezebert_edge"))) / "assets" / "default"
 CARD = (DIRECTORY / "README.md").read_text(encoding="utf-8")
@@ -25,13 +26,13 @@ SENTENCES = TextClassification().built_in("sentences.tsv")
 
 @pytest.fixture(scope="module")
 def loaded() -> Checkpoint:
-    return checkpoint.load("default")
+    return load_checkpoint("default")
 
 
 def right(loaded: Checkpoint, examples: list[Example]) -> str:
     compute = Reference(loaded.model, TextClassification)
     lengths = checked_lengths(None, loaded.config)
-    return accuracy.evaluate(task_of(loaded), loaded.tokenizer, compute, examples, lengths).right
+    return evaluate(task_of(loaded), loaded.tokenizer, compute, examples, lengths).right
 
 
 def test_it_is_a_small_sentiment_classifier(loaded: Checkpoint) -> None:
@@ -72,5 +73,5 @@ def test_it_is_verified_in_every_format_and_precision(
     tmp_path: Path, loaded: Checkpoint, pair: tuple[str, str]
 ) -> None:
     plan = calibrated(Plan([pair], (32,)), loaded, None, samples=200)
-    (bundle,) = export(loaded, plan, tmp_path)
+    (bundle,) = export_bundles(loaded, plan, tmp_path)
     assert (bundle.manifest.verification.status, bundle.manifest.verification.failures) == ("verified", [])

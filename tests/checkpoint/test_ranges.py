@@ -10,9 +10,9 @@ import pytest
 
 from exporters.errors import InputError
 from exporters.spec import Ranges
-from squeezebert_edge.checkpoint import checkpoint
-from squeezebert_edge.checkpoint import ranges as quantization
-from squeezebert_edge.forms.grouped import lay_out
+from squeezebert_edge.checkpoint.checkpoint import load_checkpoint, save_checkpoint
+from squeezebert_edge.checkpoint.ranges import of_form, products, read
+from squeezebert_edge.forms.catalog import lay_out
 from squeezebert_edge.tasks.heads import TextClassification
 from squeezebert_edge.text.tokenizer import Tokenizer
 from tests.kit.small import VOCABULARY
@@ -26,15 +26,15 @@ RANGES = {
 
 def save(directory: Path, ranges: dict[str, Ranges] | None = RANGES, seed: int = 0) -> Path:
     model = tiny_model(seed=seed)
-    checkpoint.save(
+    save_checkpoint(
         directory, config=tiny_config(), model=model, tokenizer=Tokenizer(VOCABULARY), ranges=ranges
     )
     return directory
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
-    assert quantization.read(save(tmp_path / "a")) == RANGES
-    assert quantization.read(save(tmp_path / "b", None)) is None
+    assert read(save(tmp_path / "a")) == RANGES
+    assert read(save(tmp_path / "b", None)) is None
     written = json.loads((tmp_path / "a" / "quantization.json").read_text())
     assert (written["schema_version"], written["precision"]) == (1, "int8-static")
     assert written["ranges"]["head.pooler"] == {"input": [0.0, 0.0], "output": [-1e-8, 7e5]}
@@ -43,7 +43,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
 def test_the_checkpoint_has_them_and_transformers_reads_it(tmp_path: Path) -> None:
     from transformers import SqueezeBertForSequenceClassification
 
-    with_ranges, without = (checkpoint.load(save(tmp_path / n, r)) for n, r in (("a", RANGES), ("b", None)))
+    with_ranges, without = (load_checkpoint(save(tmp_path / n, r)) for n, r in (("a", RANGES), ("b", None)))
     assert (with_ranges.ranges, without.ranges) == (RANGES, {})
     assert with_ranges.sha256 != without.sha256  # other artifacts come of them
     assert with_ranges.accepted == ()
@@ -57,7 +57,7 @@ def test_weights_that_transformers_saved_again_are_the_same_weights(tmp_path: Pa
     model = SqueezeBertForSequenceClassification.from_pretrained(tmp_path / "a")
     model.save_pretrained(tmp_path / "b", max_shard_size="10KB")
     (tmp_path / "b" / "quantization.json").write_bytes((tmp_path / "a" / "quantization.json").read_bytes())
-    assert quantization.read(tmp_path / "b") == RANGES
+    assert read(tmp_path / "b") == RANGES
 
 
 def test_other_weights_are_refused(tmp_path: Path) -> None:
@@ -65,7 +65,7 @@ def test_other_weights_are_refused(tmp_path: Path) -> None:
     other = save(tmp_path / "b", seed=1)
     (other / "quantization.json").write_bytes((tmp_path / "a" / "quantization.json").read_bytes())
     with pytest.raises(InputError, match="learned with other weights"):
-        quantization.read(other)
+        read(other)
 
 
 LIMITS = {"input": [0, 1], "output": [0, 1]}
@@ -91,14 +91,14 @@ def test_what_is_no_such_file_is_refused(tmp_path: Path, change: dict[str, Any],
     path = save(tmp_path / "a") / "quantization.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     with pytest.raises(InputError, match=message):
-        quantization.read(tmp_path / "a")
+        read(tmp_path / "a")
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe", b'{"schema_version": 1}'])
 def test_damage_is_refused(tmp_path: Path, content: bytes) -> None:
     (save(tmp_path / "a") / "quantization.json").write_bytes(content)
     with pytest.raises(InputError, match=r"quantization\.json"):
-        quantization.read(tmp_path / "a")
+        read(tmp_path / "a")
 
 
 @pytest.mark.parametrize("limits", [(float("nan"), 1.0), (1.0, float("inf")), (2.0, 1.0)])
@@ -109,13 +109,13 @@ def test_ranges_that_are_none_are_not_written(tmp_path: Path, limits: tuple[floa
 
 
 def test_products_are_fused_where_groups_hold_whole_heads() -> None:
-    fused = quantization.products(tiny_config())
+    fused = products(tiny_config())
     assert fused["encoder.layers.1.attention.key"] == tuple(f"layers.1.qkv.{group}" for group in range(4))
     assert fused["encoder.layers.0.post_attention.conv1d"] == ("layers.0.post_attention.0",)
     assert fused["encoder.layers.0.output.conv1d"][3] == "layers.0.output.3"
     assert fused["pooler.dense"] == ("head.pooler",)
     for apart in ({"k_groups": 2}, {"num_attention_heads": 2}):
-        names = quantization.products(tiny_config(**apart))
+        names = products(tiny_config(**apart))
         assert names["encoder.layers.0.attention.query"][3] == "layers.0.query.3"
         assert names["encoder.layers.0.attention.key"][1] == "layers.0.key.1"
         assert names["encoder.layers.0.attention.value"][3] == "layers.0.value.3"
@@ -130,7 +130,7 @@ def test_a_convolution_takes_in_what_the_products_it_stands_for_do() -> None:
         "layers.0.output.1": Ranges((-6.0, 6.0)),  # one of four: the others' are not known
     }
     whole, apart, linear = (
-        quantization.of_form(ranges, lay_out(model, TextClassification, form))
+        of_form(ranges, lay_out(model, TextClassification, form))
         for form in ("neural-engine", "neural-engine-groups", "group-resident")
     )
     pooler = {"head.pooler": ranges["head.pooler"]}

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from squeezebert_edge.checkpoint import checkpoint as checkpoints
+from squeezebert_edge.checkpoint.checkpoint import save_checkpoint
 from tests.kit.small import small_checkpoint
 
 VERBS = (
@@ -43,7 +43,7 @@ def answered(*arguments: object, stdin: str | None = None) -> Any:
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("checkpoints") / "small"
     small = small_checkpoint(id2label={0: "bad", 1: "good"}, label2id={"bad": 0, "good": 1})
-    checkpoints.save(directory, config=small.config, model=small.model, tokenizer=small.tokenizer)
+    save_checkpoint(directory, config=small.config, model=small.model, tokenizer=small.tokenizer)
     return directory
 
 
@@ -352,7 +352,7 @@ def test_a_checkpoint_that_moved_can_be_named(bundle: Path, saved: Path, tmp_pat
     assert call("verify", moved, "--checkpoint", saved).returncode == 0
     other = tmp_path / "other"
     small = small_checkpoint()
-    checkpoints.save(other, config=small.config, model=small.model, tokenizer=small.tokenizer)
+    save_checkpoint(other, config=small.config, model=small.model, tokenizer=small.tokenizer)
     result = call("verify", moved, "--checkpoint", other)
     assert result.returncode == 2
     assert "not the checkpoint" in result.stderr

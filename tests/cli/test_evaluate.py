@@ -14,14 +14,14 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from exporters.errors import EdgeError
-from squeezebert_edge.bundle.manifest import Bundle
-from squeezebert_edge.checkpoint import checkpoint as checkpoints
-from squeezebert_edge.checkpoint.checkpoint import Checkpoint
+from squeezebert_edge.bundle.opened import Bundle
+from squeezebert_edge.checkpoint.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from squeezebert_edge.cli import app
 from squeezebert_edge.devices import answering as runner
 from squeezebert_edge.devices.python.host import Host
 from squeezebert_edge.tasks.heads import TextClassification
-from squeezebert_edge.verbs import export as pipeline
+from squeezebert_edge.verbs.export import export_bundles
+from squeezebert_edge.verbs.plan import Plan
 from tests.kit.small import TorchRunner, small_checkpoint
 
 LENGTHS = (16, 32)
@@ -32,11 +32,11 @@ DATA = "sentence\tlabel\n" + "".join(f"{text}\t{n % 2}\n" for n, text in enumera
 def bundle_of(directory: Path, **labels: Any) -> Path:
     """A saved checkpoint and its tflite bundle."""
     small = small_checkpoint(**labels)
-    checkpoints.save(
+    save_checkpoint(
         directory / "checkpoint", config=small.config, model=small.model, tokenizer=small.tokenizer
     )
-    loaded: Checkpoint = checkpoints.load(str(directory / "checkpoint"))
-    (bundle,) = pipeline.export(loaded, pipeline.Plan([("tflite", "fp32")], LENGTHS), directory)
+    loaded: Checkpoint = load_checkpoint(str(directory / "checkpoint"))
+    (bundle,) = export_bundles(loaded, Plan([("tflite", "fp32")], LENGTHS), directory)
     return bundle.directory
 
 
@@ -124,12 +124,12 @@ def test_a_drop_beyond_the_gate_exits_with_1(
 ) -> None:
     reference = answered(bundle, "--data", data)["bundles"][0]["metrics"][0]["reference"]
     labels = "0,1" if reference > 0.5 else "1,0"  # so that saying the opposite is worse
-    model = checkpoints.load(str(bundle.parent / "checkpoint")).model
+    model = load_checkpoint(str(bundle.parent / "checkpoint")).model
 
     def load_runner(bundle: Bundle, *, threads: int = 1, runtime: str | None = None) -> Wrong:
         return Wrong(model, TextClassification, LENGTHS)
 
-    monkeypatch.setattr(pipeline, "load_runner", load_runner)
+    monkeypatch.setattr(Bundle, "load_runner", load_runner)
     flips = tmp_path / "flips.jsonl"
     result = call(bundle, "--data", data, "--labels", labels, "--max-drop", 0.3, "--flips", flips)
     assert result.exit_code == 1
@@ -187,7 +187,7 @@ def test_a_gate_without_data_is_a_wrong_call(bundle: Path) -> None:
 
 def test_bundles_of_different_tasks_are_refused(bundle: Path, data: Path, tmp_path: Path) -> None:
     small = small_checkpoint("SqueezeBertForMultipleChoice")
-    (other,) = pipeline.export(small, pipeline.Plan([("tflite", "fp32")], LENGTHS), tmp_path)
+    (other,) = export_bundles(small, Plan([("tflite", "fp32")], LENGTHS), tmp_path)
     result = call(bundle, other.directory, "--data", data)
     assert "allowed: bundles of one task" in str(result.exception)
 
@@ -196,7 +196,7 @@ def test_an_interrupted_evaluation_continues(
     bundle: Path, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = answered(bundle, "--data", data)
-    load, calls, left = pipeline.load_runner, 0, 2
+    load, calls, left = Bundle.load_runner, 0, 2
 
     def load_runner(bundle: Bundle, *, threads: int = 1, runtime: str | None = None) -> Any:
         runner = load(bundle)
@@ -211,7 +211,7 @@ def test_an_interrupted_evaluation_continues(
         count.lengths = runner.lengths  # type: ignore[attr-defined]
         return count
 
-    monkeypatch.setattr(pipeline, "load_runner", load_runner)
+    monkeypatch.setattr(Bundle, "load_runner", load_runner)
     result = call(bundle, "--data", data)
     assert result.exit_code == 130
     assert "--resume continues" in result.stderr

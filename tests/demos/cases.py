@@ -17,9 +17,9 @@ from typing import Any, Protocol
 import numpy as np
 import pytest
 
-from squeezebert_edge.accuracy import answers as accuracy
 from squeezebert_edge.latency import record
-from squeezebert_edge.tasks import heads as tasks
+from squeezebert_edge.tasks.heads import TASKS, Task
+from squeezebert_edge.tasks.rows import answer_rows
 from squeezebert_edge.text.tokenizer import Tokenizer
 from squeezebert_edge.text.vocabulary import read_vocab
 from tests.demos import tokenizer_cases
@@ -109,7 +109,7 @@ class DemoCases:
     def test_inputs_and_answers_are_pythons(
         self, demo: Demo, tmp_path: Path, name: str, problem_type: str | None
     ) -> None:
-        task_class = tasks.TASKS[name]
+        task_class = TASKS[name]
         checkpoint = small_checkpoint(task_class.architecture)
         labels = ["B-X", "O"] if name in ("text-classification", "token-classification") else []
         task = task_class(labels, problem_type)
@@ -190,10 +190,10 @@ def computed(asked: list[list[str]], prepared: list[Any], runner: Any) -> list[A
     return lines
 
 
-def pythons(task: tasks.Task, tokenizer: Tokenizer, runner: Any, texts: list[str]) -> Any:
+def pythons(task: Task, tokenizer: Tokenizer, runner: Any, texts: list[str]) -> Any:
     """Python's answer."""
     example = task.ask(texts)
-    return task.answer(example, accuracy.answer_rows(task, tokenizer, runner, example, LENGTHS), tokenizer)
+    return task.answer(example, answer_rows(task, tokenizer, runner, example, LENGTHS), tokenizer)
 
 
 def resealed(bundle: Path, fields: dict[str, Any]) -> None:

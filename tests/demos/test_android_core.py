@@ -17,13 +17,13 @@ import pytest
 from typer.testing import CliRunner
 
 from squeezebert_edge import cli
-from squeezebert_edge.bundle.manifest import Bundle
+from squeezebert_edge.bundle.opened import Bundle
 from squeezebert_edge.devices import demo_app as app_job
-from squeezebert_edge.latency import protocol as latency
 from squeezebert_edge.latency import record
+from squeezebert_edge.latency.protocol import Protocol, exactly
 from squeezebert_edge.text.tokenizer import pad
-from squeezebert_edge.verbs import export as pipeline
-from squeezebert_edge.verbs.export import Plan
+from squeezebert_edge.verbs.export import export_bundles
+from squeezebert_edge.verbs.plan import Plan
 from tests.demos.cases import DemoCases, same
 from tests.demos.tokenizer_cases import as_lines
 from tests.kit.small import small_checkpoint
@@ -112,7 +112,7 @@ def exported(architecture: str, out: Path, lengths: tuple[int, ...]) -> Bundle:
     """A bundle that a runtime on this machine computes."""
     pytest.importorskip("ai_edge_litert")
     checkpoint = small_checkpoint(architecture, num_hidden_layers=1)
-    (bundle,) = pipeline.export(checkpoint, Plan([("tflite", "fp32")], lengths), out)
+    (bundle,) = export_bundles(checkpoint, Plan([("tflite", "fp32")], lengths), out)
     return bundle
 
 
@@ -154,9 +154,9 @@ def test_a_text_becomes_what_predict_answers(core: Core, architecture: str, tmp_
     predicted_alike(core, bundle, PREDICTED[architecture], tmp_path / "lines")
 
 
-def job(bundle: Bundle, directory: Path, protocol: latency.Protocol | None) -> list[Inputs]:
+def job(bundle: Bundle, directory: Path, protocol: Protocol | None) -> list[Inputs]:
     """A job as a phone's app is given it, and its rows."""
-    tokenizer = pipeline.tokenizer_of_bundle(bundle)
+    tokenizer = bundle.tokenizer
     pad_id = tokenizer.special_ids["pad"]
     rows = [pad(tokenizer.encode(text, max_length=length), length, pad_id) for text, length in ROWS]
     shutil.copytree(bundle.directory, directory / app_job.BUNDLE)
@@ -165,7 +165,7 @@ def job(bundle: Bundle, directory: Path, protocol: latency.Protocol | None) -> l
 
 
 def test_a_job_to_measure_is_a_run_of_python(core: Core, classifier: Bundle, tmp_path: Path) -> None:
-    job(classifier, tmp_path, latency.exactly(25))
+    job(classifier, tmp_path, exactly(25))
     core.run("job", tmp_path, *HOST)
     result = json.loads((tmp_path / "result.json").read_text())
     run = record.Run.model_validate(result["run"])
@@ -184,7 +184,7 @@ def test_a_job_to_answer_gives_what_the_runtime_computes(
     core.run("job", tmp_path, *HOST)
     text = (tmp_path / app_job.RESULT).read_text()
     found = app_job.answers(text, tmp_path / app_job.OUTPUTS, classifier, len(rows))
-    runner = pipeline.load_runner(classifier)
+    runner = classifier.load_runner()
     for row, outputs in zip(rows, found, strict=True):
         np.testing.assert_allclose(outputs["logits"], runner(row)["logits"], rtol=1e-6, atol=1e-6)
 

@@ -17,13 +17,13 @@ import numpy as np
 import pytest
 import yaml
 
-from squeezebert_edge.checkpoint.checkpoint import load
-from squeezebert_edge.latency import protocol as latency
+from squeezebert_edge.checkpoint.checkpoint import load_checkpoint
 from squeezebert_edge.latency import record
-from squeezebert_edge.latency.workload import rows_of
-from squeezebert_edge.tasks import heads as tasks
-from squeezebert_edge.verbs import export as pipeline
-from squeezebert_edge.verbs.export import Plan
+from squeezebert_edge.latency.protocol import QUICK, Protocol, broken_rule, exactly
+from squeezebert_edge.tasks.heads import TASKS
+from squeezebert_edge.tasks.rows import rows_of
+from squeezebert_edge.verbs.export import export_bundles
+from squeezebert_edge.verbs.plan import Plan
 from tests.demos.tokenizer_cases import write_bundle
 from tests.kit.small import small_checkpoint
 from tests.toolchains import pbxproj, swift
@@ -36,7 +36,7 @@ OUTPUTS = (("logits", [1, 2]), ("last_hidden_state", [1, None, 3]))
 SETTINGS = record.Settings(compute_units="cpu_and_ne")
 
 
-def job(protocol: latency.Protocol | None, **changes: Any) -> dict[str, Any]:
+def job(protocol: Protocol | None, **changes: Any) -> dict[str, Any]:
     """A job of three rows, as Python asks it; `changes` replace its fields."""
     rows = [
         {"length": length, "values": [[n, *range(length - 1)], [1] * length, [0] * length]}
@@ -66,7 +66,7 @@ def done(kit: Kit, directory: Path, asked: Mapping[str, Any], engine: str = "sta
 
 
 def test_a_measured_job_is_a_run_as_python_reads_it(kit: Kit, tmp_path: Path) -> None:
-    protocol = latency.exactly(12)
+    protocol = exactly(12)
     (result,) = done(kit, tmp_path, job(protocol)).items()
     assert result[0] == "run"
     run = record.Run.model_validate(result[1])
@@ -78,7 +78,7 @@ def test_a_measured_job_is_a_run_as_python_reads_it(kit: Kit, tmp_path: Path) ->
     assert run.cold_start.first_ns.keys() == {16, 48}
     assert "process_ns" in run.cold_start.unknown
     assert run.memory.baseline_bytes
-    assert latency.broken_rule(protocol, run.samples) is None
+    assert broken_rule(protocol, run.samples) is None
 
 
 def test_an_answered_job_has_every_output_of_every_row(kit: Kit, tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ REFUSED: dict[str, dict[str, Any]] = {
     "job_version 2": {"job_version": 2},
     'the whole has an unknown "surprise"': {"surprise": 1},
     'settings has an unknown "surprise"': settings_with(surprise=1),
-    'protocol has an unknown "surprise"': {"protocol": asdict(latency.QUICK) | {"surprise": 1}},
+    'protocol has an unknown "surprise"': {"protocol": asdict(QUICK) | {"surprise": 1}},
     'work "answer" with a protocol': {"work": "answer"},
     'work "measure" without a protocol': {"protocol": None},
     'work "cook" with a protocol': {"work": "cook"},
@@ -125,15 +125,15 @@ REFUSED: dict[str, dict[str, Any]] = {
 
 def test_what_cannot_be_done_is_said(kit: Kit, tmp_path: Path) -> None:
     for says, changes in REFUSED.items():
-        result = done(kit, tmp_path, job(latency.exactly(1)) | changes)
+        result = done(kit, tmp_path, job(exactly(1)) | changes)
         assert list(result) == ["error"], says
         assert says in result["error"]
 
 
 def test_a_job_with_an_altered_bundle_is_refused(kit: Kit, tmp_path: Path) -> None:
-    done(kit, tmp_path, job(latency.exactly(1)))
+    done(kit, tmp_path, job(exactly(1)))
     (tmp_path / "Documents" / "jobs" / ID / "bundle" / "vocab.txt").write_text("[PAD]")
-    assert "altered: vocab.txt" in done(kit, tmp_path, job(latency.exactly(1)))["error"]
+    assert "altered: vocab.txt" in done(kit, tmp_path, job(exactly(1)))["error"]
 
 
 def test_only_a_job_in_the_apps_own_documents_is_done(kit: Kit, tmp_path: Path) -> None:
@@ -151,12 +151,12 @@ def test_only_a_job_in_the_apps_own_documents_is_done(kit: Kit, tmp_path: Path) 
 @pytest.mark.skipif(sys.platform != "darwin", reason="Core ML computes on macOS only")
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 def test_core_ml_called_by_the_kit_and_the_evaluator_agree(kit: Kit, tmp_path: Path, precision: str) -> None:
-    (bundle,) = pipeline.export(small_checkpoint(), Plan([("coreml", precision)], (16, 48)), tmp_path)
+    (bundle,) = export_bundles(small_checkpoint(), Plan([("coreml", precision)], (16, 48)), tmp_path)
     shutil.copytree(bundle.directory, tmp_path / "Documents" / "jobs" / ID / "bundle")
     settings = record.Settings(compute_units="cpu_only")
     asked = job(None, settings=settings.model_dump())
     done(kit, tmp_path, asked, "coreml")
-    runner = pipeline.load_runner(bundle, runtime="mil-evaluator")
+    runner = bundle.load_runner(runtime="mil-evaluator")
     expected = [
         runner(
             {name: np.array([values], np.int32) for name, values in zip(INPUTS, row["values"], strict=True)}
@@ -171,10 +171,10 @@ def test_core_ml_called_by_the_kit_and_the_evaluator_agree(kit: Kit, tmp_path: P
     )
 
 
-@pytest.mark.parametrize("name", sorted(tasks.TASKS))
+@pytest.mark.parametrize("name", sorted(TASKS))
 def test_real_texts_become_pythons_rows(kit: Kit, tmp_path: Path, name: str) -> None:
-    tokenizer, lengths = load("default").tokenizer, (32, 128)
-    task = tasks.TASKS[name](["a", "b"], None)
+    tokenizer, lengths = load_checkpoint("default").tokenizer, (32, 128)
+    task = TASKS[name](["a", "b"], None)
     asked = [[each.text, *([each.pair] if each.pair else each.choices)] for each in task.built_in()]
     assert len(asked) >= 64
     bundle = write_bundle(

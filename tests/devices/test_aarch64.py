@@ -14,16 +14,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from squeezebert_edge.bundle.manifest import Bundle
-from squeezebert_edge.checkpoint import checkpoint
+from squeezebert_edge.bundle.opened import Bundle
+from squeezebert_edge.checkpoint.checkpoint import load_checkpoint
 from squeezebert_edge.devices.python import worker
 from squeezebert_edge.devices.python.host import Host
 from squeezebert_edge.latency import workload
 from squeezebert_edge.latency.protocol import exactly
 from squeezebert_edge.latency.record import Settings
 from squeezebert_edge.plumbing.progress import silent
-from squeezebert_edge.verbs import export as pipeline
-from squeezebert_edge.verbs.bench import Request, benchmark
+from squeezebert_edge.verbs.bench import Request, benchmark_bundles
+from squeezebert_edge.verbs.export import export_bundles
+from squeezebert_edge.verbs.plan import Plan
 from tests.toolchains.aarch64 import TOLERANCE
 
 NAMED = "SQUEEZEBERT_EDGE_AARCH64"
@@ -47,9 +48,7 @@ PAIRS = [(name, precision) for name in ("tflite", "executorch") for precision in
 
 @pytest.fixture(scope="module")
 def bundles(tmp_path_factory: pytest.TempPathFactory) -> Mapping[tuple[str, str], Bundle]:
-    made = pipeline.export(
-        checkpoint.load("default"), pipeline.Plan(PAIRS, LENGTHS), tmp_path_factory.mktemp("out")
-    )
+    made = export_bundles(load_checkpoint("default"), Plan(PAIRS, LENGTHS), tmp_path_factory.mktemp("out"))
     return {(bundle.manifest.format, bundle.manifest.precision.name): bundle for bundle in made}
 
 
@@ -109,7 +108,7 @@ def test_an_arm_processor_computes_the_same(
 ) -> None:
     bundle = bundles[name, precision]
     found = litert(bundle) if name == "tflite" else executorch(bundle, program)
-    runner = pipeline.load_runner(bundle)
+    runner = bundle.load_runner()
     expected = [runner(row)["logits"] for row in workload.of_bundle(bundle, None, None).rows]
     assert len(found) == len(expected) > 10
     for here, there in zip(expected, found, strict=True):
@@ -119,6 +118,6 @@ def test_an_arm_processor_computes_the_same(
 
 def test_its_record_says_that_it_is_emulated(bundles: Mapping[tuple[str, str], Bundle]) -> None:
     device = Host((*EMULATED, str(ROOT / "usr" / "bin" / "python3.11"), "-m", worker.__name__))
-    (found,) = benchmark([bundles["tflite", "int8"]], device, Request(exactly(4)))
+    (found,) = benchmark_bundles([bundles["tflite", "int8"]], device, Request(exactly(4)))
     assert (found.emulated, found.quotable, found.device.architecture) == (True, False, "aarch64")
     assert "emulated" in found.label

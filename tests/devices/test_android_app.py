@@ -16,16 +16,16 @@ import pytest
 
 from exporters.errors import GateError, InputError, UnavailableError
 from squeezebert_edge import devices
-from squeezebert_edge.bundle.manifest import Bundle
+from squeezebert_edge.bundle.opened import Bundle
 from squeezebert_edge.devices import demo_app as app_job
 from squeezebert_edge.devices.android import app as android_app
-from squeezebert_edge.latency import protocol as latency
 from squeezebert_edge.latency import workload
-from squeezebert_edge.latency.protocol import exactly
+from squeezebert_edge.latency.protocol import Protocol, exactly
 from squeezebert_edge.latency.record import Settings
 from squeezebert_edge.plumbing.progress import silent
-from squeezebert_edge.verbs import export as pipeline
-from squeezebert_edge.verbs.bench import Request, benchmark
+from squeezebert_edge.verbs.bench import Request, benchmark_bundles
+from squeezebert_edge.verbs.export import export_bundles
+from squeezebert_edge.verbs.plan import Plan
 from tests.cli.test_evaluate import DATA, answered, bundle_of, call
 from tests.fakes import app as fake_app
 from tests.fakes.adbd import AWAKE, FakePhone, adb_server, gone, plugging, running
@@ -39,8 +39,8 @@ pytestmark = pytest.mark.skipif(shutil.which("adb") is None, reason="needs adb (
 
 @pytest.fixture(scope="module")
 def bundles(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Bundle]:
-    plan = pipeline.Plan([("tflite", "fp32"), ("executorch", "fp32")], LENGTHS)
-    made = pipeline.export(small_checkpoint(num_hidden_layers=1), plan, tmp_path_factory.mktemp("out"))
+    plan = Plan([("tflite", "fp32"), ("executorch", "fp32")], LENGTHS)
+    made = export_bundles(small_checkpoint(num_hidden_layers=1), plan, tmp_path_factory.mktemp("out"))
     return {bundle.manifest.format: bundle for bundle in made}
 
 
@@ -80,7 +80,7 @@ def test_the_app_measures_and_answers_as_the_host_does(
     bundle, phone = bundles[name], plugged()
     fake_app.install(phone)
     device = devices.opened("android", "app")
-    (found,) = benchmark([bundle], device, Request(exactly(5)))
+    (found,) = benchmark_bundles([bundle], device, Request(exactly(5)))
     assert found.validity.valid
     assert (found.device.kind, found.runtime.runner) == ("android", "app")
     assert found.settings.threads == 1
@@ -176,7 +176,7 @@ def test_the_app_is_asked_for_a_gpu_and_says_if_it_has_none(
     fake_app.install(phone, SETTINGS_BACK)
     request = Request(exactly(2), Settings(delegate="gpu"))
     with pytest.raises(GateError, match="the app: no gpu with threads None"):
-        list(benchmark([bundles["tflite"]], devices.opened("android", "app"), request))
+        list(benchmark_bundles([bundles["tflite"]], devices.opened("android", "app"), request))
 
 
 def test_a_gpu_has_no_threads(bundles: Mapping[str, Bundle], plugged: Callable[..., FakePhone]) -> None:
@@ -216,7 +216,7 @@ def test_an_app_that_fails_is_explained_and_gone(
     phone = plugged()
     fake_app.install(phone, program)
     device = devices.opened("android", "app")
-    monkeypatch.setattr(latency.Protocol, "time_limit", 5.0 if fault.startswith("hangs") else 60.0)
+    monkeypatch.setattr(Protocol, "time_limit", 5.0 if fault.startswith("hangs") else 60.0)
     start = time.monotonic()
     with pytest.raises(GateError, match=says):
         asked(device, bundles["tflite"], "measure")

@@ -17,18 +17,18 @@ import pytest
 
 from exporters.errors import GateError, InputError, UnavailableError
 from squeezebert_edge import devices
-from squeezebert_edge.bundle.manifest import Bundle
+from squeezebert_edge.bundle.opened import Bundle
 from squeezebert_edge.devices import native
 from squeezebert_edge.devices.android import adb
 from squeezebert_edge.devices.android import native_runner as android
 from squeezebert_edge.devices.android import phone as android_phone
-from squeezebert_edge.latency import protocol as latency
 from squeezebert_edge.latency import workload
-from squeezebert_edge.latency.protocol import exactly
+from squeezebert_edge.latency.protocol import Protocol, exactly
 from squeezebert_edge.latency.record import Settings
 from squeezebert_edge.plumbing.progress import silent
-from squeezebert_edge.verbs import export as pipeline
-from squeezebert_edge.verbs.bench import Request, benchmark
+from squeezebert_edge.verbs.bench import Request, benchmark_bundles, each
+from squeezebert_edge.verbs.export import export_bundles
+from squeezebert_edge.verbs.plan import Plan
 from tests.fakes.adbd import FakePhone, adb_server, gone, plugging, running
 from tests.kit.small import small_checkpoint
 
@@ -67,8 +67,8 @@ text = json.dumps(result)
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    plan = pipeline.Plan([("tflite", "fp32")], LENGTHS)
-    (made,) = pipeline.export(small_checkpoint(num_hidden_layers=1), plan, tmp_path_factory.mktemp("out"))
+    plan = Plan([("tflite", "fp32")], LENGTHS)
+    (made,) = export_bundles(small_checkpoint(num_hidden_layers=1), plan, tmp_path_factory.mktemp("out"))
     return made
 
 
@@ -110,7 +110,7 @@ def rows_of(bundle: Bundle) -> Sequence[Mapping[str, Any]]:
 def test_a_phone_measures_and_answers(bundle: Bundle, plugged: Callable[..., FakePhone]) -> None:
     phone = plugged()
     device = devices.opened("android")
-    (found,) = benchmark([bundle], device, Request(exactly(5)))
+    (found,) = benchmark_bundles([bundle], device, Request(exactly(5)))
     assert found.validity.valid
     assert (found.device.kind, found.device.name, found.device.soc) == ("android", "Fake Phone 1", "FK1")
     assert found.device.os.startswith("Android 14, API level 34, Linux ")
@@ -147,7 +147,7 @@ def test_nothing_attached() -> None:
     (listed,) = [each for each in devices.listings() if each.device.startswith("android")]
     assert listed.needs
     with pytest.raises(UnavailableError, match="plug in a phone with USB debugging"):
-        devices.each("android:all")
+        each("android:all")
 
 
 @pytest.mark.parametrize(("fault", "says"), [("unauthorized", "allow this computer"), ("offline", "offline")])
@@ -264,7 +264,7 @@ def test_a_runner_that_fails_is_explained_and_gone(
     kit(program)
     phone = plugged()
     device = devices.opened("android")
-    monkeypatch.setattr(latency.Protocol, "time_limit", 3.0 if fault.startswith("hangs") else 60.0)
+    monkeypatch.setattr(Protocol, "time_limit", 3.0 if fault.startswith("hangs") else 60.0)
     monkeypatch.setattr(android, "ANSWER_LIMIT", 0.0)
     start = time.monotonic()
     with pytest.raises(GateError, match=says):
@@ -291,7 +291,7 @@ def test_what_an_earlier_run_left_is_removed_and_nothing_else(
     )
     for directory in (left, used, other):
         directory.mkdir()
-    list(benchmark([bundle], devices.opened("android"), Request(exactly(2))))
+    list(benchmark_bundles([bundle], devices.opened("android"), Request(exactly(2))))
     assert set(phone.temporary.iterdir()) == {used, other}
 
 

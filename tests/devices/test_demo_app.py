@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 
 from exporters.errors import GateError
-from squeezebert_edge.bundle.manifest import Bundle
+from squeezebert_edge.bundle.opened import Bundle
 from squeezebert_edge.devices import demo_app as app_job
 from squeezebert_edge.latency import record, workload
 from squeezebert_edge.latency.protocol import QUICK
 from squeezebert_edge.latency.record import Settings
-from squeezebert_edge.verbs import export as pipeline
+from squeezebert_edge.verbs.export import export_bundles
+from squeezebert_edge.verbs.plan import Plan
 from tests.kit.records import phone, run, samples
 from tests.kit.small import small_checkpoint
 
@@ -26,8 +27,8 @@ ROWS = [{"input_ids": np.zeros((1, length), np.int32)} for length in LENGTHS]
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    plan = pipeline.Plan([("tflite", "fp32")], LENGTHS)
-    (made,) = pipeline.export(small_checkpoint(num_hidden_layers=1), plan, tmp_path_factory.mktemp("out"))
+    plan = Plan([("tflite", "fp32")], LENGTHS)
+    (made,) = export_bundles(small_checkpoint(num_hidden_layers=1), plan, tmp_path_factory.mktemp("out"))
     return made
 
 

@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from squeezebert_edge.bundle.manifest import Bundle
-from squeezebert_edge.checkpoint import checkpoint
+from squeezebert_edge.bundle.opened import Bundle
+from squeezebert_edge.checkpoint.checkpoint import load_checkpoint
 from squeezebert_edge.devices import native
 from squeezebert_edge.latency import record, workload
-from squeezebert_edge.verbs import export as pipeline
+from squeezebert_edge.verbs.export import export_bundles
+from squeezebert_edge.verbs.plan import Plan
 from tests.kit.small import small_checkpoint
 from tests.toolchains.aarch64 import TOLERANCE
 
@@ -65,15 +66,15 @@ def beside_the_phone(*command: str) -> str:
 def test_an_emulated_phone_end_to_end(tmp_path: Path) -> None:
     small = small_checkpoint(num_hidden_layers=1)
     for name in ("tflite", "executorch"):  # one after the other: there is one phone
-        (bundle,) = pipeline.export(small, pipeline.Plan([(name, "fp32")], (16, 32)), tmp_path / name)
+        (bundle,) = export_bundles(small, Plan([(name, "fp32")], (16, 32)), tmp_path / name)
         measures(bundle, tmp_path / name / "records")
         answers(bundle, tmp_path / f"{name}.npy", TOLERANCE["fp32"])
 
 
 @pytest.mark.slow
 def test_the_default_model_on_an_emulated_phone(tmp_path: Path) -> None:
-    plan = pipeline.Plan([("executorch", "int8")], (32, 64, 128))
-    (bundle,) = pipeline.export(checkpoint.load("default"), plan, tmp_path)
+    plan = Plan([("executorch", "int8")], (32, 64, 128))
+    (bundle,) = export_bundles(load_checkpoint("default"), plan, tmp_path)
     measures(bundle, tmp_path / "records")
     answers(bundle, tmp_path / "logits.npy", TOLERANCE["int8"])
 
@@ -96,7 +97,7 @@ def measures(bundle: Bundle, records: Path) -> None:
 
 def answers(bundle: Bundle, logits: Path, tolerance: float) -> None:
     beside_the_phone(sys.executable, "-c", ANSWER, str(bundle.directory), str(logits))
-    runner = pipeline.load_runner(bundle)
+    runner = bundle.load_runner()
     rows = workload.of_bundle(bundle, None, None).rows[:ROWS]
     expected = [runner(row)["logits"] for row in rows]
     np.testing.assert_allclose(np.load(logits), expected, rtol=0, atol=tolerance)

@@ -18,16 +18,16 @@ import pytest
 
 from exporters.errors import GateError, InputError, UnavailableError
 from squeezebert_edge import devices
-from squeezebert_edge.bundle.manifest import Bundle
+from squeezebert_edge.bundle.opened import Bundle
 from squeezebert_edge.devices.python import interpreter, machine, worker
 from squeezebert_edge.devices.python.host import Host
-from squeezebert_edge.latency import protocol as latency
 from squeezebert_edge.latency import record, workload
-from squeezebert_edge.latency.protocol import exactly
+from squeezebert_edge.latency.protocol import QUICK, Protocol, exactly
 from squeezebert_edge.latency.record import Settings
 from squeezebert_edge.plumbing.progress import silent
-from squeezebert_edge.verbs import export as pipeline
-from squeezebert_edge.verbs.bench import Request, benchmark
+from squeezebert_edge.verbs.bench import Request, benchmark_bundles
+from squeezebert_edge.verbs.export import export_bundles
+from squeezebert_edge.verbs.plan import Plan
 from tests.kit.records import run, samples
 from tests.kit.small import small_checkpoint
 
@@ -38,8 +38,8 @@ FORMATS = ("tflite", "executorch")
 
 @pytest.fixture(scope="module")
 def bundles(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Bundle]:
-    plan = pipeline.Plan([(name, "fp32") for name in FORMATS], LENGTHS)
-    made = pipeline.export(small_checkpoint(num_hidden_layers=1), plan, tmp_path_factory.mktemp("out"))
+    plan = Plan([(name, "fp32") for name in FORMATS], LENGTHS)
+    made = export_bundles(small_checkpoint(num_hidden_layers=1), plan, tmp_path_factory.mktemp("out"))
     return {bundle.manifest.format: bundle for bundle in made}
 
 
@@ -56,7 +56,7 @@ def rows_of(bundle: Bundle) -> Sequence[Mapping[str, Any]]:
 def test_the_host_measures_a_bundle_whole(bundles: Mapping[str, Bundle], name: str) -> None:
     settings = Settings(threads=1, cpus=[min(os.sched_getaffinity(0))])
     request = Request(exactly(24), settings, repeat=1)
-    (found,) = benchmark([bundles[name]], devices.opened("host"), request)
+    (found,) = benchmark_bundles([bundles[name]], devices.opened("host"), request)
     assert (found.validity.valid, found.quotable, found.emulated) == (True, False, False)
     assert len(found.samples.latency_ns) == 24
     assert set(found.samples.length) <= set(LENGTHS)
@@ -77,7 +77,7 @@ def test_the_host_answers_what_the_bundle_does(bundles: Mapping[str, Bundle], na
     rows = rows_of(bundles[name])
     device = Host()
     answers = device.answer(bundles[name], rows, device.settle(bundles[name], Settings()), silent)
-    runner = pipeline.load_runner(bundles[name])
+    runner = bundles[name].load_runner()
     for row, answer in zip(rows, answers, strict=True):
         for output, expected in runner(row).items():
             np.testing.assert_array_equal(answer[output], expected)
@@ -85,10 +85,10 @@ def test_the_host_answers_what_the_bundle_does(bundles: Mapping[str, Bundle], na
 
 def test_a_length_is_for_every_text(bundle: Bundle) -> None:
     request = Request(exactly(4), Settings(length=32))
-    (found,) = benchmark([bundle], Host(), request)
+    (found,) = benchmark_bundles([bundle], Host(), request)
     assert set(found.samples.length) == {32}
     with pytest.raises(InputError, match="allowed: 16, 32"):
-        list(benchmark([bundle], Host(), Request(exactly(4), Settings(length=24))))
+        list(benchmark_bundles([bundle], Host(), Request(exactly(4), Settings(length=24))))
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_a_process_that_fails_is_explained_and_gone(
         "import os, sys, pathlib; d = pathlib.Path(sys.argv[1]); "
         f"pathlib.Path({str(note)!r}).write_text(f'{{os.getpid()}} {{d}}'); {program}"
     )
-    monkeypatch.setattr(latency.Protocol, "time_limit", 2.0 if fault == "hangs" else 60.0)
+    monkeypatch.setattr(Protocol, "time_limit", 2.0 if fault == "hangs" else 60.0)
     monkeypatch.setattr(interpreter, "ANSWER_LIMIT", 0.0)
     device = Host([sys.executable, "-c", code])
     start = time.monotonic()
@@ -263,7 +263,7 @@ class Slow(Host):
         self,
         bundle: Bundle,
         rows: Sequence[Any],
-        protocol: latency.Protocol,
+        protocol: Protocol,
         settings: Settings,
         progress: Any,
     ) -> record.Run:
@@ -272,13 +272,13 @@ class Slow(Host):
 
 def test_repeated_runs_rest_between_them_and_must_agree(bundle: Bundle) -> None:
     rested: list[float] = []
-    protocol = latency.Protocol("queries", 4, 0.0, None, cool_down=2.5, quoted=False)
+    protocol = Protocol("queries", 4, 0.0, None, cool_down=2.5, quoted=False)
     request = Request(protocol, repeat=3)
-    found = list(benchmark([bundle], Slow(100, 104, 105), request, sleep=rested.append))
+    found = list(benchmark_bundles([bundle], Slow(100, 104, 105), request, sleep=rested.append))
     assert [each.repeat.index for each in found] == [1, 2, 3]
     assert all(each.validity.valid for each in found)
     assert rested == [1.0, 1.0, 0.5] * 2
-    found = list(benchmark([bundle], Slow(100, 104, 106), request, sleep=rested.append))
+    found = list(benchmark_bundles([bundle], Slow(100, 104, 106), request, sleep=rested.append))
     assert {each.validity.rule for each in found} == {
         "repeat: medians differ by 6.0%, more than 5%",
     }
@@ -287,14 +287,14 @@ def test_repeated_runs_rest_between_them_and_must_agree(bundle: Bundle) -> None:
 
 def test_two_bundles_rest_between_them(bundle: Bundle) -> None:
     rested: list[float] = []
-    protocol = latency.Protocol("queries", 4, 0.0, None, cool_down=1.0, quoted=False)
-    found = list(benchmark([bundle, bundle], Slow(9, 20), Request(protocol), sleep=rested.append))
+    protocol = Protocol("queries", 4, 0.0, None, cool_down=1.0, quoted=False)
+    found = list(benchmark_bundles([bundle, bundle], Slow(9, 20), Request(protocol), sleep=rested.append))
     assert [each.validity.valid for each in found] == [True, True]
     assert rested == [1.0]
 
 
 def test_too_slow_is_invalid(bundle: Bundle) -> None:
-    (found,) = benchmark([bundle], Slow(9), Request(latency.QUICK))
+    (found,) = benchmark_bundles([bundle], Slow(9), Request(QUICK))
     assert found.standing == "invalid: too slow"
 
 

@@ -19,18 +19,18 @@ import pytest
 from exporters.coreml.mil import program as mil
 from exporters.errors import GateError, InputError, UnavailableError
 from squeezebert_edge import devices
-from squeezebert_edge.bundle.manifest import Bundle
+from squeezebert_edge.bundle.opened import Bundle
 from squeezebert_edge.devices.ios import app as ios
 from squeezebert_edge.devices.ios import coremltools_benchmark, devicectl
 from squeezebert_edge.devices.ios.coremltools_benchmark import CoremltoolsBenchmark
 from squeezebert_edge.devices.python import interpreter, machine
-from squeezebert_edge.latency import protocol as latency
 from squeezebert_edge.latency import record, workload
-from squeezebert_edge.latency.protocol import exactly
+from squeezebert_edge.latency.protocol import Protocol, exactly
 from squeezebert_edge.latency.record import Settings
 from squeezebert_edge.plumbing.progress import silent
-from squeezebert_edge.verbs import export as pipeline
-from squeezebert_edge.verbs.bench import Request, benchmark
+from squeezebert_edge.verbs.bench import Request, benchmark_bundles
+from squeezebert_edge.verbs.export import export_bundles
+from squeezebert_edge.verbs.plan import Plan
 from tests.kit.small import as_format, small_checkpoint
 
 ROOT = Path(__file__).parents[2]
@@ -44,8 +44,8 @@ ON_A_MAC = (
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     out = tmp_path_factory.mktemp("out")
-    plan = pipeline.Plan([("tflite", "fp32")], (16, 32))
-    (made,) = pipeline.export(small_checkpoint(num_hidden_layers=1), plan, out)
+    plan = Plan([("tflite", "fp32")], (16, 32))
+    (made,) = export_bundles(small_checkpoint(num_hidden_layers=1), plan, out)
     return as_format(made, "coreml", out / "coreml-fp32")
 
 
@@ -260,7 +260,7 @@ def test_an_app_that_fails_is_explained_and_gone(
     mode: str,
 ) -> None:
     phone = mac(fault)
-    monkeypatch.setattr(latency.Protocol, "time_limit", 1.0 if fault == "hangs" else 60.0)
+    monkeypatch.setattr(Protocol, "time_limit", 1.0 if fault == "hangs" else 60.0)
     monkeypatch.setattr(interpreter, "ANSWER_LIMIT", 0.0)
     start = time.monotonic()
     with pytest.raises(GateError, match=says):
@@ -288,7 +288,7 @@ def test_the_phone_is_left_alone_while_the_protocol_takes_its_time(
         return runs(app, process)
 
     monkeypatch.setattr(devicectl.App, "runs", looked)
-    protocol = latency.Protocol("queries", 2, 1.0, None, cool_down=0.0, quoted=False)
+    protocol = Protocol("queries", 2, 1.0, None, cool_down=0.0, quoted=False)
     device, start = devices.opened("ios"), time.monotonic()
     device.measure(bundle, rows_of(bundle), protocol, device.settle(bundle, Settings()), silent)
     assert len(looks) == 1
@@ -302,7 +302,7 @@ def test_what_an_earlier_run_left_is_removed(bundle: Bundle, mac: Callable[..., 
     (left / "model").write_text("of a run that was killed")
     others = phone.container / "Documents" / "mine"
     others.write_text("")
-    list(benchmark([bundle], devices.opened("ios"), Request(exactly(2))))
+    list(benchmark_bundles([bundle], devices.opened("ios"), Request(exactly(2))))
     assert phone.idle
     assert others.exists()
 
@@ -434,7 +434,7 @@ def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], No
 def foreign(bundle: Bundle) -> list[record.Record]:
     settings = Settings(compute_units="cpu_and_ne", length=32)
     request = Request(exactly(2), settings, coremltools_team="ABCDE12345")
-    return list(benchmark([bundle], devices.opened("ios"), request))
+    return list(benchmark_bundles([bundle], devices.opened("ios"), request))
 
 
 def test_coremltools_number_is_kept_beside_ours(
@@ -488,7 +488,7 @@ def test_what_coremltools_cannot_does_not_cost_the_record(
     request = Request(
         exactly(2), Settings(compute_units="cpu_and_ne", length=32), coremltools_team="ABCDE12345"
     )
-    measured = benchmark([bundle], devices.opened("ios"), request)
+    measured = benchmark_bundles([bundle], devices.opened("ios"), request)
     assert next(measured).foreign == []
     with pytest.raises(GateError, match=f"{says}(.|\n)*an account of the team"):
         next(measured)

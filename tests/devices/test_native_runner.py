@@ -15,13 +15,14 @@ import numpy as np
 import pytest
 
 from exporters.errors import GateError
-from squeezebert_edge.bundle.manifest import Bundle
+from squeezebert_edge.bundle.opened import Bundle
 from squeezebert_edge.devices import native
-from squeezebert_edge.devices.python.interpreter import answers_of
-from squeezebert_edge.latency import protocol as latency
+from squeezebert_edge.devices.results import answers_of
 from squeezebert_edge.latency import workload
+from squeezebert_edge.latency.protocol import TOO_SLOW, Protocol, Samples, broken_rule, exactly
 from squeezebert_edge.latency.record import Settings
-from squeezebert_edge.verbs import export as pipeline
+from squeezebert_edge.verbs.export import export_bundles
+from squeezebert_edge.verbs.plan import Plan
 from tests.kit.small import small_checkpoint
 
 LENGTHS = (16, 32)
@@ -38,8 +39,8 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def bundles(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Bundle]:
-    plan = pipeline.Plan([(name, "fp32") for name in PROGRAMS], LENGTHS)
-    made = pipeline.export(small_checkpoint(num_hidden_layers=1), plan, tmp_path_factory.mktemp("out"))
+    plan = Plan([(name, "fp32") for name in PROGRAMS], LENGTHS)
+    made = export_bundles(small_checkpoint(num_hidden_layers=1), plan, tmp_path_factory.mktemp("out"))
     return {bundle.manifest.format: bundle for bundle in made}
 
 
@@ -63,7 +64,7 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def ran(
-    program: Path, bundle: Bundle, directory: Path, rows: Sequence[Any], protocol: latency.Protocol | None
+    program: Path, bundle: Bundle, directory: Path, rows: Sequence[Any], protocol: Protocol | None
 ) -> dict[str, Any]:
     job = native.job_of(bundle, rows, Settings(threads=1), protocol)
     (directory / native.JOB).write_text(job)
@@ -90,7 +91,7 @@ def test_it_answers_as_python_does(
     result = ran(programs / PROGRAMS[name], bundle, tmp_path, rows, None)
     outputs = [output.name for output in bundle.manifest.outputs]
     answers = answers_of(tmp_path / native.OUTPUTS, result, outputs, len(rows), writer="the runner")
-    runner = pipeline.load_runner(bundle)
+    runner = bundle.load_runner()
     for row, answer in zip(rows, answers, strict=True):
         for output, expected in runner(row).items():
             np.testing.assert_allclose(answer[output], expected, rtol=0, atol=1e-6)
@@ -103,10 +104,10 @@ def test_it_measures_by_the_protocol(
     bundle = bundles[name]
     rows = workload.of_bundle(bundle, None, None).rows[:6]
     lengths = [row["input_ids"].shape[1] for row in rows]
-    protocol = latency.Protocol("short", 30, 0.2, 5.0, cool_down=0.0, quoted=False)
+    protocol = Protocol("short", 30, 0.2, 5.0, cool_down=0.0, quoted=False)
     result = ran(programs / PROGRAMS[name], bundle, tmp_path, rows, protocol)
-    samples = latency.Samples(**{name: tuple(values) for name, values in result["samples"].items()})
-    assert latency.broken_rule(protocol, samples) is None
+    samples = Samples(**{name: tuple(values) for name, values in result["samples"].items()})
+    assert broken_rule(protocol, samples) is None
     assert len(samples.row) >= 30
     assert list(samples.row) == [index % len(rows) for index in range(len(samples.row))]
     assert list(samples.length) == [lengths[row] for row in samples.row]
@@ -120,10 +121,10 @@ def test_a_device_too_slow_stops_in_time(
     programs: Path, bundles: Mapping[str, Bundle], tmp_path: Path
 ) -> None:
     rows = workload.of_bundle(bundles["tflite"], None, None).rows[:2]
-    protocol = latency.Protocol("short", 10**9, 0.1, 0.3, cool_down=0.0, quoted=False)
+    protocol = Protocol("short", 10**9, 0.1, 0.3, cool_down=0.0, quoted=False)
     result = ran(programs / "runner_litert", bundles["tflite"], tmp_path, rows, protocol)
-    samples = latency.Samples(**{name: tuple(values) for name, values in result["samples"].items()})
-    assert latency.broken_rule(protocol, samples) == latency.TOO_SLOW
+    samples = Samples(**{name: tuple(values) for name, values in result["samples"].items()})
+    assert broken_rule(protocol, samples) == TOO_SLOW
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
@@ -144,7 +145,7 @@ def test_it_ends_with_the_computer_that_started_it(
     programs: Path, bundles: Mapping[str, Bundle], tmp_path: Path
 ) -> None:
     rows = workload.of_bundle(bundles["tflite"], None, None).rows[:2]
-    job = native.job_of(bundles["tflite"], rows, Settings(threads=1), latency.exactly(10**9))
+    job = native.job_of(bundles["tflite"], rows, Settings(threads=1), exactly(10**9))
     (tmp_path / native.JOB).write_text(job)
     shutil.copy(bundles["tflite"].artifact, tmp_path)
     with subprocess.Popen([programs / "runner_litert", tmp_path], stdin=subprocess.PIPE) as process:

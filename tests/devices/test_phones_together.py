@@ -17,11 +17,12 @@ from typer.testing import CliRunner, Result
 
 from exporters.errors import GateError, InputError
 from squeezebert_edge import devices
-from squeezebert_edge.bundle.manifest import Bundle
+from squeezebert_edge.bundle.opened import Bundle
 from squeezebert_edge.cli import app
 from squeezebert_edge.devices.android import app as android_app
 from squeezebert_edge.latency import record
-from squeezebert_edge.verbs import export as pipeline
+from squeezebert_edge.verbs.export import export_bundles
+from squeezebert_edge.verbs.plan import Plan
 from tests.fakes import app as fake_app
 from tests.fakes.adbd import FakePhone, adb_server, gone, plugging, running
 from tests.kit.small import small_checkpoint
@@ -33,8 +34,8 @@ pytestmark = pytest.mark.skipif(shutil.which("adb") is None, reason="needs adb (
 
 @pytest.fixture(scope="module")
 def bundles(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Bundle]:
-    plan = pipeline.Plan([("tflite", "fp32"), ("executorch", "fp32")], (16, 32))
-    made = pipeline.export(small_checkpoint(num_hidden_layers=1), plan, tmp_path_factory.mktemp("out"))
+    plan = Plan([("tflite", "fp32"), ("executorch", "fp32")], (16, 32))
+    made = export_bundles(small_checkpoint(num_hidden_layers=1), plan, tmp_path_factory.mktemp("out"))
     return {bundle.manifest.format: bundle for bundle in made}
 
 

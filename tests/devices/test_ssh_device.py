@@ -23,15 +23,15 @@ import pytest
 
 from exporters.errors import EdgeError, GateError, InputError, UnavailableError
 from squeezebert_edge import devices
-from squeezebert_edge.bundle.manifest import Bundle
+from squeezebert_edge.bundle.opened import Bundle
 from squeezebert_edge.devices.python import errand, ssh
-from squeezebert_edge.latency import protocol as latency
 from squeezebert_edge.latency import record, workload
-from squeezebert_edge.latency.protocol import exactly
+from squeezebert_edge.latency.protocol import Protocol, exactly
 from squeezebert_edge.latency.record import Settings
 from squeezebert_edge.plumbing.progress import silent
-from squeezebert_edge.verbs import export as pipeline
-from squeezebert_edge.verbs.bench import Request, benchmark
+from squeezebert_edge.verbs.bench import Request, benchmark_bundles
+from squeezebert_edge.verbs.export import export_bundles
+from squeezebert_edge.verbs.plan import Plan
 from tests.kit.small import small_checkpoint
 
 ROOT = Path(__file__).parents[2]
@@ -147,8 +147,8 @@ def _alive(directory: str) -> list[int]:
 
 @pytest.fixture(scope="module")
 def bundles(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Bundle]:
-    plan = pipeline.Plan([(name, "fp32") for name in FORMATS], (16, 32))
-    made = pipeline.export(small_checkpoint(num_hidden_layers=1), plan, tmp_path_factory.mktemp("out"))
+    plan = Plan([(name, "fp32") for name in FORMATS], (16, 32))
+    made = export_bundles(small_checkpoint(num_hidden_layers=1), plan, tmp_path_factory.mktemp("out"))
     return {bundle.manifest.format: bundle for bundle in made}
 
 
@@ -164,14 +164,16 @@ def rows_of(bundle: Bundle) -> Sequence[Mapping[str, Any]]:
 def failure(server: Server, bundle: Bundle) -> EdgeError:
     """What a measurement fails with."""
     with pytest.raises(EdgeError) as raised:
-        list(benchmark([bundle], devices.opened(server.address), Request(exactly(2))))
+        list(benchmark_bundles([bundle], devices.opened(server.address), Request(exactly(2))))
     return raised.value
 
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_bundle_is_measured_over_there(bundles: Mapping[str, Bundle], server: Server, name: str) -> None:
     settings = Settings(threads=1, cpus=[min(os.sched_getaffinity(0))])
-    (found,) = benchmark([bundles[name]], devices.opened(server.address), Request(exactly(24), settings))
+    (found,) = benchmark_bundles(
+        [bundles[name]], devices.opened(server.address), Request(exactly(24), settings)
+    )
     assert (found.validity.valid, found.quotable, found.device.kind) == (True, False, "ssh")
     assert len(found.samples.latency_ns) == 24
     assert found.before.allowed_cpus == settings.cpus
@@ -183,7 +185,7 @@ def test_a_bundle_is_measured_over_there(bundles: Mapping[str, Bundle], server: 
 def test_it_answers_what_the_bundle_does(bundles: Mapping[str, Bundle], server: Server, name: str) -> None:
     device, rows = devices.opened(server.address), rows_of(bundles[name])
     answers = device.answer(bundles[name], rows, device.settle(bundles[name], Settings()), silent)
-    runner = pipeline.load_runner(bundles[name])
+    runner = bundles[name].load_runner()
     for row, answer in zip(rows, answers, strict=True):
         for output, expected in runner(row).items():
             np.testing.assert_array_equal(answer[output], expected)
@@ -210,7 +212,7 @@ def test_what_it_says_of_itself_is_the_machine_s(server: Server) -> None:
 
 def test_login_scripts_may_talk(bundle: Bundle, server: Server) -> None:
     server.python(f"echo Welcome; {REAL}")
-    (found,) = benchmark([bundle], devices.opened(server.address), Request(exactly(2)))
+    (found,) = benchmark_bundles([bundle], devices.opened(server.address), Request(exactly(2)))
     assert found.validity.valid
 
 
@@ -330,7 +332,7 @@ def test_a_machine_that_fails_is_explained_in_time(
     device = devices.opened(server.address)
     settings = device.settle(bundle, Settings())
     server.python(script)
-    monkeypatch.setattr(latency.Protocol, "time_limit", 3.0 if fault == "a hang" else 60.0)
+    monkeypatch.setattr(Protocol, "time_limit", 3.0 if fault == "a hang" else 60.0)
     monkeypatch.setattr(ssh, "FAREWELL", 1.0)
     start = time.monotonic()
     with pytest.raises(kind, match=says):

@@ -20,12 +20,12 @@ from exporters.coreml import export as coreml
 from exporters.coreml.mil import program as mil
 from exporters.errors import InputError, UnavailableError
 from exporters.spec import Artifact, ExportRequest, TensorSpec
-from squeezebert_edge.forms.grouped import lay_out
+from squeezebert_edge.forms.catalog import lay_out
 from squeezebert_edge.forms.layouts import ChannelEmbedding
 from squeezebert_edge.model.activations import activation
 from squeezebert_edge.model.config import ACTIVATION_NAMES
 from squeezebert_edge.model.heads import ARCHITECTURES
-from squeezebert_edge.tasks import heads as tasks
+from squeezebert_edge.tasks.heads import of_architecture
 from tests.kit.tiny import tiny_model
 
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
@@ -51,7 +51,7 @@ def request(
 
 def head(architecture: str, form: str = "plain", **overrides: Any) -> tuple[nn.Module, tuple[str, ...]]:
     """A head of one layer in a form, and the names of its outputs."""
-    task = tasks.of_architecture(architecture)
+    task = of_architecture(architecture)
     model = tiny_model(architecture, num_hidden_layers=1, **overrides)
     return lay_out(model, task, form), tuple(task.outputs)
 
@@ -497,7 +497,7 @@ assert runner({{n: v.numpy() for n, v in examples[8].items()}})["vectors"].shape
 def test_the_full_size_equals_its_module(precision: str, tmp_path: Path) -> None:
     sizes = {"vocab_size": 30528, "hidden_size": 768, "embedding_size": 768, "intermediate_size": 3072}
     depth = {"num_hidden_layers": 12, "num_attention_heads": 12, "max_position_embeddings": 512}
-    task = tasks.of_architecture("SqueezeBertForMaskedLM")
+    task = of_architecture("SqueezeBertForMaskedLM")
     model = tiny_model("SqueezeBertForMaskedLM", **sizes, **depth)
     with torch.no_grad():
         for name, parameter in model.named_parameters():

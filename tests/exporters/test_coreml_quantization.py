@@ -19,9 +19,9 @@ from exporters.coreml.mil import operations as mil_ops
 from exporters.coreml.mil import program as mil
 from exporters.errors import InputError
 from exporters.spec import Artifact, ExportRequest, Ranges
-from squeezebert_edge.forms.grouped import lay_out
+from squeezebert_edge.forms.catalog import lay_out
 from squeezebert_edge.model.heads import ARCHITECTURES
-from squeezebert_edge.tasks import heads as tasks
+from squeezebert_edge.tasks.heads import of_architecture
 from tests.kit.exported import LENGTHS, Small, computed, request, row
 from tests.kit.tiny import tiny_model
 
@@ -50,7 +50,7 @@ def quantized_request(
     architecture: str, form: str, precision: str, target: str, **overrides: Any
 ) -> ExportRequest:
     """A head of one layer; calibrated on rows without padding where that is needed."""
-    task = tasks.of_architecture(architecture)
+    task = of_architecture(architecture)
     module = lay_out(tiny_model(architecture, **{"num_hidden_layers": 1} | overrides), task, form)
     wish = request(module, task.outputs, precision)
     return replace(wish, target=target, calibration=CALIBRATION if precision == "int8-static" else ())

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 import exporters
 from squeezebert_edge.forms import choices
-from squeezebert_edge.forms.grouped import FORMS, lay_out
+from squeezebert_edge.forms.catalog import FORMS, lay_out
 from squeezebert_edge.model.heads import ARCHITECTURES
-from squeezebert_edge.tasks import heads as tasks
+from squeezebert_edge.tasks.heads import of_architecture
 from tests.forms.test_forms import networks
 from tests.kit.exported import assert_equal, request
 from tests.kit.tiny import tiny_model
@@ -31,7 +31,7 @@ def test_any_network_is_delegated_and_equal_to_torch(
     network = data.draw(several_heads) | {"vocab_size": data.draw(st.sampled_from([50, 333]))}
     architecture = data.draw(st.sampled_from(sorted(ARCHITECTURES)))
     form = choices.form_of(format_, "fp32").name
-    task = tasks.of_architecture(architecture)
+    task = of_architecture(architecture)
     module = lay_out(tiny_model(architecture, **network), task, form)
     exporter = exporters.get(format_, to_export=True)
     path = tmp_path_factory.mktemp("drawn") / exporter.FILE_NAME

@@ -19,10 +19,10 @@ from exporters.errors import InputError
 from exporters.executorch import export as executorch
 from exporters.executorch.export import ExecuTorchRunner
 from exporters.spec import Artifact, TensorSpec
-from squeezebert_edge.forms.grouped import lay_out
+from squeezebert_edge.forms.catalog import lay_out
 from squeezebert_edge.model.config import SqueezeBertConfig
 from squeezebert_edge.model.heads import ARCHITECTURES
-from squeezebert_edge.tasks import heads as tasks
+from squeezebert_edge.tasks.heads import of_architecture
 from tests.kit.exported import (
     INPUTS,
     LENGTHS,
@@ -282,7 +282,7 @@ assert before == (logging.root.manager.disable, logging.root.handlers, logging.r
 @pytest.mark.slow
 @pytest.mark.parametrize("architecture", ["SqueezeBertForMaskedLM", "SqueezeBertForSequenceClassification"])
 def test_squeezeberts_own_size_equals_its_module(architecture: str, tmp_path: Path) -> None:
-    task = tasks.of_architecture(architecture)
+    task = of_architecture(architecture)
     torch.manual_seed(0)
     module, outputs = lay_out(ARCHITECTURES[architecture](SqueezeBertConfig()), task, "plain"), task.outputs
     path, artifact, _ = made(tmp_path, module, outputs, lengths=(32, 64, 128))

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from exporters.coreml import export as coreml
 from exporters.spec import Structure
-from squeezebert_edge.forms.grouped import lay_out
-from squeezebert_edge.tasks import heads as tasks
+from squeezebert_edge.forms.catalog import lay_out
+from squeezebert_edge.tasks.heads import TASKS, Task, TextClassification
 from tests.kit.exported import assert_equal, request
 from tests.kit.tiny import tiny_model
 
@@ -30,7 +30,7 @@ def structure_of(
     return artifact.structure
 
 
-def laid_out(path: Path, form: str, task: type[tasks.Task], precision: str, **shapes: int) -> Structure:
+def laid_out(path: Path, form: str, task: type[Task], precision: str, **shapes: int) -> Structure:
     module = lay_out(tiny_model(task.architecture, **shapes), task, form)
     return structure_of(module, task.outputs, path, precision)
 
@@ -42,7 +42,7 @@ def test_a_layer_for_the_neural_engine_has_one_transpose(tmp_path: Path, form: s
         laid_out(
             tmp_path / str(layers),
             form,
-            tasks.TextClassification,
+            TextClassification,
             precision,
             num_hidden_layers=layers,
             **SHAPES,
@@ -58,8 +58,8 @@ def test_a_layer_for_the_neural_engine_has_one_transpose(tmp_path: Path, form: s
     assert two.casts == one.casts
 
 
-@pytest.mark.parametrize("task", tasks.TASKS.values(), ids=list(tasks.TASKS))
-def test_every_head_suits_the_neural_engine(tmp_path: Path, task: type[tasks.Task]) -> None:
+@pytest.mark.parametrize("task", TASKS.values(), ids=list(TASKS))
+def test_every_head_suits_the_neural_engine(tmp_path: Path, task: type[Task]) -> None:
     found = laid_out(tmp_path, "neural-engine", task, "fp16")
     assert (found.max_rank, found.reshapes, found.unfit) == (4, 0, ())
     assert found.transposes <= 2 + 1 + 1  # a layer, the embeddings, what is given per token
@@ -68,13 +68,13 @@ def test_every_head_suits_the_neural_engine(tmp_path: Path, task: type[tasks.Tas
 @pytest.mark.slow
 @pytest.mark.parametrize(("form", "precision"), [("neural-engine", "fp16"), ("neural-engine-groups", "fp32")])
 def test_the_full_depth_has_few_transposes(tmp_path: Path, form: str, precision: str) -> None:
-    found = laid_out(tmp_path, form, tasks.TextClassification, precision, num_hidden_layers=12, **WIDE)
+    found = laid_out(tmp_path, form, TextClassification, precision, num_hidden_layers=12, **WIDE)
     assert found.transposes <= 26
     assert found.unfit == ()
 
 
 def test_the_reference_as_it_stands_does_not_suit_it(tmp_path: Path) -> None:
-    found = laid_out(tmp_path, "plain", tasks.TextClassification, "fp16")
+    found = laid_out(tmp_path, "plain", TextClassification, "fp16")
     assert found.other_products == ("convolution of 1 x12", "linear x2")
     assert found.pointwise == 0
     assert found.attention == 4

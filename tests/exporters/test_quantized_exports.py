@@ -13,8 +13,8 @@ import torch
 import exporters
 from exporters.errors import InputError
 from exporters.spec import ExportRequest, Ranges, Runner
-from squeezebert_edge.forms.grouped import lay_out
-from squeezebert_edge.tasks import heads as tasks
+from squeezebert_edge.forms.catalog import lay_out
+from squeezebert_edge.tasks.heads import TASKS, TextClassification, of_architecture
 from tests.kit.exported import INPUTS, computed, request, row
 from tests.kit.tiny import tiny_model
 
@@ -30,7 +30,7 @@ def quantized_request(
 ) -> ExportRequest:
     """One layer, 64 wide, that draws far apart what it is asked about."""
     shapes = {"hidden_size": 64, "embedding_size": 64, "intermediate_size": 128, "num_hidden_layers": 1}
-    task = tasks.of_architecture(architecture)
+    task = of_architecture(architecture)
     module = lay_out(tiny_model(architecture, **shapes | overrides), task, "group-resident")
     made = request(module, task.outputs, precision, lengths=(LENGTH,))
     return replace(made, calibration=CALIBRATION if precision == "int8-static" else ())
@@ -70,7 +70,7 @@ def test_a_classifier_keeps_its_outputs(tmp_path: Path, format_: str, precision:
     assert np.isfinite(runner(nothing)["logits"]).all()
 
 
-HEADS = [task.architecture for task in tasks.TASKS.values() if task is not tasks.TextClassification]
+HEADS = [task.architecture for task in TASKS.values() if task is not TextClassification]
 
 
 @pytest.mark.parametrize("architecture", HEADS)
@@ -125,7 +125,7 @@ def test_static_needs_ranges_or_text() -> None:
 
 @pytest.mark.parametrize("form", ["plain", "conv2d", "neural-engine"])
 def test_convolutions_are_refused(form: str) -> None:
-    task = tasks.TextClassification
+    task = TextClassification
     asked = request(lay_out(tiny_model(), task, form), task.outputs, "int8-dynamic", lengths=(LENGTH,))
     for format_ in FORMATS:
         with pytest.raises(InputError, match="convolutions") as raised:

@@ -19,10 +19,10 @@ import exporters
 from exporters.errors import InputError
 from exporters.spec import Artifact, TensorSpec
 from exporters.tflite import export as tflite
-from squeezebert_edge.forms.grouped import lay_out
+from squeezebert_edge.forms.catalog import lay_out
 from squeezebert_edge.model.config import SqueezeBertConfig
 from squeezebert_edge.model.heads import ARCHITECTURES
-from squeezebert_edge.tasks import heads as tasks
+from squeezebert_edge.tasks.heads import of_architecture
 from tests.kit.exported import (
     INPUTS,
     LENGTHS,
@@ -386,7 +386,7 @@ assert "LITERT_TORCH_SHOW_PROGRESS" not in os.environ
 @pytest.mark.slow
 @pytest.mark.parametrize("architecture", ["SqueezeBertForMaskedLM", "SqueezeBertForSequenceClassification"])
 def test_squeezeberts_own_size_equals_its_module(architecture: str, tmp_path: Path) -> None:
-    task = tasks.of_architecture(architecture)
+    task = of_architecture(architecture)
     torch.manual_seed(0)
     module, outputs = lay_out(ARCHITECTURES[architecture](SqueezeBertConfig()), task, "plain"), task.outputs
     path, _, _ = made(tmp_path, module, outputs, lengths=(32, 64, 128))

@@ -17,12 +17,12 @@ from typing import Any
 
 import numpy as np
 
-from squeezebert_edge.bundle.manifest import open_bundle
+from squeezebert_edge.bundle.opened import open_bundle
 from squeezebert_edge.devices import demo_app as app_job
 from squeezebert_edge.devices.android.app import JOBS
 from squeezebert_edge.devices.demo_app import APP
 from squeezebert_edge.devices.python.host import Host
-from squeezebert_edge.latency import protocol as latency
+from squeezebert_edge.latency.protocol import Protocol
 from squeezebert_edge.latency.record import Settings
 from squeezebert_edge.plumbing.progress import silent
 from tests.fakes.adbd import FakePhone
@@ -89,7 +89,7 @@ def computed(directory: Path, job: Mapping[str, Any]) -> dict[str, Any]:
         outputs = [answer[output.name] for answer in answers for output in bundle.manifest.outputs]
         (directory / app_job.OUTPUTS).write_bytes(b"".join(o.astype("<f4").tobytes() for o in outputs))
         return {"shapes": [[list(o.shape) for o in answer.values()] for answer in answers]}
-    measured = Host().measure(bundle, rows, latency.Protocol(**job["protocol"]), settings, silent)
+    measured = Host().measure(bundle, rows, Protocol(**job["protocol"]), settings, silent)
     return {"run": as_app(measured.model_dump(mode="json"))}
 
 

@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 from exporters.errors import InputError
+from squeezebert_edge.checkpoint.task import task_of
 from squeezebert_edge.forms import calibration
-from squeezebert_edge.verbs import export as pipeline
+from squeezebert_edge.verbs.plan import Plan, calibrated
 from tests.kit.small import small_checkpoint
 
 CHECKPOINT = small_checkpoint()
-TASK = pipeline.task_of(CHECKPOINT)
+TASK = task_of(CHECKPOINT)
 
 
 def read(path: Path | None, samples: int = 200, max_length: int = 32) -> calibration.Calibration:
@@ -73,7 +74,7 @@ def test_another_encoding_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_file_that_no_precision_needs_is_refused(tmp_path: Path) -> None:
-    plan = pipeline.Plan([("tflite", "int8")], (32,))
-    assert pipeline.calibrated(plan, CHECKPOINT, None, 10) == plan
+    plan = Plan([("tflite", "int8")], (32,))
+    assert calibrated(plan, CHECKPOINT, None, 10) == plan
     with pytest.raises(InputError, match="without a precision that takes any"):
-        pipeline.calibrated(plan, CHECKPOINT, tmp_path / "texts.txt", 10)
+        calibrated(plan, CHECKPOINT, tmp_path / "texts.txt", 10)

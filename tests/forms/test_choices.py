@@ -10,7 +10,8 @@ import pytest
 
 from exporters.errors import InputError
 from squeezebert_edge.forms import choices
-from squeezebert_edge.verbs import export as pipeline
+from squeezebert_edge.verbs.export import export_bundles
+from squeezebert_edge.verbs.plan import Plan
 from tests.kit.small import small_checkpoint
 
 CHOSEN = {"schema_version": 1, "device": "a phone", "forms": {"tflite": {"fp32": "conv2d"}}}
@@ -29,14 +30,14 @@ def test_a_file_of_forms_takes_the_place_of_the_defaults(tmp_path: Path) -> None
 
 def test_a_bundle_says_which_device_chose_its_form(tmp_path: Path) -> None:
     forms = choices.read_forms(written(tmp_path / "forms.json"))
-    plan = pipeline.Plan([("tflite", "fp32")], (16,), forms=forms)
-    (bundle,) = pipeline.export(small_checkpoint(), plan, tmp_path / "out")
+    plan = Plan([("tflite", "fp32")], (16,), forms=forms)
+    (bundle,) = export_bundles(small_checkpoint(), plan, tmp_path / "out")
     assert (bundle.manifest.form, bundle.manifest.form_decided_by) == ("conv2d", "a phone")
     assert bundle.manifest.verification.status == "verified"
 
 
 def test_a_form_that_the_user_names_goes_before_a_device_s() -> None:
-    plan = pipeline.Plan([("tflite", "fp32")], (16,), form="plain")
+    plan = Plan([("tflite", "fp32")], (16,), form="plain")
     assert plan.form_of("tflite", "fp32") == choices.Choice("plain", "the user")
 
 

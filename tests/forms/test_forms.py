@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 from exporters.errors import InputError
-from squeezebert_edge.forms.grouped import FORMS, lay_out
+from squeezebert_edge.forms.catalog import FORMS, lay_out
 from squeezebert_edge.model.heads import ARCHITECTURES
-from squeezebert_edge.tasks import heads as tasks
+from squeezebert_edge.tasks.heads import FillMask, TextClassification, TokenClassification, of_architecture
 from tests.kit.tiny import tiny_model
 
 GROUPS = ("q_groups", "k_groups", "v_groups", "post_attention_groups", "intermediate_groups", "output_groups")
@@ -51,7 +51,7 @@ def row(tokens: int, padding: int) -> tuple[torch.Tensor, ...]:
     form=st.sampled_from(sorted(FORMS)),
 )
 def test_a_form_equals_the_reference(network: dict[str, Any], architecture: str, form: str) -> None:
-    model, task = tiny_model(architecture, **network), tasks.of_architecture(architecture)
+    model, task = tiny_model(architecture, **network), of_architecture(architecture)
     inputs = row(7, 3)
     with torch.inference_mode():
         expected = lay_out(model, task, "plain")(*inputs)
@@ -65,7 +65,7 @@ def test_laying_out_leaves_the_reference_as_it_was() -> None:
     model = tiny_model("SqueezeBertForTokenClassification")
     before = {name: value.clone() for name, value in model.state_dict().items()}
     for form in FORMS:
-        lay_out(model, tasks.TokenClassification, form)
+        lay_out(model, TokenClassification, form)
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
 
 
@@ -74,7 +74,7 @@ def test_an_unknown_form_is_refused() -> None:
         InputError,
         match="unknown form 'round'\nallowed: plain, group-resident, group-batched, conv2d, neural",
     ):
-        lay_out(tiny_model(), tasks.TextClassification, "round")
+        lay_out(tiny_model(), TextClassification, "round")
 
 
 @pytest.mark.parametrize("form", ["neural-engine", "neural-engine-groups", "conv2d"])
@@ -85,8 +85,8 @@ def test_a_norm_may_leave_channels_out(form: str) -> None:
             parameter.data[::3] = 0
     inputs = row(7, 3)
     with torch.inference_mode():
-        (expected,) = lay_out(model, tasks.TextClassification, "plain")(*inputs)
-        (found,) = lay_out(model, tasks.TextClassification, form)(*inputs)
+        (expected,) = lay_out(model, TextClassification, "plain")(*inputs)
+        (found,) = lay_out(model, TextClassification, form)(*inputs)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
 
 
@@ -96,8 +96,8 @@ def test_forms_of_convolutions_have_the_parts_of_the_group_resident_form(form: s
     model = tiny_model("SqueezeBertForMaskedLM", q_groups=q_groups)
     parts = {
         name.rpartition(".")[0] if name.rpartition(".")[2].isdigit() else name
-        for name, part in lay_out(model, tasks.FillMask, "group-resident").named_modules()
+        for name, part in lay_out(model, FillMask, "group-resident").named_modules()
         if isinstance(part, nn.Linear)
     }
-    names = {name for name, _ in lay_out(model, tasks.FillMask, form).named_modules()}
+    names = {name for name, _ in lay_out(model, FillMask, form).named_modules()}
     assert parts <= names

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from exporters.spec import ExportRequest, Runner
-from squeezebert_edge.forms.grouped import lay_out
+from squeezebert_edge.forms.catalog import lay_out
 from squeezebert_edge.model.activations import activation
 from squeezebert_edge.model.config import ACTIVATION_NAMES
-from squeezebert_edge.tasks import heads as tasks
+from squeezebert_edge.tasks.heads import of_architecture
 from tests.kit.tiny import tiny_model
 
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
@@ -78,7 +78,7 @@ def request(
 
 def head(architecture: str, **overrides: Any) -> tuple[nn.Module, tuple[str, ...]]:
     """A head of one layer as it is exported, and the names of its outputs."""
-    task = tasks.of_architecture(architecture)
+    task = of_architecture(architecture)
     model = tiny_model(architecture, **{"num_hidden_layers": 1} | overrides)
     return lay_out(model, task, "plain"), tuple(task.outputs)
 

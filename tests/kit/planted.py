@@ -10,7 +10,7 @@ import sys
 
 import torch
 
-from squeezebert_edge.checkpoint import checkpoint
+from squeezebert_edge.checkpoint.checkpoint import load_checkpoint, save_checkpoint
 from squeezebert_edge.model.base import SqueezeBertPreTrainedModel
 
 
@@ -36,9 +36,9 @@ def with_outliers(
 def main() -> None:
     """Plant outliers in a checkpoint."""
     source, out = sys.argv[1:]
-    loaded = checkpoint.load(source)
+    loaded = load_checkpoint(source)
     model = with_outliers(loaded.model)
-    checkpoint.save(out, config=loaded.config, model=model, tokenizer=loaded.tokenizer)
+    save_checkpoint(out, config=loaded.config, model=model, tokenizer=loaded.tokenizer)
 
 
 if __name__ == "__main__":

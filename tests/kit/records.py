@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from squeezebert_edge.latency import protocol as latency
 from squeezebert_edge.latency import record
-from squeezebert_edge.latency.protocol import QUICK, Protocol, Samples
+from squeezebert_edge.latency.protocol import QUICK, Protocol, Samples, WarmUp, statistics
 
 UNKNOWN = "this device does not say"
 HOST = {"name": "a host", "os": "Linux 6", "architecture": "x86_64", "cpus": 2}
@@ -42,7 +41,7 @@ def run(found: Samples, **changed: Any) -> record.Run:
         "after": state("2026-11-25T12:01:00Z", 1.0, 58.0),
         "cold_start": record.ColdStart(process_ns=250_000_000, load_ns=9_000_000, first_ns={32: 2_000_000}),
         "memory": record.Memory(baseline_bytes=40_000_000, peak_bytes=61_000_000),
-        "warm_up": [latency.WarmUp(length, 20, True) for length in sorted(set(found.length))],
+        "warm_up": [WarmUp(length, 20, True) for length in sorted(set(found.length))],
         "samples": found,
         "emulated": False,
     }  # fmt: skip
@@ -90,7 +89,7 @@ def measured(
         "protocol": protocol,
         "repeat": record.Repeat(index=1, of=len(medians), medians_ns=medians),
         "texts": record.Texts(source="dev.tsv", texts=2, rows=2),
-        "tokenization": record.Tokenization(where="host", statistics=latency.statistics([50_000, 60_000])),
+        "tokenization": record.Tokenization(where="host", statistics=statistics([50_000, 60_000])),
         "latency": numbers,
         "validity": record.Validity(valid=rule is None, rule=rule),
         "quotable": rule is None and protocol.quoted and not emulated,

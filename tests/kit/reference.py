@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from squeezebert_edge.model.base import SqueezeBertPreTrainedModel
 from squeezebert_edge.model.config import SqueezeBertConfig
-from squeezebert_edge.model.heads import SqueezeBertPreTrainedModel
 
 
 def reference_config(config: SqueezeBertConfig) -> Any:

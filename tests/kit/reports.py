@@ -9,7 +9,7 @@ from squeezebert_edge.accuracy.paired import AccuracyComparison, Flip, MetricCom
 from squeezebert_edge.accuracy.sensitivity import PartCost
 from squeezebert_edge.bundle.manifest import Delegation, Precision, Verification
 from squeezebert_edge.latency.record import Record
-from squeezebert_edge.proof.parity import GATES
+from squeezebert_edge.proof.gates import GATES
 from squeezebert_edge.report.rows import Ranking, Report, Row
 from tests.kit.records import measured
 

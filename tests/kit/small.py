@@ -12,11 +12,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from squeezebert_edge.bundle.manifest import Bundle, open_bundle, write_manifest
+from squeezebert_edge.bundle.manifest import write_manifest
+from squeezebert_edge.bundle.opened import Bundle, open_bundle
 from squeezebert_edge.checkpoint.checkpoint import Checkpoint
-from squeezebert_edge.forms.grouped import lay_out
+from squeezebert_edge.forms.catalog import lay_out
 from squeezebert_edge.model.heads import ARCHITECTURES
-from squeezebert_edge.tasks import heads as tasks
+from squeezebert_edge.tasks.heads import Task
 from squeezebert_edge.text.tokenizer import Tokenizer
 from tests.kit.tiny import tiny_config, tiny_model
 
@@ -77,7 +78,7 @@ class TorchRunner:
     computed_by = "runtime"
     inputs = ("input_ids", "attention_mask", "token_type_ids")
 
-    def __init__(self, model: nn.Module, task: type[tasks.Task], lengths: tuple[int, ...]) -> None:
+    def __init__(self, model: nn.Module, task: type[Task], lengths: tuple[int, ...]) -> None:
         self.form = lay_out(model, task, "plain")
         self.outputs, self.lengths = task.outputs, lengths
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import torch
 
-from squeezebert_edge.model import heads as models
 from squeezebert_edge.model.config import SqueezeBertConfig
+from squeezebert_edge.model.heads import ARCHITECTURES
 
 
 def tiny_config(**overrides: Any) -> SqueezeBertConfig:
@@ -29,7 +29,7 @@ def tiny_model(
 ) -> torch.nn.Module:
     """A random model in eval mode, its weights large enough that outputs differ between inputs."""
     torch.manual_seed(seed)
-    model = models.ARCHITECTURES[architecture](tiny_config(**overrides))
+    model = ARCHITECTURES[architecture](tiny_config(**overrides))
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             parameter.normal_(mean=float(name.lower().endswith("layernorm.weight")), std=0.2)

@@ -10,9 +10,10 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from exporters.errors import InputError
+from squeezebert_edge.model.base import SqueezeBertPreTrainedModel
 from squeezebert_edge.model.complexity import count, total
 from squeezebert_edge.model.config import SqueezeBertConfig
-from squeezebert_edge.model.heads import ARCHITECTURES, SqueezeBertPreTrainedModel
+from squeezebert_edge.model.heads import ARCHITECTURES
 from tests.kit.tiny import tiny_config
 
 CONFIGURATIONS: list[dict[str, Any]] = [

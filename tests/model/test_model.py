@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from exporters.errors import InputError
+from squeezebert_edge.model.base import SqueezeBertPreTrainedModel
 from squeezebert_edge.model.config import SqueezeBertConfig
-from squeezebert_edge.model.heads import ARCHITECTURES, SqueezeBertPreTrainedModel
+from squeezebert_edge.model.heads import ARCHITECTURES
 from tests.kit.reference import assert_same, reference, reference_config
 from tests.kit.tiny import tiny_config, tiny_model
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from exporters.errors import InputError
-from squeezebert_edge.model.heads import PaddingWarning, SqueezeBertModel
+from squeezebert_edge.model.base import PaddingWarning, SqueezeBertModel
 from tests.kit.reference import assert_same, reference
 from tests.kit.tiny import tiny_model
 

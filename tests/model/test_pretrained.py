@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from exporters.errors import InputError
-from squeezebert_edge.model.heads import ARCHITECTURES, SqueezeBertForMaskedLM, SqueezeBertPreTrainedModel
+from squeezebert_edge.model.base import SqueezeBertPreTrainedModel
+from squeezebert_edge.model.heads import ARCHITECTURES, SqueezeBertForMaskedLM
 from tests.kit.reference import assert_same, reference
 from tests.kit.tiny import tiny_config, tiny_model
 

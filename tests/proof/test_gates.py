@@ -13,11 +13,12 @@ from torch import nn
 from exporters.spec import Runner
 from squeezebert_edge.accuracy.answers import ReferenceAnswers, compare
 from squeezebert_edge.accuracy.metrics import Accuracy
-from squeezebert_edge.checkpoint import checkpoint as checkpoints
-from squeezebert_edge.checkpoint.checkpoint import Checkpoint
-from squeezebert_edge.proof.parity import GATES, Reference, verify
+from squeezebert_edge.checkpoint.checkpoint import Checkpoint, load_checkpoint
+from squeezebert_edge.checkpoint.task import task_of
+from squeezebert_edge.proof.gates import GATES
+from squeezebert_edge.proof.parity import verify
+from squeezebert_edge.proof.reference import Reference
 from squeezebert_edge.tasks.heads import TextClassification
-from squeezebert_edge.verbs.export import task_of
 from tests.kit.small import TorchRunner
 
 LENGTHS = (32, 64)
@@ -27,7 +28,7 @@ INT8 = GATES["int8-dynamic"]
 
 @pytest.fixture(scope="module")
 def loaded() -> Checkpoint:
-    return checkpoints.load("default")
+    return load_checkpoint("default")
 
 
 def zero_a_head(model: nn.Module) -> None:

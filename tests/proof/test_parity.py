@@ -12,14 +12,15 @@ from torch import nn
 
 from exporters.errors import InputError, UnavailableError
 from squeezebert_edge.bundle.manifest import Verification
+from squeezebert_edge.checkpoint.task import task_of
 from squeezebert_edge.proof import parity
-from squeezebert_edge.proof.parity import GATES, Comparison, Gates, gates_of
-from squeezebert_edge.tasks import heads as tasks
-from squeezebert_edge.verbs.export import task_of
+from squeezebert_edge.proof.comparison import Comparison
+from squeezebert_edge.proof.gates import GATES, Gates, gates_of
+from squeezebert_edge.tasks.heads import TASKS
 from tests.kit.small import TorchRunner, small_checkpoint
 
 LENGTHS = (16, 32, 64)
-ARCHITECTURES = [task.architecture for task in tasks.TASKS.values()]
+ARCHITECTURES = [task.architecture for task in TASKS.values()]
 
 
 def verified(

@@ -21,14 +21,15 @@ from hypothesis import strategies as st
 
 from exporters.errors import InputError
 from squeezebert_edge.accuracy.paired import Flip
-from squeezebert_edge.bundle.manifest import Bundle
+from squeezebert_edge.bundle.opened import Bundle
 from squeezebert_edge.latency import record
 from squeezebert_edge.latency.protocol import RAPID, exactly
 from squeezebert_edge.report import files, plots
 from squeezebert_edge.report.page import to_html
 from squeezebert_edge.report.rows import Report, Row, collect, to_json
 from squeezebert_edge.report.table import table, to_csv, to_markdown
-from squeezebert_edge.verbs.export import Plan, export
+from squeezebert_edge.verbs.export import export_bundles
+from squeezebert_edge.verbs.plan import Plan
 from tests.kit.records import measured, phone
 from tests.kit.reports import accuracy, latency_of, ranking, row, timed, typical
 from tests.kit.small import small_checkpoint
@@ -386,7 +387,7 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 @pytest.fixture
 def bundle(tmp_path: Path) -> Bundle:
-    (made,) = export(small_checkpoint(), Plan([("tflite", "fp32")], (16,)), tmp_path)
+    (made,) = export_bundles(small_checkpoint(), Plan([("tflite", "fp32")], (16,)), tmp_path)
     return made
 
 

@@ -9,9 +9,19 @@ import pytest
 import torch
 
 from exporters.errors import InputError
-from squeezebert_edge.tasks import heads as tasks
 from squeezebert_edge.tasks.data import Example
-from squeezebert_edge.tasks.heads import Row, Task
+from squeezebert_edge.tasks.heads import (
+    TASKS,
+    UNANSWERED,
+    FillMask,
+    MultipleChoice,
+    Prediction,
+    QuestionAnswering,
+    Row,
+    Task,
+    TextClassification,
+    TokenClassification,
+)
 from squeezebert_edge.text.tokenizer import Tokenizer
 from tests.kit.small import VOCABULARY
 
@@ -26,7 +36,7 @@ def rows(
 
 
 def test_a_class_by_its_name_and_probability() -> None:
-    task = tasks.TextClassification(["negative", "positive"])
+    task = TextClassification(["negative", "positive"])
     example = Example("good film", label="positive")
     asked = rows(task, example, [{"logits": np.array([[0.0, np.log(3.0)]])}])
     answer = task.answer(example, asked, TOKENIZER)
@@ -38,7 +48,7 @@ def test_a_class_by_its_name_and_probability() -> None:
 
 
 def test_labels_of_a_file_are_names_or_numbers() -> None:
-    task = tasks.TextClassification(["no", "yes"])
+    task = TextClassification(["no", "yes"])
     assert [task.label_index(label) for label in ("yes", "0", 1)] == [1, 0, 1]
     for unknown in ("maybe", "2", "-1", None, "²"):
         with pytest.raises(InputError, match="allowed: no, yes"):
@@ -46,21 +56,21 @@ def test_labels_of_a_file_are_names_or_numbers() -> None:
 
 
 def test_several_labels_and_regression() -> None:
-    several = tasks.TextClassification(["a", "b"], "multi_label_classification")
+    several = TextClassification(["a", "b"], "multi_label_classification")
     example = Example("good")
     asked = rows(several, example, [{"logits": np.array([[2.0, -1.0]])}])
     assert several.answer(example, asked, TOKENIZER)["labels"] == ["a"]
     assert several.decide(asked).tolist() == [True, False]
-    regression = tasks.TextClassification(["value"], "regression")
+    regression = TextClassification(["value"], "regression")
     asked = rows(regression, example, [{"logits": np.array([[1.5]])}])
     assert regression.answer(example, asked, TOKENIZER) == {"value": 1.5}
-    assert regression.predict(example, asked, TOKENIZER) == tasks.Prediction((), 1.5)
+    assert regression.predict(example, asked, TOKENIZER) == Prediction((), 1.5)
     assert regression.metrics == ("pearson", "spearman")
     assert not several.metrics
 
 
 def test_a_choice_is_the_best_scored_ending() -> None:
-    task = tasks.MultipleChoice()
+    task = MultipleChoice()
     example = task.ask(["the film is", "good", "food", "bad"])
     asked = rows(task, example, [{"logits": np.array([[score]])} for score in (0.1, 2.0, -1.0)])
     assert asked[1].encoding.sequences.count(1) == 1
@@ -70,7 +80,7 @@ def test_a_choice_is_the_best_scored_ending() -> None:
 
 
 def test_a_word_has_its_first_piece_s_label() -> None:
-    task = tasks.TokenClassification(["O", "PER"])
+    task = TokenClassification(["O", "PER"])
     example = Example("goods bad", label=("PER", "O"), words=("goods", "bad"))
     logits = np.zeros((1, 64, 2))
     logits[0, 1, 1] = 5.0  # [CLS] good ##s bad [SEP]
@@ -87,14 +97,14 @@ def test_a_word_has_its_first_piece_s_label() -> None:
 
 
 def test_a_labelled_word_that_is_cut_off_is_unanswered() -> None:
-    task = tasks.TokenClassification(["O", "PER"])
+    task = TokenClassification(["O", "PER"])
     example = Example("good bad film", label=("O", "O", "O"), words=("good", "bad", "film"))
     asked = rows(task, example, [{"logits": np.zeros((1, 4, 2))}], max_length=4)
-    assert task.predict(example, asked, TOKENIZER).decided == ("O", "O", tasks.UNANSWERED)
+    assert task.predict(example, asked, TOKENIZER).decided == ("O", "O", UNANSWERED)
 
 
 def test_the_words_behind_a_mask() -> None:
-    task = tasks.FillMask()
+    task = FillMask()
     example = Example("the [MASK] is", label="film")
     logits = np.zeros((1, 32, len(VOCABULARY) + 4))
     logits[0, 2, VOCABULARY.index("film")] = 9.0
@@ -116,7 +126,7 @@ def test_the_words_behind_a_mask() -> None:
 
 
 def test_the_best_valid_span_over_all_windows() -> None:
-    task = tasks.QuestionAnswering()
+    task = QuestionAnswering()
     context = "the food is good . the film is bad"
     example = task.ask(["the film", context])
     encodings = task.encode(example, TOKENIZER, 12, 3)
@@ -140,9 +150,9 @@ def test_the_best_valid_span_over_all_windows() -> None:
 @pytest.mark.parametrize(
     ("task", "texts"),
     [
-        (tasks.TextClassification(), ["a", "b", "c"]),
-        (tasks.MultipleChoice(), ["a", "b"]),
-        (tasks.QuestionAnswering(), ["a"]),
+        (TextClassification(), ["a", "b", "c"]),
+        (MultipleChoice(), ["a", "b"]),
+        (QuestionAnswering(), ["a"]),
     ],
 )
 def test_the_wrong_number_of_texts_is_refused(task: Task, texts: list[str]) -> None:
@@ -150,7 +160,7 @@ def test_the_wrong_number_of_texts_is_refused(task: Task, texts: list[str]) -> N
         task.ask(texts)
 
 
-@pytest.mark.parametrize("task", tasks.TASKS.values(), ids=list(tasks.TASKS))
+@pytest.mark.parametrize("task", TASKS.values(), ids=list(TASKS))
 def test_labels_are_checked_before_anything_is_measured(task: type[Task]) -> None:
     if task(["a"]).metrics:
         with pytest.raises(InputError, match="without a label"):
@@ -159,6 +169,6 @@ def test_labels_are_checked_before_anything_is_measured(task: type[Task]) -> Non
 
 def test_outputs_that_are_no_numbers_answer_nothing() -> None:
     nothing = {"logits": np.full((1, 2), np.nan)}
-    task = tasks.TextClassification(["no", "yes"])
+    task = TextClassification(["no", "yes"])
     example = Example("good", label="no")
-    assert task.predict(example, rows(task, example, [nothing]), TOKENIZER).decided == (tasks.UNANSWERED,)
+    assert task.predict(example, rows(task, example, [nothing]), TOKENIZER).decided == (UNANSWERED,)

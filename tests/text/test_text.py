@@ -22,8 +22,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporters.errors import InputError
-from squeezebert_edge.text.tokenizer import Encoding, Tokenizer, TokenizerFlags, pad, shortest_length
-from squeezebert_edge.text.vocabulary import read_vocab
+from squeezebert_edge.text.tokenizer import Encoding, Tokenizer, pad, shortest_length
+from squeezebert_edge.text.vocabulary import TokenizerFlags, read_vocab
 from tests.demos.tokenizer_cases import characters_of
 from tests.kit import hostile
 

@@ -14,9 +14,10 @@ import torch.nn.functional as F
 from torch import nn
 
 from exporters.errors import InputError
-from squeezebert_edge.checkpoint import checkpoint
-from squeezebert_edge.checkpoint import ranges as quantization
-from squeezebert_edge.forms.grouped import lay_out
+from squeezebert_edge.checkpoint.checkpoint import load_checkpoint
+from squeezebert_edge.checkpoint.ranges import products, read
+from squeezebert_edge.forms.catalog import lay_out
+from squeezebert_edge.forms.choices import LAST_PRODUCTS
 from squeezebert_edge.tasks.heads import TextClassification
 from squeezebert_edge.training import fake_quantization
 from squeezebert_edge.training import train as training
@@ -24,7 +25,6 @@ from squeezebert_edge.training.fake_quantization import ActivationRanges, Quanti
 from squeezebert_edge.training.layers import BatchNoise, to_train
 from squeezebert_edge.training.processes import Processes
 from squeezebert_edge.training.run import CALIBRATION_BATCHES
-from squeezebert_edge.verbs.export import LAST_PRODUCTS
 from tests.kit.planted import with_outliers
 from tests.kit.tiny import tiny_model
 from tests.kit.trained import (
@@ -228,10 +228,10 @@ def test_it_writes_a_checkpoint_and_the_ranges_that_its_accuracy_was_measured_wi
     result = fine_tune(tmp_path / "out", log=told.append)
     assert told[0].startswith("quantized, before training: ")
     assert result.accuracy == result.best.validation_accuracy >= 0.95
-    loaded = checkpoint.load(tmp_path / "out")
-    ranges = quantization.read(tmp_path / "out")
+    loaded = load_checkpoint(tmp_path / "out")
+    ranges = read(tmp_path / "out")
     assert ranges is not None
-    assert set(ranges) == {n for names in quantization.products(loaded.config).values() for n in names}
+    assert set(ranges) == {n for names in products(loaded.config).values() for n in names}
 
     theirs = SqueezeBertForSequenceClassification.from_pretrained(tmp_path / "out").eval()
     with torch.inference_mode():
@@ -282,7 +282,7 @@ def test_an_interrupted_training_resumes_to_the_same_bits(tmp_path: Path, steps:
         fine_tune(tmp_path / "out", progress=stop_after(steps))
     result = fine_tune(tmp_path / "out", resume=True)
     assert same(tmp_path / "whole", tmp_path / "out")
-    assert quantization.read(tmp_path / "whole") == quantization.read(tmp_path / "out")
+    assert read(tmp_path / "whole") == read(tmp_path / "out")
     assert result.epochs == whole.epochs
 
 
@@ -317,7 +317,7 @@ def test_two_processes_learn_what_one_does(tmp_path: Path) -> None:
     found = weights(tmp_path / "two")
     for name, expected in weights(tmp_path / "one").items():
         torch.testing.assert_close(found[name], expected, atol=2e-3, rtol=1e-2)
-    one, two = (quantization.read(tmp_path / name) for name in ("one", "two"))
+    one, two = (read(tmp_path / name) for name in ("one", "two"))
     assert one is not None
     assert two is not None
     for name, ranges in one.items():
@@ -327,7 +327,7 @@ def test_two_processes_learn_what_one_does(tmp_path: Path) -> None:
 def test_half_measures_what_is_stored(tmp_path: Path) -> None:
     fine_tune(tmp_path / "out", dtype=torch.float16)
     assert {tensor.dtype for tensor in weights(tmp_path / "out").values()} == {torch.float16}
-    assert quantization.read(tmp_path / "out") is not None
+    assert read(tmp_path / "out") is not None
 
 
 def test_the_verb_quantizes_what_is_fine_tuned(tmp_path: Path) -> None:
@@ -337,7 +337,7 @@ def test_the_verb_quantizes_what_is_fine_tuned(tmp_path: Path) -> None:
     done = verb(data, "--from", tmp_path / "float", "--out", tmp_path / "out", *arguments)
     assert done.exit_code == 0, done.output
     assert json.loads(done.stdout.strip().split("\n")[-1])["accuracy"] >= 0.9
-    assert quantization.read(tmp_path / "out") is not None
+    assert read(tmp_path / "out") is not None
 
     done = verb(data, "--out", tmp_path / "scratch", *arguments)
     assert isinstance(done.exception, InputError)

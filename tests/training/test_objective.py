@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from exporters.errors import InputError
-from squeezebert_edge.checkpoint import checkpoint
+from squeezebert_edge.checkpoint.checkpoint import load_checkpoint
 from squeezebert_edge.training import train as training
 from squeezebert_edge.training.config import NetworkSize
 from squeezebert_edge.training.objective import Objective, paired_layers
@@ -82,7 +82,7 @@ def test_the_loss_is_what_its_parts_are() -> None:
 
 def distance(student: Path, teacher: Teacher) -> float:
     """The mean difference of the probabilities of a class."""
-    model, differences = checkpoint.load(student).model, []
+    model, differences = load_checkpoint(student).model, []
     for example in VALIDATION:
         ids = torch.tensor([TOKENIZER.encode(example.text, max_length=24).ids])
         with torch.no_grad():
@@ -113,7 +113,7 @@ def test_hidden_states_come_nearer_through_a_projection_that_is_dropped(tmp_path
     errors = []
     for weight in (0.0, 5.0):
         out = distil(tmp_path / str(weight), replace(config, hidden_weight=weight), teacher=teacher)
-        model = checkpoint.load(out).model
+        model = load_checkpoint(out).model
         assert not any("projection" in name for name in weights(out))
         with torch.no_grad():
             last = model(BATCH.input_ids, MASK, output_hidden_states=True).hidden_states[-1][MASK == 1]
@@ -129,7 +129,7 @@ def test_hidden_states_come_nearer_through_a_projection_that_is_dropped(tmp_path
 def test_other_models_teach(tmp_path: Path, kind: str) -> None:
     teacher = load_teacher(another(tmp_path / "t", kind))
     distil(tmp_path / "out", replace(CONFIG, epochs=1), teacher=teacher)
-    assert checkpoint.load(tmp_path / "out").config.hidden_size == 32
+    assert load_checkpoint(tmp_path / "out").config.hidden_size == 32
 
 
 @pytest.mark.parametrize("steps", [4, 15])
@@ -172,7 +172,7 @@ def test_the_verb_takes_a_teacher(tmp_path: Path, taught: Path) -> None:
     teacher = ("--teacher", taught, "--temperature", "3", "--hidden-weight", "0.5")
     done = verb(data, "--out", tmp_path / "out", *student, *names, *teacher, "--epochs", "1")
     assert done.exit_code == 0, done.output
-    assert checkpoint.load(tmp_path / "out").config.hidden_size == 32
+    assert load_checkpoint(tmp_path / "out").config.hidden_size == 32
 
     for message, arguments in (
         ("the teacher's labels are negative, positive, the student's 0, 1", (*student, *teacher)),

@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from exporters.errors import InputError, UnavailableError
-from squeezebert_edge.checkpoint import checkpoint, weights
+from squeezebert_edge.checkpoint import weights
+from squeezebert_edge.checkpoint.checkpoint import load_checkpoint, save_checkpoint
 from squeezebert_edge.text.tokenizer import Tokenizer
 from squeezebert_edge.training.data import Batch
 from squeezebert_edge.training.teacher import load_teacher
@@ -33,7 +34,7 @@ def squeezebert(directory: Path, tokenizer: Tokenizer = TOKENIZER, **overrides: 
     labels = {"id2label": {"0": "negative", "1": "positive"}, "label2id": {"negative": 0, "positive": 1}}
     fields = {"vocab_size": len(tokenizer.vocab)} | labels | overrides
     model = tiny_model(**fields)
-    checkpoint.save(directory, config=tiny_config(**fields), model=model, tokenizer=tokenizer)
+    save_checkpoint(directory, config=tiny_config(**fields), model=model, tokenizer=tokenizer)
     return directory
 
 
@@ -59,7 +60,7 @@ def another(
 
 def test_a_squeezebert_teaches_what_it_computes(tmp_path: Path) -> None:
     teacher = load_teacher(squeezebert(tmp_path / "t"))
-    loaded = checkpoint.load(tmp_path / "t")
+    loaded = load_checkpoint(tmp_path / "t")
     logits, hidden = teacher(BATCH)
     expected = loaded.model(BATCH.input_ids, MASK, BATCH.token_type_ids, output_hidden_states=True)
     assert torch.equal(logits, expected.logits)
@@ -106,7 +107,7 @@ def test_a_teacher_without_a_trained_head_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="architecture|head"):
         model = tiny_model("SqueezeBertForMaskedLM", vocab_size=WORDS)
         config = tiny_config(vocab_size=WORDS)
-        checkpoint.save(tmp_path / "masked", config=config, model=model, tokenizer=TOKENIZER)
+        save_checkpoint(tmp_path / "masked", config=config, model=model, tokenizer=TOKENIZER)
         load_teacher(tmp_path / "masked")
 
 

@@ -18,10 +18,11 @@ import typer
 from typer.testing import CliRunner
 
 from exporters.errors import GateError, InputError, UnavailableError
-from squeezebert_edge.accuracy import answers as accuracy
-from squeezebert_edge.checkpoint import checkpoint
+from squeezebert_edge.accuracy.answers import evaluate
+from squeezebert_edge.checkpoint.checkpoint import load_checkpoint, save_checkpoint
+from squeezebert_edge.checkpoint.task import task_of
 from squeezebert_edge.cli.train import train as train_verb
-from squeezebert_edge.proof.parity import Reference
+from squeezebert_edge.proof.reference import Reference
 from squeezebert_edge.tasks.data import Example, read_texts
 from squeezebert_edge.tasks.heads import TextClassification
 from squeezebert_edge.training import train as training
@@ -29,7 +30,6 @@ from squeezebert_edge.training.data import epoch_order, hold_out, labels_in
 from squeezebert_edge.training.layers import BatchNoise, to_train
 from squeezebert_edge.training.run import Run
 from squeezebert_edge.training.state import state_path
-from squeezebert_edge.verbs.export import task_of
 from tests.kit.tiny import tiny_config, tiny_model
 from tests.kit.trained import (
     CONFIG,
@@ -56,11 +56,11 @@ def test_it_learns_and_writes_what_transformers_reads(tmp_path: Path) -> None:
     assert [epoch.epoch for epoch in result.epochs] == [1, 2, 3, 4, 5]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]
 
-    loaded = checkpoint.load(str(tmp_path / "out"))
+    loaded = load_checkpoint(str(tmp_path / "out"))
     task = task_of(loaded)
     assert task.labels == ("negative", "positive")
     reference = Reference(loaded.model, TextClassification)
-    measured = accuracy.evaluate(task, loaded.tokenizer, reference, VALIDATION, (24,))
+    measured = evaluate(task, loaded.tokenizer, reference, VALIDATION, (24,))
     assert measured.mean == pytest.approx(result.accuracy)
 
     theirs = SqueezeBertForSequenceClassification.from_pretrained(tmp_path / "out").eval()
@@ -252,16 +252,16 @@ def test_without_scikit_learn_the_extra_is_named(monkeypatch: pytest.MonkeyPatch
 def test_half_stores_float16_and_reports_the_accuracy_of_what_is_stored(tmp_path: Path) -> None:
     result = run(tmp_path / "out", replace(CONFIG, epochs=4), dtype=torch.float16)
     assert {tensor.dtype for tensor in weights(tmp_path / "out").values()} == {torch.float16}
-    loaded = checkpoint.load(str(tmp_path / "out"))
+    loaded = load_checkpoint(str(tmp_path / "out"))
     reference = Reference(loaded.model, TextClassification)
-    measured = accuracy.evaluate(task_of(loaded), loaded.tokenizer, reference, VALIDATION, (24,))
+    measured = evaluate(task_of(loaded), loaded.tokenizer, reference, VALIDATION, (24,))
     assert measured.mean == pytest.approx(result.accuracy)
 
 
 def save_tiny(directory: Path, architecture: str, **overrides: Any) -> None:
     overrides = {"vocab_size": len(TOKENIZER.vocab)} | overrides
     model = tiny_model(architecture, **overrides)
-    checkpoint.save(directory, config=tiny_config(**overrides), model=model, tokenizer=TOKENIZER)
+    save_checkpoint(directory, config=tiny_config(**overrides), model=model, tokenizer=TOKENIZER)
 
 
 def test_fine_tuning_keeps_a_classifier_and_gives_a_headless_checkpoint_a_new_head(tmp_path: Path) -> None:
@@ -374,7 +374,7 @@ def test_the_verb_trains_from_scratch_and_fine_tunes(tmp_path: Path) -> None:
     vocab = ("--vocab", tmp_path / "a" / "vocab.txt")
     done = verb(data, *vocab, "--out", tmp_path / "c", *size[:4], "--epochs", "1", "--labels", "sad,happy")
     assert done.exit_code == 0, done.output
-    assert checkpoint.load(tmp_path / "c").config.id2label == {0: "sad", 1: "happy"}
+    assert load_checkpoint(tmp_path / "c").config.id2label == {0: "sad", 1: "happy"}
 
 
 def test_the_verb_refuses_what_contradicts_itself(tmp_path: Path) -> None:

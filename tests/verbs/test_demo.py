@@ -18,10 +18,11 @@ from typing import Any
 import pytest
 
 from exporters.errors import GateError, InputError, UnavailableError
-from squeezebert_edge.bundle.manifest import Bundle, open_bundle
+from squeezebert_edge.bundle.opened import Bundle, open_bundle
 from squeezebert_edge.verbs import demo
-from squeezebert_edge.verbs import export as pipeline
 from squeezebert_edge.verbs.demo import DEMOS, install, place
+from squeezebert_edge.verbs.export import export_bundles
+from squeezebert_edge.verbs.plan import Plan
 from tests.kit.small import as_format, small_checkpoint
 
 ROOT = Path(__file__).parents[2]
@@ -30,9 +31,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(scope="module")
 def bundles(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
     out = tmp_path_factory.mktemp("out")
-    (made,) = pipeline.export(
-        small_checkpoint(num_hidden_layers=1), pipeline.Plan([("tflite", "fp32")], (16,)), out
-    )
+    (made,) = export_bundles(small_checkpoint(num_hidden_layers=1), Plan([("tflite", "fp32")], (16,)), out)
     other = as_format(made, "executorch", out / "executorch-fp32")
     return {bundle.manifest.format: bundle.directory for bundle in (made, other)}
 

@@ -14,18 +14,21 @@ import exporters
 from exporters.coreml.mil import structure as mil_structure
 from exporters.errors import GateError, InputError
 from exporters.spec import Delegation, Ranges
-from squeezebert_edge.accuracy import answers as accuracy
-from squeezebert_edge.bundle.manifest import Bundle, open_bundle
-from squeezebert_edge.checkpoint import checkpoint as checkpoints
-from squeezebert_edge.checkpoint import ranges as quantization
-from squeezebert_edge.checkpoint.checkpoint import Checkpoint
+from squeezebert_edge.bundle.opened import Bundle, open_bundle
+from squeezebert_edge.checkpoint.checkpoint import Checkpoint, load_checkpoint
+from squeezebert_edge.checkpoint.ranges import products
+from squeezebert_edge.checkpoint.task import task_of
+from squeezebert_edge.forms.balancing import quantizable
 from squeezebert_edge.model.config import SqueezeBertConfig
 from squeezebert_edge.model.heads import SqueezeBertForSequenceClassification
 from squeezebert_edge.proof import parity
-from squeezebert_edge.tasks import heads as tasks
+from squeezebert_edge.proof.gates import Gates
+from squeezebert_edge.proof.reference import Reference
+from squeezebert_edge.tasks.heads import TASKS, Task
+from squeezebert_edge.tasks.rows import answer_rows
 from squeezebert_edge.text.tokenizer import pad
-from squeezebert_edge.verbs import export as pipeline
-from squeezebert_edge.verbs.export import Plan
+from squeezebert_edge.verbs.export import export_bundles
+from squeezebert_edge.verbs.plan import DEFAULT_LENGTHS, Plan, calibrated, checked_lengths, possible_pairs
 from tests.kit.small import TorchRunner, small_checkpoint, uncased_layer
 
 LENGTHS = (16, 48)
@@ -34,16 +37,16 @@ ASKED = {
     "token-classification": ["the film is good"],
     "fill-mask": ["the [MASK] is good"],
 }
-PAIRS = [pair for pair in pipeline.possible_pairs(list(exporters.FORMATS), []) if pair[1].startswith("fp")]
+PAIRS = [pair for pair in possible_pairs(list(exporters.FORMATS), []) if pair[1].startswith("fp")]
 
 
-@pytest.mark.parametrize("task", tasks.TASKS.values(), ids=list(tasks.TASKS))
+@pytest.mark.parametrize("task", TASKS.values(), ids=list(TASKS))
 @pytest.mark.parametrize("pair", PAIRS, ids="-".join)
 def test_every_head_is_verified_in_every_format(
-    tmp_path: Path, pair: tuple[str, str], task: type[tasks.Task]
+    tmp_path: Path, pair: tuple[str, str], task: type[Task]
 ) -> None:
     checkpoint = uncased_layer(task.architecture)
-    (bundle,) = pipeline.export(checkpoint, Plan([pair], LENGTHS), tmp_path)
+    (bundle,) = export_bundles(checkpoint, Plan([pair], LENGTHS), tmp_path)
     found = bundle.manifest.verification
     if pair[1] == "fp16":
         # Outputs of random weights vary so little that rounding alone can exceed the gate, which is made for
@@ -54,10 +57,10 @@ def test_every_head_is_verified_in_every_format(
         assert (found.status, found.failures) == ("verified", [])
     assert found.inputs >= parity.MINIMUM_INPUTS
     assert bundle.directory == tmp_path / "-".join(pair)
-    runner = pipeline.load_runner(open_bundle(bundle.directory))
+    runner = open_bundle(bundle.directory).load_runner()
     assert runner.lengths == LENGTHS
     assert runner.outputs == task.outputs
-    answers(bundle, parity.Reference(checkpoint.model, task))
+    answers(bundle, Reference(checkpoint.model, task))
 
 
 def rounding_sqnr_db(checkpoint: Checkpoint) -> float:
@@ -68,19 +71,19 @@ def rounding_sqnr_db(checkpoint: Checkpoint) -> float:
     for layer in model.modules():
         if not list(layer.children()):
             layer.register_forward_hook(lambda layer, inputs, output: output.half().float())
-    task = pipeline.task_of(checkpoint)
-    found = parity.verify(checkpoint, task, TorchRunner(model, type(task), LENGTHS), parity.Gates())
+    task = task_of(checkpoint)
+    found = parity.verify(checkpoint, task, TorchRunner(model, type(task), LENGTHS), Gates())
     assert found.sqnr_db is not None
     return found.sqnr_db
 
 
-def answers(bundle: Bundle, reference: parity.Reference) -> None:
+def answers(bundle: Bundle, reference: Reference) -> None:
     """The bundle alone, without its checkpoint, answers as the reference does."""
-    task, tokenizer = pipeline.task_of_bundle(bundle), pipeline.tokenizer_of_bundle(bundle)
-    runner = pipeline.load_runner(bundle)
+    task, tokenizer = bundle.task, bundle.tokenizer
+    runner = bundle.load_runner()
     example = task.ask(ASKED.get(task.name, ["good film", "bad food"]))
     expected, found = (
-        accuracy.answer_rows(task, tokenizer, compute, example, LENGTHS) for compute in (reference, runner)
+        answer_rows(task, tokenizer, compute, example, LENGTHS) for compute in (reference, runner)
     )
     for row, other in zip(expected, found, strict=True):
         assert row.encoding == other.encoding
@@ -91,9 +94,9 @@ def answers(bundle: Bundle, reference: parity.Reference) -> None:
 
 def test_a_precision_that_a_format_lacks_names_those_it_has() -> None:
     with pytest.raises(InputError, match="executorch has no precision 'fp16'\nallowed: fp32, int8-dynamic"):
-        pipeline.possible_pairs(["executorch"], ["fp16"])
+        possible_pairs(["executorch"], ["fp16"])
     with pytest.raises(InputError, match="unknown format 'onnx'\nallowed: executorch, coreml, tflite"):
-        pipeline.possible_pairs(["onnx"], [])
+        possible_pairs(["onnx"], [])
 
 
 def test_a_package_that_is_missing_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,16 +117,16 @@ def test_a_format_that_a_machine_cannot_have_says_so(monkeypatch: pytest.MonkeyP
 
 
 def test_default_lengths_are_those_that_fit() -> None:
-    assert pipeline.checked_lengths(None, SqueezeBertConfig(max_position_embeddings=512)) == (32, 64, 128)
-    assert pipeline.checked_lengths(None, SqueezeBertConfig(max_position_embeddings=64)) == (32, 64)
-    assert pipeline.checked_lengths(None, SqueezeBertConfig(max_position_embeddings=24)) == (24,)
+    assert checked_lengths(None, SqueezeBertConfig(max_position_embeddings=512)) == (32, 64, 128)
+    assert checked_lengths(None, SqueezeBertConfig(max_position_embeddings=64)) == (32, 64)
+    assert checked_lengths(None, SqueezeBertConfig(max_position_embeddings=24)) == (24,)
 
 
 def test_nothing_is_made_when_one_of_the_outputs_exists(tmp_path: Path) -> None:
     (tmp_path / "tflite-fp32").mkdir()
     with pytest.raises(InputError, match="exists"):
         list(
-            pipeline.export(
+            export_bundles(
                 small_checkpoint(), Plan([("executorch", "fp32"), ("tflite", "fp32")], LENGTHS), tmp_path
             )
         )
@@ -131,8 +134,8 @@ def test_nothing_is_made_when_one_of_the_outputs_exists(tmp_path: Path) -> None:
 
 
 def test_a_proof_that_fails_is_in_the_manifest(tmp_path: Path) -> None:
-    plan = Plan([("executorch", "fp32")], LENGTHS, gates=parity.Gates(min_sqnr_db=199))
-    (bundle,) = pipeline.export(small_checkpoint(), plan, tmp_path)
+    plan = Plan([("executorch", "fp32")], LENGTHS, gates=Gates(min_sqnr_db=199))
+    (bundle,) = export_bundles(small_checkpoint(), plan, tmp_path)
     assert open_bundle(bundle.directory).manifest.verification.status == "failed"
 
 
@@ -143,10 +146,10 @@ def test_a_product_outside_the_delegate_fails_the_export(
     monkeypatch.setattr("exporters.tflite.export._delegation", lambda path: left)
     plan = Plan([("tflite", "fp32")], LENGTHS)
     with pytest.raises(GateError, match="no kernels for FULLY_CONNECTED x2") as raised:
-        list(pipeline.export(small_checkpoint(), plan, tmp_path))
+        list(export_bundles(small_checkpoint(), plan, tmp_path))
     assert raised.value.exit_code == 1
     assert list(tmp_path.iterdir()) == []
-    (bundle,) = pipeline.export(small_checkpoint(), replace(plan, allow_undelegated=True), tmp_path)
+    (bundle,) = export_bundles(small_checkpoint(), replace(plan, allow_undelegated=True), tmp_path)
     assert bundle.manifest.delegation.products == ["FULLY_CONNECTED x2"]
     assert bundle.manifest.delegation.outside == ["CAST x1", "FULLY_CONNECTED x2"]
 
@@ -161,21 +164,21 @@ def test_a_program_for_the_neural_engine_that_does_not_suit_it_fails_the_export(
     )
     plan = Plan([("coreml", "fp16")], LENGTHS)
     with pytest.raises(GateError, match="form neural-engine: .* values of 5 axes, linear x1") as raised:
-        list(pipeline.export(small_checkpoint(), plan, tmp_path))
+        list(export_bundles(small_checkpoint(), plan, tmp_path))
     assert raised.value.exit_code == 1
     assert list(tmp_path.iterdir()) == []
-    (bundle,) = pipeline.export(small_checkpoint(), replace(plan, allow_undelegated=True), tmp_path / "left")
+    (bundle,) = export_bundles(small_checkpoint(), replace(plan, allow_undelegated=True), tmp_path / "left")
     assert bundle.manifest.structure is not None
     assert bundle.manifest.structure.other_products == ["linear x1"]
-    (bundle,) = pipeline.export(small_checkpoint(), replace(plan, form="plain"), tmp_path / "plain")
+    (bundle,) = export_bundles(small_checkpoint(), replace(plan, form="plain"), tmp_path / "plain")
     assert bundle.manifest.form == "plain"  # which promises nothing
 
 
 @pytest.mark.parametrize("precision", exporters.get("coreml").PRECISIONS)
 def test_core_ml_bundles_are_made_for_the_neural_engine(tmp_path: Path, precision: str) -> None:
     checkpoint = small_checkpoint(num_hidden_layers=1)
-    plan = pipeline.calibrated(Plan([("coreml", precision)], LENGTHS), checkpoint, None, 16)
-    (bundle,) = pipeline.export(checkpoint, plan, tmp_path)
+    plan = calibrated(Plan([("coreml", precision)], LENGTHS), checkpoint, None, 16)
+    (bundle,) = export_bundles(checkpoint, plan, tmp_path)
     manifest = open_bundle(bundle.directory).manifest
     groups = "-groups" if precision == "int8-static" else ""
     assert manifest.form == f"neural-engine{groups}"
@@ -189,13 +192,13 @@ def test_core_ml_bundles_are_made_for_the_neural_engine(tmp_path: Path, precisio
 
 def test_learned_ranges_reach_the_exporter_and_are_not_balanced_away(tmp_path: Path) -> None:
     small = small_checkpoint()
-    names = {name for parts in quantization.products(small.config).values() for name in parts}
+    names = {name for parts in products(small.config).values() for name in parts}
     learned = replace(small, ranges=dict.fromkeys(names, Ranges((-4.0, 4.0), (-6.0, 6.0))))
-    assert pipeline.quantizable(learned, "int8-static") is learned.model
-    assert pipeline.quantizable(learned, "int8-dynamic") is not learned.model
-    assert pipeline.quantizable(small, "int8-static") is not small.model
+    assert quantizable(learned, "int8-static") is learned.model
+    assert quantizable(learned, "int8-dynamic") is not learned.model
+    assert quantizable(small, "int8-static") is not small.model
     plan = Plan([("tflite", "int8-static")], (16,))
-    (bundle,) = pipeline.export(learned, plan, tmp_path)  # without calibration data
+    (bundle,) = export_bundles(learned, plan, tmp_path)  # without calibration data
     ranges = bundle.manifest.calibration
     assert ranges is not None
     assert (set(ranges.learned), ranges.calibrated, ranges.source) == (names, [], None)
@@ -204,16 +207,16 @@ def test_learned_ranges_reach_the_exporter_and_are_not_balanced_away(tmp_path: P
 @pytest.mark.parametrize("form", ["neural-engine", "neural-engine-groups"])
 def test_learned_ranges_reach_convolutions(tmp_path: Path, form: str) -> None:
     small = small_checkpoint()
-    names = {name for parts in quantization.products(small.config).values() for name in parts}
+    names = {name for parts in products(small.config).values() for name in parts}
     learned = replace(small, ranges=dict.fromkeys(names, Ranges((-4.0, 4.0), (-6.0, 6.0))))
-    (bundle,) = pipeline.export(learned, Plan([("coreml", "int8-static")], (16,), form=form), tmp_path)
+    (bundle,) = export_bundles(learned, Plan([("coreml", "int8-static")], (16,), form=form), tmp_path)
     ranges = bundle.manifest.calibration
     assert ranges is not None
     assert (ranges.calibrated, ranges.source) == ([], None)
 
 
 def test_core_ml_for_ios_18(tmp_path: Path) -> None:
-    (bundle,) = pipeline.export(small_checkpoint(), Plan([("coreml", "fp16")], LENGTHS, ios=18), tmp_path)
+    (bundle,) = export_bundles(small_checkpoint(), Plan([("coreml", "fp16")], LENGTHS, ios=18), tmp_path)
     assert bundle.manifest.target == "iOS18"
     assert bundle.manifest.verification.by in ("runtime", "mil-evaluator")
 
@@ -226,7 +229,7 @@ def test_the_full_size_is_verified_in_every_format(tmp_path: Path, pair: tuple[s
     torch.manual_seed(0)
     model = SqueezeBertForSequenceClassification(config).eval()
     checkpoint = replace(small_checkpoint(), config=config, model=model)
-    (bundle,) = pipeline.export(checkpoint, Plan([pair], pipeline.DEFAULT_LENGTHS), tmp_path)
+    (bundle,) = export_bundles(checkpoint, Plan([pair], DEFAULT_LENGTHS), tmp_path)
     assert bundle.manifest.verification.status == "verified"
 
 
@@ -237,13 +240,12 @@ def test_a_real_checkpoint_predicts_the_same_through_every_format(
 ) -> None:
     source = shared / "checkpoints" / "squeezebert-medium-sst2"
     recorded = np.load(source / "sst2_dev_reference.npz")  # transformers' own logits
-    checkpoint = checkpoints.load(source)
-    (bundle,) = pipeline.export(checkpoint, Plan([(format_, "fp32")], (32, 64)), tmp_path)
-    task, runner = pipeline.task_of(checkpoint), pipeline.load_runner(bundle)
+    checkpoint = load_checkpoint(source)
+    (bundle,) = export_bundles(checkpoint, Plan([(format_, "fp32")], (32, 64)), tmp_path)
+    task, runner = task_of(checkpoint), bundle.load_runner()
     examples = type(task).read(shared / "data" / "sst2" / "dev.tsv")
     rows = [
-        accuracy.answer_rows(task, checkpoint.tokenizer, runner, example, runner.lengths)[0]
-        for example in examples
+        answer_rows(task, checkpoint.tokenizer, runner, example, runner.lengths)[0] for example in examples
     ]
     logits = np.stack([row.outputs["logits"] for row in rows])
     np.testing.assert_allclose(logits, recorded["logits"], atol=1e-4)
@@ -256,7 +258,7 @@ SMALL_PARTS = ["embeddings.token_type_embeddings", "head.pooler", "head.classifi
 
 @pytest.mark.parametrize(("ios", "kept"), [(17, SMALL_PARTS), (18, [])])
 def test_palettes_leave_what_is_small_in_float(tmp_path: Path, ios: int, kept: list[str]) -> None:
-    (bundle,) = pipeline.export(
+    (bundle,) = export_bundles(
         small_checkpoint(), Plan([("coreml", "int4-weights")], (16,), ios=ios), tmp_path
     )
     assert bundle.manifest.precision.kept_float == kept
@@ -268,20 +270,20 @@ def test_palettes_leave_what_is_small_in_float(tmp_path: Path, ios: int, kept: l
 def test_a_real_checkpoint_is_verified_in_four_bits_for_core_ml(
     tmp_path: Path, shared: Path, ios: int, lengths: tuple[int, ...]
 ) -> None:
-    checkpoint = checkpoints.load(shared / "checkpoints" / "squeezebert-medium-sst2")
-    (bundle,) = pipeline.export(checkpoint, Plan([("coreml", "int4-weights")], lengths, ios=ios), tmp_path)
+    checkpoint = load_checkpoint(shared / "checkpoints" / "squeezebert-medium-sst2")
+    (bundle,) = export_bundles(checkpoint, Plan([("coreml", "int4-weights")], lengths, ios=ios), tmp_path)
     assert (bundle.manifest.verification.status, bundle.manifest.verification.failures) == ("verified", [])
 
 
 @pytest.mark.slow
 def test_core_ml_s_int8_scales_lose_no_more_than_those_of_linear_layers(tmp_path: Path, shared: Path) -> None:
     source = shared / "checkpoints" / "squeezebert-medium-sst2"
-    checkpoint = checkpoints.load(source)
+    checkpoint = load_checkpoint(source)
     plan = Plan([("coreml", "int8-static")], (32, 64))
-    plan = pipeline.calibrated(plan, checkpoint, shared / "data" / "sst2" / "train.tsv", 128)
+    plan = calibrated(plan, checkpoint, shared / "data" / "sst2" / "train.tsv", 128)
     found = {}
     for form in (None, "group-resident"):
-        (bundle,) = pipeline.export(checkpoint, replace(plan, form=form), tmp_path / str(form))
+        (bundle,) = export_bundles(checkpoint, replace(plan, form=form), tmp_path / str(form))
         assert bundle.manifest.verification.sqnr_db is not None
         found[form] = bundle.manifest.verification.sqnr_db
     assert found[None] > found["group-resident"] - 0.2  # float16 rounds elsewhere
@@ -290,9 +292,9 @@ def test_core_ml_s_int8_scales_lose_no_more_than_those_of_linear_layers(tmp_path
 @pytest.mark.slow
 @pytest.mark.parametrize("format_", ["executorch", "tflite"])
 def test_padding_never_changes_an_int8_answer(tmp_path: Path, shared: Path, format_: str) -> None:
-    checkpoint = checkpoints.load(shared / "checkpoints" / "squeezebert-medium-sst2")
-    (bundle,) = pipeline.export(checkpoint, Plan([(format_, "int8")], (32, 64, 128)), tmp_path)
-    task, runner = pipeline.task_of(checkpoint), pipeline.load_runner(bundle)
+    checkpoint = load_checkpoint(shared / "checkpoints" / "squeezebert-medium-sst2")
+    (bundle,) = export_bundles(checkpoint, Plan([(format_, "int8")], (32, 64, 128)), tmp_path)
+    task, runner = task_of(checkpoint), bundle.load_runner()
     pad_id = checkpoint.tokenizer.special_ids["pad"]
     shortest, longer = [], []
     for example in type(task).read(shared / "data" / "sst2" / "dev.tsv"):

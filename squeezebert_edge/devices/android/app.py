@@ -15,15 +15,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from exporters.errors import EdgeError, GateError, InputError, UnavailableError
-from squeezebert_edge.bundle.manifest import Bundle
+from squeezebert_edge.bundle.opened import Bundle
 from squeezebert_edge.devices import Listing
 from squeezebert_edge.devices import demo_app as app_job
 from squeezebert_edge.devices.android.adb import CALL, MISSING, NO_ROOM, SLOWEST, Adb
 from squeezebert_edge.devices.android.phone import Phone, Workspace, alive, chosen, listed, workspace
 from squeezebert_edge.devices.demo_app import APP
-from squeezebert_edge.devices.python.interpreter import AGAIN, ANSWER_LIMIT
-from squeezebert_edge.latency import protocol as latency
+from squeezebert_edge.devices.results import AGAIN, ANSWER_LIMIT
 from squeezebert_edge.latency import record
+from squeezebert_edge.latency.protocol import Protocol, exactly
 from squeezebert_edge.plumbing.progress import Progress
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class App(Phone):
         self,
         bundle: Bundle,
         rows: Sequence[Inputs],
-        protocol: latency.Protocol,
+        protocol: Protocol,
         settings: record.Settings,
         progress: Progress,
     ) -> record.Run:
@@ -111,7 +111,7 @@ class App(Phone):
         Raises:
             UnavailableError, GateError: as for `measure`.
         """
-        limit = ANSWER_LIMIT + latency.exactly(len(rows)).time_limit
+        limit = ANSWER_LIMIT + exactly(len(rows)).time_limit
         job = app_job.job_of(rows, settings, None)
         with self._ran(bundle, job, [app_job.RESULT, app_job.OUTPUTS], limit, progress) as here:
             return app_job.answers(_text(here), here / app_job.OUTPUTS, bundle, len(rows))

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from exporters.errors import GateError, InputError
-from squeezebert_edge.bundle.manifest import Bundle
+from squeezebert_edge.bundle.opened import Bundle
 from squeezebert_edge.devices import Device
 from squeezebert_edge.devices.android.phone import Phone, workspace
 from squeezebert_edge.latency import record

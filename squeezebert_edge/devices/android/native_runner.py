@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from exporters.errors import GateError, InputError, UnavailableError
-from squeezebert_edge.bundle.manifest import Bundle
+from squeezebert_edge.bundle.opened import Bundle
 from squeezebert_edge.devices import Listing, native
 from squeezebert_edge.devices.android.adb import Adb
 from squeezebert_edge.devices.android.phone import Phone, Workspace, chosen, listed, workspace
-from squeezebert_edge.devices.python.interpreter import AGAIN, ANSWER_LIMIT, answers_of
-from squeezebert_edge.latency import protocol as latency
+from squeezebert_edge.devices.results import AGAIN, ANSWER_LIMIT, answers_of
 from squeezebert_edge.latency import record
+from squeezebert_edge.latency.protocol import Protocol, exactly
 from squeezebert_edge.plumbing.progress import Progress
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Android(Phone):
         self,
         bundle: Bundle,
         rows: Sequence[Inputs],
-        protocol: latency.Protocol,
+        protocol: Protocol,
         settings: record.Settings,
         progress: Progress,
     ) -> record.Run:
@@ -105,7 +105,7 @@ class Android(Phone):
             UnavailableError, GateError: as for `measure`.
         """
         names = [output.name for output in bundle.manifest.outputs]
-        limit = ANSWER_LIMIT + latency.exactly(len(rows)).time_limit
+        limit = ANSWER_LIMIT + exactly(len(rows)).time_limit
         job = native.job_of(bundle, rows, settings, None)
         with self._ran(bundle, job, limit, progress) as (result, outputs):
             return answers_of(outputs, result, names, len(rows), writer="the runner")

@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 
 from exporters.errors import EdgeError, GateError, InputError, UnavailableError
-from squeezebert_edge.bundle.manifest import Bundle
+from squeezebert_edge.bundle.opened import Bundle
 from squeezebert_edge.devices import Listing
 from squeezebert_edge.devices.android import adb
 from squeezebert_edge.devices.android.adb import Adb

@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from exporters.errors import EdgeError, GateError, InputError, UnavailableError
-from squeezebert_edge.bundle.manifest import Bundle
+from squeezebert_edge.bundle.opened import Bundle
 from squeezebert_edge.devices import Listing
 from squeezebert_edge.devices import demo_app as app_job
 from squeezebert_edge.devices.exclusive import exclusive
 from squeezebert_edge.devices.ios import devicectl
 from squeezebert_edge.devices.ios.devicectl import App, Phone
 from squeezebert_edge.devices.python import interpreter
-from squeezebert_edge.devices.python.interpreter import AGAIN
-from squeezebert_edge.latency import protocol as latency
+from squeezebert_edge.devices.results import AGAIN, ANSWER_LIMIT
 from squeezebert_edge.latency import record
+from squeezebert_edge.latency.protocol import Protocol, exactly
 from squeezebert_edge.plumbing.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class Ios:
         self,
         bundle: Bundle,
         rows: Sequence[Inputs],
-        protocol: latency.Protocol,
+        protocol: Protocol,
         settings: record.Settings,
         progress: Progress,
     ) -> record.Run:
@@ -98,7 +98,7 @@ class Ios:
         Raises:
             UnavailableError, GateError: as for `measure`.
         """
-        limit = interpreter.ANSWER_LIMIT + latency.exactly(len(rows)).time_limit
+        limit = ANSWER_LIMIT + exactly(len(rows)).time_limit
         with self._ran(bundle, rows, settings, None, limit, progress) as here:
             return app_job.answers(_text(here / app_job.RESULT), here / app_job.OUTPUTS, bundle, len(rows))
 
@@ -108,7 +108,7 @@ class Ios:
         bundle: Bundle,
         rows: Sequence[Inputs],
         settings: record.Settings,
-        protocol: latency.Protocol | None,
+        protocol: Protocol | None,
         limit: float,
         progress: Progress,
     ) -> Iterator[Path]:

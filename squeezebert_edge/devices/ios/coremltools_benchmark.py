@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from exporters.errors import GateError, InputError
-from squeezebert_edge.bundle.manifest import Bundle
+from squeezebert_edge.bundle.opened import Bundle
 from squeezebert_edge.devices import Device
 from squeezebert_edge.devices.command import said
 from squeezebert_edge.devices.ios.app import Ios

@@ -16,13 +16,13 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from exporters.errors import GateError, UnavailableError
-from squeezebert_edge.devices.python.interpreter import AGAIN
+from squeezebert_edge.devices.results import AGAIN
 
 if TYPE_CHECKING:
-    from squeezebert_edge.bundle.manifest import Bundle
+    from squeezebert_edge.bundle.opened import Bundle
     from squeezebert_edge.devices import Inputs
-    from squeezebert_edge.latency import protocol as latency
     from squeezebert_edge.latency import record
+    from squeezebert_edge.latency.protocol import Protocol
 
 KIT, JOB, RESULT, OUTPUTS = "kit.json", "job.txt", "result.json", "outputs.bin"
 DIRECTORY = "SQUEEZEBERT_EDGE_KIT"  # the environment variable that names a kit
@@ -84,7 +84,7 @@ def kit() -> Kit:
 
 
 def job_of(
-    bundle: Bundle, rows: Sequence[Inputs], settings: record.Settings, protocol: latency.Protocol | None
+    bundle: Bundle, rows: Sequence[Inputs], settings: record.Settings, protocol: Protocol | None
 ) -> str:
     """What a runner is asked, as words between spaces, which C++ reads without a library."""
     manifest = bundle.manifest

@@ -16,10 +16,12 @@ from typing import Any
 import exporters
 import squeezebert_edge
 from exporters.errors import EdgeError, GateError, InputError
-from squeezebert_edge.bundle.manifest import Bundle
+from squeezebert_edge.bundle.opened import Bundle
 from squeezebert_edge.devices import Listing
+from squeezebert_edge.devices.command import wait
 from squeezebert_edge.devices.python import machine, worker
-from squeezebert_edge.devices.python.interpreter import AGAIN, Interpreter, result_of, settled, told, wait
+from squeezebert_edge.devices.python.interpreter import Interpreter, result_of, settled, told
+from squeezebert_edge.devices.results import AGAIN
 from squeezebert_edge.latency import record
 from squeezebert_edge.plumbing.progress import Progress
 

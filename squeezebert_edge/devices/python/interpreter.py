@@ -3,33 +3,28 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import tempfile
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from pydantic import ValidationError
 
 from exporters.errors import GateError, InputError, UnavailableError
-from squeezebert_edge.bundle.manifest import Bundle
+from squeezebert_edge.bundle.opened import Bundle
 from squeezebert_edge.devices.python import worker
 from squeezebert_edge.devices.python.runtimes import PACKAGES
-from squeezebert_edge.latency import protocol as latency
+from squeezebert_edge.devices.results import AGAIN, ANSWER_LIMIT, answers_of
 from squeezebert_edge.latency import record
+from squeezebert_edge.latency.protocol import Protocol, exactly
 from squeezebert_edge.plumbing.progress import Progress
 
 if TYPE_CHECKING:
     from squeezebert_edge.devices import Inputs, Outputs
 
-POLL = 0.5  # seconds: seldom, so that waiting takes nothing from what is measured
-ANSWER_LIMIT = 600.0  # seconds a worker may take to start, and as many again for its rows
 TOLD = 800  # characters of what a worker that failed has said
-AGAIN = "run it again; if it stays so, `squeezebert-edge verify` says whether the bundle works at all"
 
 
 class Interpreter(ABC):
@@ -57,7 +52,7 @@ class Interpreter(ABC):
         self,
         bundle: Bundle,
         rows: Sequence[Inputs],
-        protocol: latency.Protocol,
+        protocol: Protocol,
         settings: record.Settings,
         progress: Progress,
     ) -> record.Run:
@@ -85,37 +80,11 @@ class Interpreter(ABC):
         """
         names = [output.name for output in bundle.manifest.outputs]
         with tempfile.TemporaryDirectory(prefix="squeezebert-edge-") as directory:
-            limit = ANSWER_LIMIT + latency.exactly(len(rows)).time_limit
+            limit = ANSWER_LIMIT + exactly(len(rows)).time_limit
             result = self.run(Path(directory), _job(bundle, rows, settings, None), limit, progress)
             return answers_of(
                 Path(directory) / worker.OUTPUTS, result, names, len(rows), writer="the measuring process"
             )
-
-
-def answers_of(
-    path: Path, result: Mapping[str, Any], names: Sequence[str], rows: int, *, writer: str
-) -> list[Outputs]:
-    """The outputs of so many rows, by name, from a file of float32.
-
-    Args:
-        result: has each output's shape. writer: of the file, in words.
-
-    Raises:
-        GateError: not as many as announced.
-    """
-    try:
-        values = np.fromfile(path, "<f4")
-        shapes = [[tuple(map(int, shape)) for shape in of_row] for of_row in result["shapes"]]
-        sizes = [int(np.prod(shape)) for of_row in shapes for shape in of_row]
-        if len(shapes) != rows or sum(sizes) != len(values):
-            raise ValueError(f"{len(values)} values for {len(shapes)} of {rows} rows")
-        parts = iter(np.split(values, np.cumsum(sizes)[:-1]))
-        return [
-            {name: next(parts).reshape(shape) for name, shape in zip(names, of_row, strict=True)}
-            for of_row in shapes
-        ]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise GateError(f"{writer} wrote no answers: {error}", hint=AGAIN) from None
 
 
 def settled(
@@ -158,20 +127,8 @@ def settled(
     return settings.model_copy(update=decided)
 
 
-def wait(process: subprocess.Popen[bytes], end: float, progress: Progress) -> int | None:
-    """The exit status of a process, or null if it has none by then (seconds of the monotonic clock)."""
-    begin = time.monotonic()
-    while (now := time.monotonic()) < end:
-        progress("running, seconds", int(now - begin), 0)
-        try:
-            return process.wait(min(POLL, end - now))
-        except subprocess.TimeoutExpired:
-            continue
-    return None
-
-
 def _job(
-    bundle: Bundle, rows: Sequence[Inputs], settings: record.Settings, protocol: latency.Protocol | None
+    bundle: Bundle, rows: Sequence[Inputs], settings: record.Settings, protocol: Protocol | None
 ) -> dict[str, Any]:
     manifest = bundle.manifest
     return worker.job_of(

@@ -25,10 +25,12 @@ from typing import IO, Any
 
 import squeezebert_edge
 from exporters.errors import EdgeError, GateError, InputError, UnavailableError
-from squeezebert_edge.bundle.manifest import Bundle
+from squeezebert_edge.bundle.opened import Bundle
 from squeezebert_edge.devices import Listing
+from squeezebert_edge.devices.command import wait
 from squeezebert_edge.devices.python import errand, worker
-from squeezebert_edge.devices.python.interpreter import AGAIN, Interpreter, result_of, settled, told, wait
+from squeezebert_edge.devices.python.interpreter import Interpreter, result_of, settled, told
+from squeezebert_edge.devices.results import AGAIN
 from squeezebert_edge.latency import record
 from squeezebert_edge.plumbing.progress import Progress, silent
 

@@ -130,9 +130,9 @@ def inquired(inquiry: Mapping[str, Any]) -> dict[str, Any]:
 def measured(session: Session, protocol_fields: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of record.Run."""
     from squeezebert_edge.devices.python import machine
-    from squeezebert_edge.latency import protocol as latency
+    from squeezebert_edge.latency.protocol import Protocol, measure, warm_up
 
-    protocol = latency.Protocol(**protocol_fields)
+    protocol = Protocol(**protocol_fields)
     queries = session.queries()
     first = {}
     with _explained(session.artifact, session.runtime.name):
@@ -145,8 +145,8 @@ def measured(session: Session, protocol_fields: Mapping[str, Any]) -> dict[str, 
         def run(row: int) -> None:
             queries[row]()
 
-        warm = latency.warm_up(run, session.lengths, protocol)
-        samples = latency.measure(run, session.lengths, protocol)
+        warm = warm_up(run, session.lengths, protocol)
+        samples = measure(run, session.lengths, protocol)
     cold = {"process_ns": session.process_ns, "load_ns": session.load_ns, "first_ns": first}
     memory = {"baseline_bytes": session.baseline, "peak_bytes": peak}
     return {

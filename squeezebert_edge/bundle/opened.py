@@ -1,0 +1,213 @@
+"""An opened bundle: its files checked, and what it can be asked for. Called with a text, it answers."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
+
+import exporters
+from exporters.errors import InputError
+from squeezebert_edge.bundle.manifest import MANIFEST, SEAL, VOCABULARY, Manifest, hashes, parse_manifest
+from squeezebert_edge.tasks.heads import DEFAULT_DOC_STRIDE, TASKS
+from squeezebert_edge.tasks.rows import answer_rows
+from squeezebert_edge.text.tokenizer import Tokenizer
+from squeezebert_edge.text.vocabulary import TokenizerFlags, read_vocab
+
+if TYPE_CHECKING:
+    from exporters.spec import Runner
+    from squeezebert_edge.checkpoint.checkpoint import Checkpoint
+    from squeezebert_edge.tasks.data import Example
+    from squeezebert_edge.tasks.heads import Task
+
+Answer = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """An opened bundle, its files found to be those that were written.
+
+    Called with a text it answers, as `squeezebert-edge predict` does. The task says which texts it takes:
+
+        bundle("a gorgeous, witty film")                        # a text: label, score, scores
+        bundle("He left.", "He went away.")                     # a pair
+        bundle("Who wrote it?", "It was written by Ada.")       # a question and its context: answer, start
+        bundle("She opened the door and", choices=["left.", "flew."])
+        bundle(["first text", "second text"])                   # a list of them: a list of answers
+    """
+
+    directory: Path
+    manifest: Manifest
+
+    @property
+    def artifact(self) -> Path:
+        """The artifact's file, or its directory for Core ML."""
+        return self.directory / self.manifest.artifact
+
+    @property
+    def size(self) -> int:
+        """Bytes of the artifact."""
+        files = [self.artifact] if self.artifact.is_file() else self.artifact.rglob("*")
+        return sum(file.stat().st_size for file in files if file.is_file())
+
+    @cached_property
+    def task(self) -> Task:
+        """The task that the manifest names.
+
+        Raises:
+            InputError: this version does not know it.
+        """
+        name = self.manifest.task
+        if name not in TASKS:
+            raise InputError(f"{self.directory}: unknown task '{name}'", allowed=", ".join(TASKS))
+        return TASKS[name](self.manifest.labels, self.manifest.problem_type)
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer that the vocabulary and the manifest make."""
+        vocabulary = read_vocab(self.directory / VOCABULARY)
+        return Tokenizer(vocabulary, TokenizerFlags.from_manifest(self.manifest.tokenizer.model_dump()))
+
+    @cached_property
+    def runner(self) -> Runner:
+        """The artifact, ready to run on one thread; loaded when it is first asked for."""
+        return self.load_runner()
+
+    def load_runner(self, *, threads: int = 1, runtime: str | None = None) -> Runner:
+        """The artifact, ready to run.
+
+        Args:
+            runtime: one of several that a format has; by default the best that is installed.
+
+        Raises:
+            InputError: its lengths are not those that the manifest promises.
+        """
+        exporter = exporters.get(self.manifest.format)
+        runner = exporter.load(self.artifact, threads=threads, runtime=runtime)
+        if list(runner.lengths) != self.manifest.lengths:
+            raise InputError(
+                f"{self.directory}: the artifact has lengths {list(runner.lengths)}, "
+                f"its manifest says {self.manifest.lengths}",
+                hint="export it again",
+            )
+        return runner
+
+    def load_checkpoint(self, source: str | None = None) -> Checkpoint:
+        """The checkpoint that the bundle was made from.
+
+        Args:
+            source: where it is now; by default where the manifest says it was.
+
+        Raises:
+            InputError: it is not there, or is another one.
+        """
+        from squeezebert_edge.checkpoint.checkpoint import load_checkpoint
+
+        made_from = self.manifest.source
+        hint = "--checkpoint CHECKPOINT names where it is now"
+        try:
+            checkpoint = load_checkpoint(source or made_from.checkpoint, architecture=self.task.architecture)
+        except InputError as error:
+            if source is not None:
+                raise
+            raise InputError(
+                f"the checkpoint this bundle was made from cannot be loaded: {error.problem}", hint=hint
+            ) from error
+        if checkpoint.sha256 != made_from.sha256:
+            raise InputError(
+                f"{checkpoint.source} is not the checkpoint that {self.directory} was made from: "
+                f"sha256 {checkpoint.sha256[:12]}..., not {made_from.sha256[:12]}...",
+                hint=hint,
+            )
+        return checkpoint
+
+    def answer(
+        self,
+        example: Example,
+        *,
+        runner: Runner | None = None,
+        doc_stride: int = DEFAULT_DOC_STRIDE,
+    ) -> Answer:
+        """What the bundle answers to an example.
+
+        Args:
+            runner: as `load_runner` gave it; by default the bundle's own, of one thread.
+            doc_stride: tokens that the windows over a long context share.
+
+        Returns:
+            The text, the answer as the task has it (`Task.answer`), and whether the text was cut.
+        """
+        runner = runner or self.runner
+        rows = answer_rows(self.task, self.tokenizer, runner, example, runner.lengths, doc_stride)
+        return {
+            "text": example.text,
+            **self.task.answer(example, rows, self.tokenizer),
+            "truncated": not self.task.windows and any(row.encoding.truncated for row in rows),
+        }
+
+    @overload
+    def __call__(self, text: str, pair: str | None = None, *, choices: Sequence[str] = ()) -> Answer: ...
+
+    @overload
+    def __call__(self, text: list[str] | list[tuple[str, ...]]) -> list[Answer]: ...
+
+    def __call__(
+        self,
+        text: str | list[str] | list[tuple[str, ...]],
+        pair: str | None = None,
+        *,
+        choices: Sequence[str] = (),
+    ) -> Answer | list[Answer]:
+        """Answer a text, or each of a list.
+
+        Args:
+            text: a text, a question or a prompt; or a list, each item a text or the texts of one example:
+                a pair, a question and its context, a prompt and its choices.
+            pair: the second text, or the question's context.
+            choices: the endings of a prompt.
+
+        Raises:
+            InputError: texts that the bundle's task does not take.
+        """
+        if isinstance(text, str):
+            return self.answer(self.task.ask([text, *([] if pair is None else [pair]), *choices]))
+        if pair is not None or choices:
+            raise InputError(
+                "a list of texts beside a pair or choices",
+                allowed="a list whose items hold all of an example's texts, such as [(text, pair), ...]",
+            )
+        return [self.answer(self.task.ask([item] if isinstance(item, str) else list(item))) for item in text]
+
+
+def open_bundle(directory: Path) -> Bundle:
+    """Open a bundle and check every file against the manifest.
+
+    Raises:
+        InputError: not a bundle, a schema this version does not know, or a file that is missing, foreign or
+            altered.
+    """
+    path = directory / MANIFEST
+    try:
+        content, sealed = path.read_bytes(), (directory / SEAL).read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise InputError(
+            f"{directory}: not a bundle, {MANIFEST} or {SEAL} cannot be read: {reason}",
+            allowed="a directory that `squeezebert-edge export` wrote",
+        ) from None
+    bundle = Bundle(directory, parse_manifest(path, content))
+    if hashlib.sha256(content).hexdigest() != sealed:
+        raise InputError(f"{path}: not as it was written", hint="export it again")
+    found, expected = hashes(directory), bundle.manifest.files
+    changes = {
+        "missing": sorted(expected.keys() - found.keys()),
+        "not in the manifest": sorted(found.keys() - expected.keys()),
+        "altered": sorted(name for name in expected.keys() & found.keys() if expected[name] != found[name]),
+    }
+    if any(changes.values()):
+        listed = "; ".join(f"{what}: {', '.join(names)}" for what, names in changes.items() if names)
+        raise InputError(f"{directory}: not as it was written: {listed}", hint="export it again")
+    return bundle

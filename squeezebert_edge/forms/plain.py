@@ -1,0 +1,40 @@
+"""The reference's network as it stands."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from squeezebert_edge.forms.attention import _added_to_scores
+from squeezebert_edge.model.base import (
+    SqueezeBertPreTrainedModel,
+)
+from squeezebert_edge.model.heads import (
+    SqueezeBertForMultipleChoice,
+)
+from squeezebert_edge.tasks.heads import Task
+
+
+class PlainForm(nn.Module):
+    """The reference's network as it stands: grouped Conv1d over (B, C, S).
+
+    Args:
+        model: the reference, in eval mode; its weights are shared, not copied.
+        task: names the outputs. Multiple choice gives the score of one choice, (B, 1).
+    """
+
+    def __init__(self, model: SqueezeBertPreTrainedModel, task: type[Task]) -> None:
+        super().__init__()
+        self.model, self.outputs = model, task.outputs
+
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor
+    ) -> tuple[Tensor, ...]:
+        """Compute the outputs, float32."""
+        mask = _added_to_scores(attention_mask)
+        inputs: dict[str, Any] = {"attention_mask": mask, "token_type_ids": token_type_ids}
+        if isinstance(self.model, SqueezeBertForMultipleChoice):
+            return (self.model.classifier(self.model.transformer(input_ids, **inputs).pooler_output),)
+        result = self.model(input_ids, **inputs)
+        return tuple(result[name] for name in self.outputs)

@@ -1,0 +1,124 @@
+"""What to make of a checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import exporters
+from exporters.errors import InputError
+from squeezebert_edge.checkpoint.checkpoint import Checkpoint
+from squeezebert_edge.checkpoint.task import task_of
+from squeezebert_edge.forms import calibration, choices
+from squeezebert_edge.forms.calibration import Calibration
+from squeezebert_edge.forms.catalog import form_named
+from squeezebert_edge.forms.choices import CALIBRATED
+from squeezebert_edge.model.config import SqueezeBertConfig
+from squeezebert_edge.proof.gates import OWN_GATES, Gates
+
+DEFAULT_LENGTHS = (32, 64, 128)
+
+
+SHORTEST_LENGTH = 4  # a pair's three special tokens and one of text
+
+
+TARGETS = {17: "iOS17", 18: "iOS18"}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to make of a checkpoint: each pair of format and precision becomes a bundle.
+
+    lengths: ascending sequence lengths, all in each artifact.
+    ios: the oldest iOS a Core ML bundle must run on.
+    form: by default the one that `forms` has for a format and precision.
+    gates: limits in place of a precision's own; a null in them keeps its own.
+    calibration: for precisions that quantize activations beforehand.
+    keep_float: parts that are not quantized, by their names in the form.
+    allow_undelegated: make bundles whose delegate leaves products to slower kernels; the manifest lists them.
+
+    Raises:
+        InputError: no such form.
+    """
+
+    pairs: Sequence[tuple[str, str]]
+    lengths: Sequence[int]
+    ios: int = 17
+    form: str | None = None
+    forms: choices.Forms = field(default_factory=lambda: choices.FORMS_BY_PRECISION)
+    gates: Gates = OWN_GATES
+    calibration: Calibration | None = None
+    keep_float: Sequence[str] = ()
+    allow_undelegated: bool = False
+
+    def __post_init__(self) -> None:
+        if self.form is not None:
+            form_named(self.form)
+
+    def form_of(self, format_: str, exact: str) -> choices.Choice:
+        """How the network is laid out for a format and an exact precision."""
+        if self.form is not None:
+            return choices.Choice(self.form, "the user")
+        return choices.form_of(format_, exact, self.forms)
+
+    @property
+    def needs_calibration(self) -> bool:
+        """Whether any of the pairs quantizes activations beforehand."""
+        return any(choices.exact_precision(*pair).name == CALIBRATED for pair in self.pairs)
+
+
+def possible_pairs(formats: Sequence[str], precisions: Sequence[str]) -> list[tuple[str, str]]:
+    """Every (format, precision) asked for; all exact precisions of each format if none is named.
+
+    Raises:
+        InputError: an unknown format, or a precision that a format does not have.
+    """
+    pairs = []
+    for name in dict.fromkeys(formats):
+        exporter = exporters.get(name, to_export=True)
+        for precision in dict.fromkeys(precisions or exporter.PRECISIONS):
+            if precision != "int8" and precision not in exporter.PRECISIONS:
+                raise InputError(
+                    f"{name} has no precision '{precision}'",
+                    allowed=f"{', '.join(exporter.PRECISIONS)}; int8 is {choices.INT8[name].name}",
+                )
+            pairs.append((name, precision))
+    return pairs
+
+
+def checked_lengths(lengths: Sequence[int] | None, config: SqueezeBertConfig) -> tuple[int, ...]:
+    """The lengths to export; without a wish, those of 32, 64 and 128 that the checkpoint has positions for.
+
+    Raises:
+        InputError: a length the model has no positions for, or too short for a text, doubled or unsorted.
+    """
+    most = config.max_position_embeddings
+    if lengths is None:
+        return tuple(length for length in DEFAULT_LENGTHS if length <= most) or (most,)
+    allowed = f"ascending lengths from {SHORTEST_LENGTH} to {most} (the checkpoint's max_position_embeddings)"
+    for length in lengths:
+        if not SHORTEST_LENGTH <= length <= most:
+            raise InputError(f"length {length}", allowed=allowed)
+    if not lengths or list(lengths) != sorted(set(lengths)):
+        raise InputError(f"lengths {', '.join(map(str, lengths))}: unsorted or doubled", allowed=allowed)
+    return tuple(lengths)
+
+
+def calibrated(plan: Plan, checkpoint: Checkpoint, path: Path | None, samples: int) -> Plan:
+    """The plan with calibration data from a file, or built-in ones, if any of its pairs needs them.
+
+    Raises:
+        InputError: a file that cannot be used, or one that no pair needs.
+    """
+    if not plan.needs_calibration:
+        if path is not None:
+            raise InputError(
+                f"calibration data without a precision that takes any: {path}",
+                allowed=f"{CALIBRATED} among them",
+            )
+        return plan
+    data = calibration.read(
+        path, task_of(checkpoint), checkpoint.tokenizer, samples=samples, max_length=plan.lengths[-1]
+    )
+    return replace(plan, calibration=data)
