@@ -1,4 +1,9 @@
-"""What the bare model and every head share: the configuration, initialization, and the embeddings' upkeep."""
+"""The models' base class, and the bare model.
+
+The base class has what every model can do: draw its weights, replace its embeddings and give them another
+size. The bare model is embeddings, encoder and pooler; it turns a caller's inputs into what the layers take.
+A head belongs in heads.py.
+"""
 
 from __future__ import annotations
 
@@ -13,16 +18,19 @@ from torch import Tensor, nn
 
 from exporters.errors import InputError
 from squeezebert_edge.model.config import SqueezeBertConfig
-from squeezebert_edge.model.layers import (
-    Embeddings,
-    Encoder,
-    Pooler,
-)
+from squeezebert_edge.model.layers import Embeddings, Encoder, Pooler
 from squeezebert_edge.model.outputs import EncoderOutput, ModelOutput
 
 
+class PaddingWarning(UserWarning):
+    """Ids that begin or end with the padding token came without an attention mask.
+
+    Python's own filters show it once in a process.
+    """
+
+
 class SqueezeBertPreTrainedModel(nn.Module, ABC):
-    """What the bare model and the heads share: the configuration, initialization, and the embeddings.
+    """What every model has: a configuration, initialization, and embeddings that can be replaced or resized.
 
     Raises:
         InputError: the configuration is refused (SqueezeBertConfig.validate).
@@ -48,7 +56,7 @@ class SqueezeBertPreTrainedModel(nn.Module, ABC):
         Raises:
             InputError: the weight is not (vocab_size, hidden_size).
         """
-        self.check_table(value)
+        self.check_embeddings(value)
         self.base_model.embeddings.word_embeddings = value
         self.tie_weights()
 
@@ -65,7 +73,7 @@ class SqueezeBertPreTrainedModel(nn.Module, ABC):
         raise InputError(f"{type(self).__name__} has no output embeddings", allowed="SqueezeBertForMaskedLM")
 
     def tie_weights(self) -> None:
-        """Make one parameter again of those that the configuration ties: none, but in masked LM."""
+        """Share the parameters that the configuration ties; only masked LM has any."""
 
     def resize_token_embeddings(
         self,
@@ -76,16 +84,16 @@ class SqueezeBertPreTrainedModel(nn.Module, ABC):
         """Give the vocabulary another size, in the embeddings, the decoder and the configuration.
 
         Args:
-            new_num_tokens: the new size; rows come and go at the end. None is the present size.
+            new_num_tokens: the new size; rows are added and removed at the end. None keeps the present size.
             pad_to_multiple_of: round the size up to a multiple of this.
             mean_resizing: draw new rows from the present ones' distribution, narrowed (Hewitt 2021,
-                "Initializing new word embeddings for pretrained language models"); otherwise about zero.
+                "Initializing new word embeddings for pretrained language models"); otherwise around zero.
 
         Returns:
             The word embeddings, the same module as before.
 
         Raises:
-            InputError: a size or multiple that is not positive, or a size that drops the padding token.
+            InputError: the size or the multiple is not positive, or the padding token would lose its row.
         """
         embeddings = self.get_input_embeddings()
         if new_num_tokens is None and pad_to_multiple_of is None:
@@ -94,12 +102,13 @@ class SqueezeBertPreTrainedModel(nn.Module, ABC):
         multiple = 1 if pad_to_multiple_of is None else pad_to_multiple_of
         if size < 1 or multiple < 1:
             raise InputError(
-                f"a vocabulary of {size} rows, in multiples of {multiple}", allowed="positive integers"
+                f"a vocabulary cannot have {size} rows, in multiples of {multiple}",
+                allowed="positive integers",
             )
         size = math.ceil(size / multiple) * multiple
         pad = self.config.pad_token_id
         if pad is not None and size <= pad:
-            raise InputError(f"a vocabulary of {size} rows has none for the padding token, {pad}")
+            raise InputError(f"a vocabulary of {size} rows has no row for the padding token, {pad}")
         std = None if mean_resizing else self.config.initializer_range
         resize_rows(embeddings, "weight", size, std)
         embeddings.num_embeddings = self.config.vocab_size = size
@@ -107,7 +116,7 @@ class SqueezeBertPreTrainedModel(nn.Module, ABC):
         return embeddings
 
     def resize_decoder(self, size: int, std: float | None) -> None:
-        """Follow the word embeddings' new size; nothing to do without a decoder."""
+        """Give the decoder the word embeddings' new size; a model without a decoder has nothing to do."""
 
     def prune_heads(self, heads_to_prune: Mapping[int, Sequence[int]]) -> None:
         """Always refused, as the groups of a convolution must stay equally wide.
@@ -116,21 +125,22 @@ class SqueezeBertPreTrainedModel(nn.Module, ABC):
             InputError: always.
         """
         raise InputError(
-            f"heads {dict(heads_to_prune)} cannot be pruned: without them the groups of the grouped "
-            "convolutions would differ in width",
+            f"heads {dict(heads_to_prune)} cannot be pruned: the groups of the convolutions would differ in "
+            "width",
             hint="to make the model smaller, train one with fewer heads or layers",
         )
 
-    def check_table(self, table: nn.Embedding | nn.Linear) -> None:
+    def check_embeddings(self, embeddings: nn.Embedding | nn.Linear) -> None:
         """Refuse embeddings that do not fit the configuration.
 
         Raises:
             InputError: the weight is not (vocab_size, hidden_size).
         """
         expected = (self.config.vocab_size, self.config.hidden_size)
-        if tuple(table.weight.shape) != expected:
+        shape = tuple(embeddings.weight.shape)
+        if shape != expected:
             raise InputError(
-                f"embeddings of shape {tuple(table.weight.shape)}",
+                f"embeddings of shape {shape} do not fit the configuration",
                 allowed=f"(vocab_size, hidden_size) = {expected}",
                 hint="for another vocabulary, call resize_token_embeddings first",
             )
@@ -150,16 +160,20 @@ class SqueezeBertPreTrainedModel(nn.Module, ABC):
                 if isinstance(layer, nn.LayerNorm):
                     layer.reset_parameters()
 
-    def returned(self, output: ModelOutput, return_dict: bool | None) -> ModelOutput | tuple[Any, ...]:
-        """The output as a record or as a plain tuple; None leaves it to the configuration."""
+    def format_output(self, output: ModelOutput, return_dict: bool | None) -> ModelOutput | tuple[Any, ...]:
+        """The output as a record or as a plain tuple; None leaves the choice to the configuration."""
         as_record = self.config.return_dict if return_dict is None else return_dict
         return output if as_record else output.to_tuple()
 
 
 def resize_rows(owner: nn.Module, name: str, size: int, std: float | None) -> None:
-    """Give a parameter `size` rows: new ones are normal with `std`, or for None like the present ones.
+    """Give a parameter `size` rows; what is removed or added is at the end.
 
-    Like the present ones: normal with their mean and 1e-9 of their covariance.
+    Args:
+        owner: the module that the parameter belongs to.
+        name: the parameter's.
+        std: new rows are normal around zero with this deviation; None draws them with the present rows' mean
+            and 1e-9 of their covariance.
     """
     parameter = getattr(owner, name)
     table = parameter.detach()
@@ -176,13 +190,6 @@ def resize_rows(owner: nn.Module, name: str, size: int, std: float | None) -> No
     else:
         rows = torch.cat([table, torch.randn(added, *table.shape[1:]).to(table) * std])
     setattr(owner, name, nn.Parameter(rows, requires_grad=parameter.requires_grad))
-
-
-class PaddingWarning(UserWarning):
-    """Ids that begin or end with the padding token came without an attention mask.
-
-    Python's own filters show it once in a process.
-    """
 
 
 class SqueezeBertModel(SqueezeBertPreTrainedModel):
@@ -229,23 +236,24 @@ class SqueezeBertModel(SqueezeBertPreTrainedModel):
             head_mask: always refused.
 
         Raises:
-            InputError: ids and embeddings both or neither, a head mask, or shapes that do not fit.
+            InputError: ids and embeddings are both given or both absent, there is a head mask, or shapes do
+                not fit.
         """
         if head_mask is not None:
             raise InputError("SqueezeBERT has no head masks", hint="leave head_mask out")
-        words = self._words(input_ids, inputs_embeds, position_ids)
+        words = self._embed_words(input_ids, inputs_embeds, position_ids)
         if input_ids is not None and attention_mask is None:
             _warn_of_padding(input_ids, self.config.pad_token_id)
         embedded = self.embeddings(words, token_type_ids, position_ids)
-        mask = None if attention_mask is None else self._additive(attention_mask, embedded)
+        mask = None if attention_mask is None else self._additive_mask(attention_mask, embedded)
         if output_hidden_states is None:
             output_hidden_states = self.config.output_hidden_states
         if output_attentions is None:
             output_attentions = self.config.output_attentions
         last, hidden, scores = self.encoder(embedded, mask, output_hidden_states, output_attentions)
-        return self.returned(EncoderOutput(last, self.pooler(last), hidden, scores), return_dict)
+        return self.format_output(EncoderOutput(last, self.pooler(last), hidden, scores), return_dict)
 
-    def _words(
+    def _embed_words(
         self, input_ids: Tensor | None, inputs_embeds: Tensor | None, position_ids: Tensor | None
     ) -> Tensor:
         """The word embeddings, (B, S, C)."""
@@ -257,19 +265,23 @@ class SqueezeBertModel(SqueezeBertPreTrainedModel):
         width = self.config.hidden_size
         fits = given.dim() == 2 if input_ids is not None else given.dim() == 3 and given.shape[2] == width
         if not fits:
+            name = "inputs_embeds" if input_ids is None else "input_ids"
             raise InputError(
-                f"{'inputs_embeds' if input_ids is None else 'input_ids'} of shape {tuple(given.shape)}",
+                f"{name} of shape {tuple(given.shape)} do not fit the model",
                 allowed=f"input_ids (batch, length), or inputs_embeds (batch, length, {width})",
             )
         longest = self.config.max_position_embeddings
         if position_ids is None and not _is_tracing() and not 1 <= given.shape[1] <= longest:
-            raise InputError(f"{given.shape[1]} tokens", allowed=f"1 to max_position_embeddings, {longest}")
+            raise InputError(
+                f"the model cannot read {given.shape[1]} tokens",
+                allowed=f"1 to max_position_embeddings, {longest}",
+            )
         return self.embeddings.word_embeddings(given) if input_ids is not None else given
 
-    def _additive(self, mask: Tensor, embedded: Tensor) -> Tensor:
-        """An attention mask as what is added to the scores, broadcastable to (B, heads, S, S).
+    def _additive_mask(self, mask: Tensor, embedded: Tensor) -> Tensor:
+        """What an attention mask adds to the scores, broadcastable to (B, heads, S, S).
 
-        A position that may attend to nothing attends to everything alike: the least number is finite.
+        A position that may attend to nothing attends to everything alike, since the least number is finite.
         """
         shape = tuple(mask.shape)
         if mask.dim() == 4:
@@ -289,7 +301,7 @@ class SqueezeBertModel(SqueezeBertPreTrainedModel):
             _is_tracing() or all(size in (1, full) for size, full in zip(added.shape, scores, strict=True))
         ):
             raise InputError(
-                f"attention_mask of shape {shape}, for {batch} x {length} tokens",
+                f"attention_mask of shape {shape} does not fit {batch} x {length} tokens",
                 allowed=f"({batch}, {length}), ({batch}, {length}, {length}), or what broadcasts to {scores}",
             )
         return added

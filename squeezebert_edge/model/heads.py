@@ -1,13 +1,12 @@
-"""The float reference, whole: SqueezeBERT (Iandola et al. 2020, arXiv 2006.11316) and its heads.
+"""The bare model under each of its heads, with the head's loss, and `ARCHITECTURES`, every model by name.
 
-Arguments, outputs, losses and state-dict names are those of transformers' SqueezeBERT. Inside the encoder
-activations are (B, C, S): batch, channels, sequence; every position-wise product of BERT is a convolution
-with kernel size 1, most of them in groups (section 3 of the paper). In comments H counts heads, d is a
-head's width, N counts choices.
+Arguments, outputs, losses and state-dict names are those of transformers' SqueezeBERT. The arguments that a
+`forward` here does not describe are SqueezeBertModel's. In comments N counts choices.
 """
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Any
 
 import torch
@@ -15,16 +14,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from exporters.errors import InputError
-from squeezebert_edge.model.base import (
-    SqueezeBertModel,
-    SqueezeBertPreTrainedModel,
-    resize_rows,
-)
-from squeezebert_edge.model.config import SqueezeBertConfig
-from squeezebert_edge.model.layers import (
-    MLMHead,
-)
-from squeezebert_edge.model.outputs import HeadOutput, ModelOutput, SpanOutput
+from squeezebert_edge.model.base import SqueezeBertModel, SqueezeBertPreTrainedModel, resize_rows
+from squeezebert_edge.model.config import ProblemType, SqueezeBertConfig
+from squeezebert_edge.model.layers import MLMHead
+from squeezebert_edge.model.outputs import EncoderOutput, HeadOutput, ModelOutput, SpanOutput
 
 
 class _WithHead(SqueezeBertPreTrainedModel):
@@ -40,8 +33,51 @@ class _WithHead(SqueezeBertPreTrainedModel):
         return self.transformer
 
 
-class SqueezeBertForMaskedLM(_WithHead):
-    """Scores for every piece of the vocabulary at every position."""
+class _WithLabels(_WithHead):
+    """A head that gives one tensor of logits, and a loss where `labels` are given."""
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        labels: Tensor | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+        *,
+        head_mask: Tensor | None = None,
+    ) -> ModelOutput | tuple[Any, ...]:
+        """Encode a batch and compute the head's logits; for the other arguments see SqueezeBertModel.
+
+        Args:
+            labels: what is right; the class of the head gives their shape.
+        """
+        encoded = self.transformer(
+            input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds,
+            output_attentions, output_hidden_states, True, head_mask=head_mask,
+        )  # fmt: skip
+        logits = self.logits(encoded)
+        loss = None if labels is None else self.loss(logits, labels)
+        output = HeadOutput(loss, logits, encoded.hidden_states, encoded.attentions)
+        return self.format_output(output, return_dict)
+
+    @abstractmethod
+    def logits(self, encoded: EncoderOutput) -> Tensor:
+        """The head's logits, from the encoder's output."""
+
+    @abstractmethod
+    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """The loss that training minimizes, a scalar."""
+
+
+class SqueezeBertForMaskedLM(_WithLabels):
+    """Scores for every piece of the vocabulary at every position.
+
+    The labels of `forward` are the ids of the right pieces, (batch, length); -100 is left out of the loss.
+    """
 
     def __init__(self, config: SqueezeBertConfig) -> None:
         super().__init__(config)
@@ -59,9 +95,12 @@ class SqueezeBertForMaskedLM(_WithHead):
         Raises:
             InputError: the weight is not (vocab_size, hidden_size), or there is no bias.
         """
-        self.check_table(new_embeddings)
+        self.check_embeddings(new_embeddings)
         if new_embeddings.bias is None:
-            raise InputError("output embeddings without a bias", allowed="torch.nn.Linear with its bias")
+            raise InputError(
+                "output embeddings without a bias cannot be the decoder",
+                allowed="torch.nn.Linear with its bias",
+            )
         head = self.cls.predictions
         head.decoder, head.bias = new_embeddings, new_embeddings.bias
         if self.config.tie_word_embeddings:
@@ -75,7 +114,7 @@ class SqueezeBertForMaskedLM(_WithHead):
             head.decoder.bias = head.bias
 
     def resize_decoder(self, size: int, std: float | None) -> None:
-        """Follow the word embeddings' new size."""
+        """Give the decoder the word embeddings' new size."""
         head = self.cls.predictions
         head.decoder.out_features = size
         if self.config.tie_word_embeddings:
@@ -86,36 +125,21 @@ class SqueezeBertForMaskedLM(_WithHead):
         resize_rows(head.decoder, "bias", size, None if std is None else 0.0)
         head.bias = head.decoder.bias
 
-    def forward(
-        self,
-        input_ids: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        token_type_ids: Tensor | None = None,
-        position_ids: Tensor | None = None,
-        inputs_embeds: Tensor | None = None,
-        labels: Tensor | None = None,
-        output_attentions: bool | None = None,
-        output_hidden_states: bool | None = None,
-        return_dict: bool | None = None,
-        *,
-        head_mask: Tensor | None = None,
-    ) -> ModelOutput | tuple[Any, ...]:
-        """Score every piece at every position; for the arguments not named here see SqueezeBertModel.
+    def logits(self, encoded: EncoderOutput) -> Tensor:
+        """(batch, length, vocabulary)."""
+        return self.cls(encoded.last_hidden_state)  # type: ignore[no-any-return]
 
-        Args:
-            labels: ids of the right pieces, (batch, length); -100 is left out of the loss.
-        """
-        encoded = self.transformer(
-            input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds,
-            output_attentions, output_hidden_states, True, head_mask=head_mask,
-        )  # fmt: skip
-        logits = self.cls(encoded.last_hidden_state)
-        loss = None if labels is None else _token_loss(logits, labels)
-        return self.returned(HeadOutput(loss, logits, encoded.hidden_states, encoded.attentions), return_dict)
+    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Mean cross entropy of the pieces."""
+        return _token_loss(logits, labels)
 
 
-class SqueezeBertForSequenceClassification(_WithHead):
-    """A label, several labels or a number for each text, from the pooled first token."""
+class SqueezeBertForSequenceClassification(_WithLabels):
+    """A label, several labels or a number for each text, from the pooled first token.
+
+    The labels of `forward` are (batch,) integers for one label each, (batch, labels) floats for several, or
+    (batch,) floats for a number. Where the configuration's problem_type is None, they decide which it is.
+    """
 
     def __init__(self, config: SqueezeBertConfig) -> None:
         super().__init__(config)
@@ -123,33 +147,20 @@ class SqueezeBertForSequenceClassification(_WithHead):
         self.classifier = nn.Linear(config.hidden_size, config.num_labels)
         self.initialize(self.classifier)
 
-    def forward(
-        self,
-        input_ids: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        token_type_ids: Tensor | None = None,
-        position_ids: Tensor | None = None,
-        inputs_embeds: Tensor | None = None,
-        labels: Tensor | None = None,
-        output_attentions: bool | None = None,
-        output_hidden_states: bool | None = None,
-        return_dict: bool | None = None,
-        *,
-        head_mask: Tensor | None = None,
-    ) -> ModelOutput | tuple[Any, ...]:
-        """Classify each text; for the arguments not named here see SqueezeBertModel.
+    def logits(self, encoded: EncoderOutput) -> Tensor:
+        """(batch, labels)."""
+        return self.classifier(self.dropout(encoded.pooler_output))  # type: ignore[no-any-return]
 
-        Args:
-            labels: (batch,) integers for one label each, (batch, labels) floats for several, or (batch,)
-                floats for a number. The first call with labels sets a problem_type that is still open.
-        """
-        encoded = self.transformer(
-            input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds,
-            output_attentions, output_hidden_states, True, head_mask=head_mask,
-        )  # fmt: skip
-        logits = self.classifier(self.dropout(encoded.pooler_output))
-        loss = None if labels is None else _sequence_loss(logits, labels, self.config)
-        return self.returned(HeadOutput(loss, logits, encoded.hidden_states, encoded.attentions), return_dict)
+    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Mean squared error, cross entropy or binary cross entropy, by the problem's type."""
+        problem_type = self.config.problem_type or _problem_type(self.config.num_labels, labels)
+        if problem_type == "regression":
+            if self.config.num_labels == 1:
+                logits, labels = logits.squeeze(), labels.squeeze()  # (B, 1) -> (B,)
+            return F.mse_loss(logits, labels)
+        if problem_type == "single_label_classification":
+            return F.cross_entropy(logits, labels.flatten())
+        return F.binary_cross_entropy_with_logits(logits, labels)
 
 
 class SqueezeBertForMultipleChoice(_WithHead):
@@ -177,7 +188,7 @@ class SqueezeBertForMultipleChoice(_WithHead):
     ) -> ModelOutput | tuple[Any, ...]:
         """Score each choice; every input is (batch, choices, length), with a width after it for embeddings.
 
-        For the arguments not named here see SqueezeBertModel.
+        For the other arguments see SqueezeBertModel.
 
         Args:
             attention_mask: (batch, choices, length); or 4-D for batch * choices rows, added to the scores
@@ -186,16 +197,17 @@ class SqueezeBertForMultipleChoice(_WithHead):
         """
         given = inputs_embeds if input_ids is None else input_ids
         if given is not None and given.dim() != (4 if input_ids is None else 3):
+            name = "inputs_embeds" if input_ids is None else "input_ids"
             raise InputError(
-                f"{'inputs_embeds' if input_ids is None else 'input_ids'} of shape {tuple(given.shape)}",
+                f"{name} of shape {tuple(given.shape)} do not hold choices",
                 allowed="input_ids (batch, choices, length), inputs_embeds (batch, choices, length, width)",
             )
         is_added = attention_mask is not None and attention_mask.dim() == 4
         encoded = self.transformer(
-            _per_choice(input_ids),
-            attention_mask if is_added else _per_choice(attention_mask),
-            _per_choice(token_type_ids),
-            _per_choice(position_ids),
+            _by_choice(input_ids),
+            attention_mask if is_added else _by_choice(attention_mask),
+            _by_choice(token_type_ids),
+            _by_choice(position_ids),
             None if inputs_embeds is None else inputs_embeds.flatten(0, 1),  # (B, N, S, C) -> (B*N, S, C)
             output_attentions,
             output_hidden_states,
@@ -206,11 +218,15 @@ class SqueezeBertForMultipleChoice(_WithHead):
         scores = self.classifier(self.dropout(encoded.pooler_output))
         logits = scores.view(-1, given.shape[1])  # (B*N, 1) -> (B, N)
         loss = None if labels is None else F.cross_entropy(logits, labels)
-        return self.returned(HeadOutput(loss, logits, encoded.hidden_states, encoded.attentions), return_dict)
+        output = HeadOutput(loss, logits, encoded.hidden_states, encoded.attentions)
+        return self.format_output(output, return_dict)
 
 
-class SqueezeBertForTokenClassification(_WithHead):
-    """A label for every token."""
+class SqueezeBertForTokenClassification(_WithLabels):
+    """A label for every token.
+
+    The labels of `forward` are (batch, length); -100 is left out of the loss.
+    """
 
     def __init__(self, config: SqueezeBertConfig) -> None:
         super().__init__(config)
@@ -218,46 +234,27 @@ class SqueezeBertForTokenClassification(_WithHead):
         self.classifier = nn.Linear(config.hidden_size, config.num_labels)
         self.initialize(self.classifier)
 
-    def forward(
-        self,
-        input_ids: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        token_type_ids: Tensor | None = None,
-        position_ids: Tensor | None = None,
-        inputs_embeds: Tensor | None = None,
-        labels: Tensor | None = None,
-        output_attentions: bool | None = None,
-        output_hidden_states: bool | None = None,
-        return_dict: bool | None = None,
-        *,
-        head_mask: Tensor | None = None,
-    ) -> ModelOutput | tuple[Any, ...]:
-        """Classify every token; for the arguments not named here see SqueezeBertModel.
+    def logits(self, encoded: EncoderOutput) -> Tensor:
+        """(batch, length, labels)."""
+        return self.classifier(self.dropout(encoded.last_hidden_state))  # type: ignore[no-any-return]
 
-        Args:
-            labels: (batch, length); -100 is left out of the loss.
-        """
-        encoded = self.transformer(
-            input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds,
-            output_attentions, output_hidden_states, True, head_mask=head_mask,
-        )  # fmt: skip
-        logits = self.classifier(self.dropout(encoded.last_hidden_state))
-        loss = None if labels is None else _token_loss(logits, labels)
-        return self.returned(HeadOutput(loss, logits, encoded.hidden_states, encoded.attentions), return_dict)
+    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Mean cross entropy of the tokens."""
+        return _token_loss(logits, labels)
 
 
 class SqueezeBertForQuestionAnswering(_WithHead):
     """Scores for every token to be the answer's first and its last.
 
     Raises:
-        InputError: the configuration has other than two labels, one for each end.
+        InputError: the configuration does not have two labels, one for each end.
     """
 
     def __init__(self, config: SqueezeBertConfig) -> None:
         super().__init__(config)
         if config.num_labels != 2:
             raise InputError(
-                f"a question-answering head with {config.num_labels} outputs",
+                f"a question-answering head cannot have {config.num_labels} outputs",
                 allowed="two labels in the configuration: one output for the answer's start, one for its end",
             )
         self.qa_outputs = nn.Linear(config.hidden_size, config.num_labels)
@@ -278,7 +275,7 @@ class SqueezeBertForQuestionAnswering(_WithHead):
         *,
         head_mask: Tensor | None = None,
     ) -> ModelOutput | tuple[Any, ...]:
-        """Score both ends at every token; for the arguments not named here see SqueezeBertModel.
+        """Score both ends at every token; for the other arguments see SqueezeBertModel.
 
         Args:
             start_positions, end_positions: (batch,); negative ones count as 0, those past the last token
@@ -293,7 +290,7 @@ class SqueezeBertForQuestionAnswering(_WithHead):
         if start_positions is not None and end_positions is not None:
             loss = (_position_loss(start, start_positions) + _position_loss(end, end_positions)) / 2
         output = SpanOutput(loss, start, end, encoded.hidden_states, encoded.attentions)
-        return self.returned(output, return_dict)
+        return self.format_output(output, return_dict)
 
 
 ARCHITECTURES: dict[str, type[SqueezeBertPreTrainedModel]] = {
@@ -309,7 +306,7 @@ ARCHITECTURES: dict[str, type[SqueezeBertPreTrainedModel]] = {
 }
 
 
-def _per_choice(ids: Tensor | None) -> Tensor | None:
+def _by_choice(ids: Tensor | None) -> Tensor | None:
     """Each choice as a row of its own."""
     return None if ids is None else ids.flatten(0, -2)  # (B, N, S) -> (B*N, S)
 
@@ -319,22 +316,13 @@ def _token_loss(logits: Tensor, labels: Tensor) -> Tensor:
     return F.cross_entropy(logits.flatten(0, 1), labels.flatten())
 
 
-def _sequence_loss(logits: Tensor, labels: Tensor, config: SqueezeBertConfig) -> Tensor:
-    """The loss of the configuration's problem_type, which labels and their number decide where it is open."""
-    if config.problem_type is None:
-        if config.num_labels == 1:
-            config.problem_type = "regression"
-        elif labels.dtype in (torch.long, torch.int):
-            config.problem_type = "single_label_classification"
-        else:
-            config.problem_type = "multi_label_classification"
-    if config.problem_type == "regression":
-        if config.num_labels == 1:
-            logits, labels = logits.squeeze(), labels.squeeze()  # (B, 1) -> (B,)
-        return F.mse_loss(logits, labels)
-    if config.problem_type == "single_label_classification":
-        return F.cross_entropy(logits, labels.flatten())
-    return F.binary_cross_entropy_with_logits(logits, labels)
+def _problem_type(num_labels: int, labels: Tensor) -> ProblemType:
+    """The problem's type where the configuration leaves it open: the labels and their number decide."""
+    if num_labels == 1:
+        return "regression"
+    if labels.dtype in (torch.long, torch.int):
+        return "single_label_classification"
+    return "multi_label_classification"
 
 
 def _position_loss(logits: Tensor, positions: Tensor) -> Tensor:

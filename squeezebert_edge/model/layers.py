@@ -1,4 +1,9 @@
-"""The layers of SqueezeBERT."""
+"""The layers of SqueezeBERT (Iandola et al. 2020, arXiv 2006.11316), from embeddings to heads.
+
+Names in the state dict are those of transformers' SqueezeBERT. Inside the encoder activations are (B, C, S):
+batch, channels, sequence; every position-wise product of BERT is a convolution with kernel size 1, most of
+them in groups (section 3 of the paper). In comments H counts heads, d is a head's width.
+"""
 
 from __future__ import annotations
 
