@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    import numpy as np
     from torch import Tensor, nn
 
-    Array = np.ndarray[tuple[int, ...], np.dtype[np.generic]]
+    from exporters.arrays import Array
 
 ComputedBy = Literal["runtime", "mil-evaluator"]
 

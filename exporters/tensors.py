@@ -12,7 +12,7 @@ from exporters.errors import InputError
 from exporters.spec import ExportRequest, TensorSpec
 
 if TYPE_CHECKING:
-    from exporters.spec import Array
+    from exporters.arrays import Array
 
 
 def describe(request: ExportRequest) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:

@@ -31,7 +31,7 @@ from exporters.spec import Artifact, ComputedBy, ExportRequest, Precision, Tenso
 from exporters.tensors import describe, length_of
 
 if TYPE_CHECKING:
-    from exporters.spec import Array
+    from exporters.arrays import Array
 
 FILE_NAME = "model.mlpackage"
 PRECISIONS = {

@@ -28,7 +28,7 @@ from exporters.spec import Artifact, ComputedBy, Delegation, ExportRequest, Prec
 from exporters.tensors import describe, length_of
 
 if TYPE_CHECKING:
-    from exporters.spec import Array
+    from exporters.arrays import Array
 
 FILE_NAME = "model.pte"
 PRECISIONS = {"fp32": Precision("float32", "float32"), **executorch_quantization.PRECISIONS}

@@ -30,7 +30,7 @@ from exporters.tensors import describe, length_of
 from exporters.tflite import quantization as tflite_quantization
 
 if TYPE_CHECKING:
-    from exporters.spec import Array
+    from exporters.arrays import Array
 
 FILE_NAME = "model.tflite"
 PRECISIONS = {

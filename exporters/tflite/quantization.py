@@ -17,7 +17,7 @@ from exporters.products import BatchedLinear, quantized_parts, ranges_of
 from exporters.spec import ExportRequest, Precision
 
 if TYPE_CHECKING:
-    from exporters.spec import Array
+    from exporters.arrays import Array
 
 PRODUCT = "product/"  # begins the name of a tensor that comes out of a product to be quantized
 

@@ -9,11 +9,11 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from exporters.arrays import Array
 from exporters.errors import InputError
 from squeezebert_edge.accuracy.metrics import Answers, Metric
 from squeezebert_edge.accuracy.paired import AccuracyComparison, Pair, compared
 from squeezebert_edge.accuracy.presets import scored_as
-from squeezebert_edge.plumbing.arrays import Array
 from squeezebert_edge.plumbing.journal import Journal
 from squeezebert_edge.plumbing.progress import Progress, silent
 from squeezebert_edge.proof.comparison import Comparison

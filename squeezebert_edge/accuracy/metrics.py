@@ -14,7 +14,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from squeezebert_edge.plumbing.arrays import Array
+from exporters.arrays import Array
 from squeezebert_edge.plumbing.extras import imported
 from squeezebert_edge.tasks.heads import UNANSWERED, Prediction, Target
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from exporters.arrays import Array
 from exporters.errors import InputError
 from exporters.products import ranges_of
 from exporters.spec import ExportRequest, Ranges
@@ -23,7 +24,6 @@ from squeezebert_edge.forms.balancing import quantizable
 from squeezebert_edge.forms.calibration import Calibration
 from squeezebert_edge.forms.catalog import lay_out
 from squeezebert_edge.forms.choices import INPUTS, LAST_PRODUCTS
-from squeezebert_edge.plumbing.arrays import Array
 from squeezebert_edge.plumbing.progress import Progress, of, silent
 
 FORM = "group-resident"

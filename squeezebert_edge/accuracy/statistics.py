@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from squeezebert_edge.plumbing.arrays import Array
+from exporters.arrays import Array
 from squeezebert_edge.plumbing.extras import imported
 
 CONFIDENCE = 0.95

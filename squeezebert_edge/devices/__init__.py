@@ -11,19 +11,17 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from exporters.errors import InputError
 
 if TYPE_CHECKING:
-    import numpy as np
-
+    from exporters.arrays import Array
     from squeezebert_edge.bundle.opened import Bundle
     from squeezebert_edge.latency import protocol as latency
     from squeezebert_edge.latency import record
     from squeezebert_edge.plumbing.progress import Progress
 
-    Array = np.ndarray[tuple[int, ...], np.dtype[Any]]
     Inputs = Mapping[str, Array]  # name -> (1, length) int32, as text.pad gives them
     Outputs = dict[str, Array]  # name -> float32
 

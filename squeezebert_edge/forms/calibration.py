@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from exporters.arrays import Array
 from exporters.errors import InputError
-from squeezebert_edge.plumbing.arrays import Array
 from squeezebert_edge.tasks.data import Example, read_lines
 from squeezebert_edge.tasks.heads import Task
 from squeezebert_edge.text.tokenizer import Tokenizer, pad

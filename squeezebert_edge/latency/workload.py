@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from exporters.arrays import Array
 from exporters.errors import InputError
 from squeezebert_edge.bundle.opened import Bundle
 from squeezebert_edge.latency import record
 from squeezebert_edge.latency.protocol import statistics
-from squeezebert_edge.plumbing.arrays import Array
 from squeezebert_edge.tasks.data import Example
 from squeezebert_edge.tasks.heads import Task
 from squeezebert_edge.tasks.rows import rows_of

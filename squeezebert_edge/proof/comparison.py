@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from squeezebert_edge.plumbing.arrays import Array
+from exporters.arrays import Array
 
 EXACT_DB = 200.0  # what an error of zero is reported as, JSON having no infinity
 

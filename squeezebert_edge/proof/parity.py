@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from exporters.arrays import Array
 from exporters.errors import EdgeError, InputError
 from exporters.spec import Runner
 from squeezebert_edge.bundle.manifest import Verification
-from squeezebert_edge.plumbing.arrays import Array
 from squeezebert_edge.plumbing.progress import Progress, silent
 from squeezebert_edge.proof.comparison import Comparison
 from squeezebert_edge.proof.gates import Gates

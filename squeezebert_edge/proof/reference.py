@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import torch
 
-from squeezebert_edge.plumbing.arrays import Array
+from exporters.arrays import Array
 from squeezebert_edge.tasks.heads import Task
 
 

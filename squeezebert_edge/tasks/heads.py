@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from exporters.arrays import Array
 from exporters.errors import InputError
-from squeezebert_edge.plumbing.arrays import Array
 from squeezebert_edge.tasks import data
 from squeezebert_edge.tasks.data import Example
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from squeezebert_edge.plumbing.arrays import Array
+from exporters.arrays import Array
 from squeezebert_edge.tasks.data import Example
 from squeezebert_edge.tasks.heads import DEFAULT_DOC_STRIDE, Row, Task
 from squeezebert_edge.text.tokenizer import Tokenizer, pad, shortest_length

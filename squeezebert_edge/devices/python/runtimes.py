@@ -17,9 +17,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from exporters.errors import InputError, UnavailableError
 
 if TYPE_CHECKING:
-    import numpy as np
+    from exporters.arrays import Array
 
-    Array = np.ndarray[tuple[int, ...], np.dtype[Any]]
     Outputs = list[Array]
     Query = Callable[[], Outputs]
 
