@@ -15,7 +15,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from exporters.arrays import Array
-from squeezebert_edge.plumbing.extras import imported
+from squeezebert_edge.accuracy.packages import import_package
 from squeezebert_edge.tasks.heads import UNANSWERED, Prediction, Target
 
 Resampled = Callable[[Array], Array]
@@ -47,7 +47,7 @@ class Answers:
     @cached_property
     def squad(self) -> Array:
         """(questions, 2): exact match and F1, 0 to 1, of each question by torchmetrics' squad."""
-        squad = imported("torchmetrics.functional.text").squad
+        squad = import_package("torchmetrics.functional.text").squad
         scores = []
         for accepted, found in zip(self.targets, self.predictions, strict=True):
             prediction = {"id": "", "prediction_text": found.decided[0]}
@@ -100,7 +100,7 @@ class Accuracy(Metric):
 
     def value(self, answers: Answers) -> float:
         """The share that is right."""
-        return float(imported("sklearn.metrics").accuracy_score(answers.wanted, answers.given))
+        return float(import_package("sklearn.metrics").accuracy_score(answers.wanted, answers.given))
 
     def summands(self, answers: Answers) -> Array:
         """1 where the decision is right."""
@@ -125,7 +125,7 @@ class BinaryF1(Metric):
         wanted, given = (
             [label == self.positive for label in side] for side in (answers.wanted, answers.given)
         )
-        return float(imported("sklearn.metrics").f1_score(wanted, given, zero_division=0.0))
+        return float(import_package("sklearn.metrics").f1_score(wanted, given, zero_division=0.0))
 
     def summands(self, answers: Answers) -> Array:
         """Wanted and given, wanted, given."""
@@ -145,7 +145,7 @@ class Matthews(Metric):
 
     def value(self, answers: Answers) -> float:
         """From -1 to 1; 0 where one side names a single class."""
-        return float(imported("sklearn.metrics").matthews_corrcoef(answers.wanted, answers.given))
+        return float(import_package("sklearn.metrics").matthews_corrcoef(answers.wanted, answers.given))
 
     def summands(self, answers: Answers) -> Array:
         """Right or not, then each class wanted or not, then each given or not."""
@@ -192,7 +192,7 @@ class Spearman(Pearson):
 
     def resampled(self, answers: Answers) -> Resampled:
         """Every draw is ranked anew."""
-        rankdata, sides = imported("scipy.stats").rankdata, answers.numbers
+        rankdata, sides = import_package("scipy.stats").rankdata, answers.numbers
 
         def of_draws(indices: Array) -> Array:
             x, y = (rankdata(side[indices], axis=1) - (indices.shape[1] + 1) / 2 for side in sides)
@@ -209,7 +209,7 @@ class TagAccuracy(Metric):
     def value(self, answers: Answers) -> float:
         """Over all words; a word without an answer is wrong."""
         given = [list(found.decided) for found in answers.predictions]
-        return float(imported("seqeval.metrics").accuracy_score(list(map(list, _tags(answers))), given))
+        return float(import_package("seqeval.metrics").accuracy_score(list(map(list, _tags(answers))), given))
 
     def summands(self, answers: Answers) -> Array:
         """Right words, words."""
@@ -233,11 +233,13 @@ class EntityF1(Metric):
     def value(self, answers: Answers) -> float:
         """From 0 to 1; 0 where there is no entity on either side."""
         wanted, given = self._sides(answers)
-        return float(imported("seqeval.metrics").f1_score(wanted, given, average="micro", zero_division=0))
+        return float(
+            import_package("seqeval.metrics").f1_score(wanted, given, average="micro", zero_division=0)
+        )
 
     def summands(self, answers: Answers) -> Array:
         """Entities found, entities wanted, entities given."""
-        entities = imported("seqeval.metrics.sequence_labeling").get_entities
+        entities = import_package("seqeval.metrics.sequence_labeling").get_entities
         pairs = [
             ({*entities(wanted)}, {*entities(given)})
             for wanted, given in zip(*self._sides(answers), strict=True)
@@ -311,7 +313,9 @@ def _correlation(name: str, answers: Answers) -> float:
     wanted, given = answers.numbers
     constant = not np.isfinite(given).all() or np.ptp(given) == 0 or np.ptp(wanted) == 0
     return (
-        float("nan") if constant else float(getattr(imported("scipy.stats"), name)(wanted, given).statistic)
+        float("nan")
+        if constant
+        else float(getattr(import_package("scipy.stats"), name)(wanted, given).statistic)
     )
 
 

@@ -24,7 +24,7 @@ from squeezebert_edge.forms.balancing import quantizable
 from squeezebert_edge.forms.calibration import Calibration
 from squeezebert_edge.forms.catalog import lay_out
 from squeezebert_edge.forms.choices import INPUTS, LAST_PRODUCTS
-from squeezebert_edge.plumbing.progress import Progress, of, silent
+from squeezebert_edge.plumbing.progress import Progress, silent, with_prefix
 
 FORM = "group-resident"
 
@@ -161,13 +161,13 @@ def fewest_in_float(
     A runtime may differ a little from torch, so that its artifact may need one of the larger sets.
     """
     everything = sensitivity.parts
-    if sensitivity.measure(everything, of("quantized", progress)).passes(max_drop):
+    if sensitivity.measure(everything, with_prefix("quantized", progress)).passes(max_drop):
         yield ()
     costs = sensitivity.rank(progress)
     for count in range(1, len(costs)):
         kept = tuple(cost.part for cost in costs[:count])
         rest = [part for part in everything if part not in kept]
-        if sensitivity.measure(rest, of(f"{count} parts in float", progress)).passes(max_drop):
+        if sensitivity.measure(rest, with_prefix(f"{count} parts in float", progress)).passes(max_drop):
             yield kept
 
 

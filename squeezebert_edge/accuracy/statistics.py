@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from exporters.arrays import Array
-from squeezebert_edge.plumbing.extras import imported
+from squeezebert_edge.accuracy.packages import import_package
 
 CONFIDENCE = 0.95
 DRAWS = 10_000
@@ -27,7 +27,7 @@ def tango_interval(gained: int, lost: int, n: int, confidence: float = CONFIDENC
         gained: pairs that are right only on the second side; `lost`: only on the first.
         n: all pairs.
     """
-    optimize, normal = imported("scipy.optimize"), imported("scipy.stats").norm
+    optimize, normal = import_package("scipy.optimize"), import_package("scipy.stats").norm
     z = float(normal.ppf((1 + confidence) / 2))
 
     def excess(difference: float, sign: float) -> float:
@@ -49,12 +49,12 @@ def mcnemar_p(gained: int, lost: int) -> float:
     """McNemar's exact two-sided p: how likely so uneven a split of the changed pairs is by chance."""
     if gained + lost == 0:
         return 1.0
-    return float(imported("scipy.stats").binomtest(gained, gained + lost, 0.5).pvalue)
+    return float(import_package("scipy.stats").binomtest(gained, gained + lost, 0.5).pvalue)
 
 
 def better_than_chance_p(right: int, n: int, chance: float) -> float:
     """The one-sided binomial p of being right so often by chance."""
-    return float(imported("scipy.stats").binomtest(right, n, chance, alternative="greater").pvalue)
+    return float(import_package("scipy.stats").binomtest(right, n, chance, alternative="greater").pvalue)
 
 
 def bootstrap_interval(
@@ -69,7 +69,7 @@ def bootstrap_interval(
     if n == 1:
         value = float(statistic(np.zeros((1, 1), np.int64))[0])
         return value, value
-    found = imported("scipy.stats").bootstrap(
+    found = import_package("scipy.stats").bootstrap(
         (np.arange(n),),
         lambda indices, axis: statistic(indices.reshape(-1, n)).reshape(indices.shape[:-1]),
         n_resamples=DRAWS,

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from squeezebert_edge.accuracy.metrics import Answers, Metric
+from squeezebert_edge.accuracy.packages import import_package
 from squeezebert_edge.accuracy.statistics import better_than_chance_p, mcnemar_p
-from squeezebert_edge.plumbing.extras import imported
 from squeezebert_edge.tasks.data import Example
 from squeezebert_edge.tasks.heads import Task
 
@@ -37,7 +37,7 @@ def _beats_chance(task: Task, examples: Sequence[Example], reference: Answers, m
     """Whether the reference is right more often than always naming one answer, or any, would be."""
     if not reference.predictions[0].decided:
         wanted, given = reference.numbers
-        correlated = imported("scipy.stats").pearsonr
+        correlated = import_package("scipy.stats").pearsonr
         return math.isfinite(metric.value(reference)) and bool(
             len(wanted) > 1 and correlated(wanted, given, alternative="greater").pvalue < SIGNIFICANT
         )
@@ -70,7 +70,7 @@ def _other_order(task: Task, reference: Answers) -> list[str]:
     wanted, given = np.array(answered).T
     confusion = np.zeros((len(order), len(order)), np.int64)
     np.add.at(confusion, (given, wanted), 1)
-    _, best = imported("scipy.optimize").linear_sum_assignment(confusion, maximize=True)
+    _, best = import_package("scipy.optimize").linear_sum_assignment(confusion, maximize=True)
     now, then = given == wanted, best[given] == wanted
     gained, lost = int((then & ~now).sum()), int((now & ~then).sum())
     if gained <= lost or mcnemar_p(gained, lost) >= SURE:

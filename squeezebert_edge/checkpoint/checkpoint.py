@@ -23,7 +23,7 @@ from squeezebert_edge.checkpoint.ranges import read, write
 from squeezebert_edge.model.base import SqueezeBertPreTrainedModel
 from squeezebert_edge.model.config import SqueezeBertConfig
 from squeezebert_edge.model.heads import ARCHITECTURES
-from squeezebert_edge.plumbing.staging import staged
+from squeezebert_edge.plumbing.staging import stage_directory
 from squeezebert_edge.text.tokenizer import Tokenizer
 
 DEFAULT = "default"
@@ -142,7 +142,7 @@ def save_checkpoint(
     extra = {key: value for key, value in config.extra.items() if key != "torch_dtype"}
     extra["dtype"] = str(dtype).removeprefix("torch.")
     written = replace(config, architectures=[type(model).__name__], extra=extra)
-    with staged(Path(directory), marker=hub.CONFIG_FILE, force=force) as staging:
+    with stage_directory(Path(directory), marker=hub.CONFIG_FILE, force=force) as staging:
         written.save(staging / hub.CONFIG_FILE)
         tokenizer.save(staging)
         weights.write(staging / weights.FILE_NAMES[0], tensors)

@@ -1,4 +1,4 @@
-"""What a long measurement has found so far, kept as it comes, so that an interrupted one continues."""
+"""The results of a long measurement, kept in a file as they come, so that an interrupted one can continue."""
 
 from __future__ import annotations
 
@@ -14,35 +14,35 @@ from exporters.errors import InputError
 
 
 class Journal:
-    """Numbered findings in a file, a JSON line each under a line that names the measurement.
+    """Numbered results in a file: a line of JSON each, below a line that names the measurement.
 
-    done: what is known already, by number.
+    done: the results so far, by number.
     """
 
     def __init__(self, file: IO[str], done: dict[int, Any]) -> None:
         self._file, self.done = file, done
 
-    def add(self, number: int, finding: Any) -> None:
-        """Keep a finding; it is in the file when this returns."""
-        self.done[number] = finding
-        self._file.write(json.dumps([number, finding]) + "\n")
+    def add(self, number: int, result: Any) -> None:
+        """Keep a result; it is in the file when this returns."""
+        self.done[number] = result
+        self._file.write(json.dumps([number, result]) + "\n")
         self._file.flush()
 
-    def forget(self) -> None:
-        """Remove the file: the measurement is finished."""
+    def delete(self) -> None:
+        """Delete the file, once the measurement is finished."""
         Path(self._file.name).unlink(missing_ok=True)
 
 
 @contextmanager
-def opened(path: Path, key: str, *, resume: bool) -> Iterator[Journal]:
-    """The journal of a measurement, held by this process alone until the block ends.
+def open_journal(path: Path, key: str, *, resume: bool) -> Iterator[Journal]:
+    """Open the journal of a measurement; no other process can open it until the block ends.
 
     Args:
-        key: names everything that the findings depend on.
-        resume: continue what is there; otherwise it is begun anew.
+        key: names everything that the results depend on.
+        resume: keep the results that are there. Otherwise the journal starts empty.
 
     Raises:
-        InputError: another process holds it, it is of another measurement, or it cannot be written.
+        InputError: another process has it open, it belongs to another measurement, or it cannot be written.
     """
     try:
         file = path.open("a+", encoding="utf-8")
@@ -62,9 +62,11 @@ def opened(path: Path, key: str, *, resume: bool) -> Iterator[Journal]:
             if lines[0] != whole[0]:
                 raise InputError(
                     f"{path} holds answers of another evaluation: its bundle, data or settings differ",
-                    hint="without --resume it begins anew",
+                    hint="start again without --resume",
                 )
-            whole += lines[1:-1]  # what follows the last line's end was cut off while it was written
+            whole += lines[
+                1:-1
+            ]  # what follows the last newline is empty, or was cut off
             done = dict(json.loads(line) for line in whole[1:])
         os.ftruncate(file.fileno(), 0)
         file.write("".join(line + "\n" for line in whole))

@@ -1,10 +1,10 @@
-"""How a long job says where it is."""
+"""How a long job reports its progress."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-# Told what is being done, how much of it is done, and how much there is (0 if that is not known).
+# Called with the stage, how much of it is done, and how much there is in all (0 if that is not known).
 Progress = Callable[[str, int, int], None]
 
 
@@ -12,6 +12,6 @@ def silent(stage: str, done: int, total: int) -> None:
     """The progress of a caller who does not want to know."""
 
 
-def of(name: str, progress: Progress) -> Progress:
-    """The progress of one part of a job, its stages headed with the part's name."""
-    return lambda stage, done, total: progress(f"{name}: {stage}", done, total)
+def with_prefix(prefix: str, progress: Progress) -> Progress:
+    """The progress of one part of a job: the name of each stage is headed with the part's."""
+    return lambda stage, done, total: progress(f"{prefix}: {stage}", done, total)

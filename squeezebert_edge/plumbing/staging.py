@@ -1,4 +1,4 @@
-"""Directories and files that appear whole or not at all, and replace nothing unasked."""
+"""Directories and files that appear whole or not at all, and replace nothing without being told to."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from exporters.errors import InputError
 ELSEWHERE = "choose another place"
 ROOM = "free space there, or choose another place"
 
-# What a user's disk can be the cause of, and what helps; any other OSError is a defect and stays what it is.
+# Errors that a user's disk can cause, and what helps. Any other OSError is our defect, so it goes through.
 DISK_ERRORS = {
     errno.ENOSPC: ROOM,
     errno.EDQUOT: ROOM,
@@ -30,20 +30,20 @@ DISK_ERRORS = {
 
 
 @contextmanager
-def staged(target: Path, *, marker: str | None, force: bool) -> Iterator[Path]:
-    """A directory to fill, which becomes `target` when the block ends well and vanishes otherwise.
+def stage_directory(target: Path, *, marker: str | None, force: bool) -> Iterator[Path]:
+    """Give a directory to fill; it becomes `target` when the block ends well, and is deleted otherwise.
 
     Args:
-        target: what will exist; its parents are made.
-        marker: the file that shows an existing directory to be one of ours, and so replaceable; null if the
-            caller takes over what is in it.
-        force: replace such a directory.
+        target: the directory to make; missing parents are made too.
+        marker: a file that only our own directories have, so that no other directory is replaced. None allows
+            replacing any directory.
+        force: replace an existing directory.
 
     Raises:
         InputError: `target` exists and may not be replaced, or nothing can be written there.
     """
     refuse_existing(target, marker=marker, force=force)
-    # Named before it is made, so that an interruption at any moment finds it.
+    # Named before it is made, so that an interruption at any moment deletes it.
     staging = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
     try:
         try:
@@ -63,7 +63,7 @@ def staged(target: Path, *, marker: str | None, force: bool) -> Iterator[Path]:
 
 
 def write_whole(target: Path, text: str) -> None:
-    """Write a file of UTF-8 text, in place of one that is there.
+    """Write a file of UTF-8 text, replacing one that exists.
 
     Raises:
         InputError: nothing can be written there.
@@ -81,15 +81,15 @@ def write_whole(target: Path, text: str) -> None:
 
 
 def refuse_existing(target: Path, *, marker: str | None, force: bool) -> None:
-    """Raise InputError if `target` exists, unless `force` is given and it is empty or holds the marker.
+    """Raise InputError if `target` exists, unless `force` is set and it is empty or has the marker.
 
     Args:
-        marker: null for any directory.
+        marker: as for `stage_directory`.
     """
     if not os.path.lexists(target):
         return
     if not force:
-        raise InputError(f"{target} exists", hint="--force to replace it, or another --out")
+        raise InputError(f"{target} exists", hint="replace it with --force, or choose another --out")
     if (
         not target.is_dir()
         or target.is_symlink()
@@ -103,17 +103,17 @@ def refuse_existing(target: Path, *, marker: str | None, force: bool) -> None:
 
 
 def refuse_existing_file(target: Path, *, force: bool) -> None:
-    """Raise InputError if `target` exists, unless `force` is given and it is a file."""
+    """Raise InputError if `target` exists, unless `force` is set and it is a file."""
     if not os.path.lexists(target):
         return
     if not force:
-        raise InputError(f"{target} exists", hint="--force to replace it, or another name")
+        raise InputError(f"{target} exists", hint="replace it with --force, or choose another name")
     if not target.is_file():
-        raise InputError(f"{target} exists and is no file, so --force does not replace it")
+        raise InputError(f"{target} exists and is not a file, so --force does not replace it")
 
 
 def _publish(staging: Path, target: Path, *, force: bool) -> None:
-    """Move the finished directory into place; one that it replaces is put back if that fails."""
+    """Move the finished directory into place; if that fails, put back the one that it was to replace."""
     aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".old", dir=target.parent))
     replaced = aside / "replaced"
     try:
@@ -124,7 +124,7 @@ def _publish(staging: Path, target: Path, *, force: bool) -> None:
         if replaced.exists() and not target.exists():
             os.rename(replaced, target)
         if isinstance(error, OSError) and error.errno in (errno.ENOTEMPTY, errno.EEXIST):
-            raise InputError(f"{target} was written by another process meanwhile") from None
+            raise InputError(f"another process wrote {target} in the meantime") from None
         raise
     finally:
         shutil.rmtree(aside, ignore_errors=True)

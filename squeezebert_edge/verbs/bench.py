@@ -18,7 +18,7 @@ from squeezebert_edge.devices.ios.coremltools_benchmark import CoremltoolsBenchm
 from squeezebert_edge.latency import record, workload
 from squeezebert_edge.latency.protocol import Protocol
 from squeezebert_edge.latency.workload import Workload
-from squeezebert_edge.plumbing.progress import Progress, of, silent
+from squeezebert_edge.plumbing.progress import Progress, silent, with_prefix
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ def _measured(
         runs: list[record.Run] = []
         foreign: list[record.Foreign] = []
         for turn in range(request.repeat):
-            named = of(
+            named = with_prefix(
                 f"{bundle.directory.name}{f', run {turn + 1}' if request.repeat > 1 else ''}", progress
             )
             if not rested:
@@ -158,7 +158,7 @@ def _measured(
             runs.append(device.measure(bundle, texts.rows, request.protocol, settings, named))
             rested = False
         for tool in tools:
-            named = of(f"{bundle.directory.name}, {tool.name}", progress)
+            named = with_prefix(f"{bundle.directory.name}, {tool.name}", progress)
             _cool_down(request.protocol.cool_down, named, sleep)
             try:
                 foreign.append(tool.measure(bundle, settings, max(runs[0].samples.length), named))

@@ -17,8 +17,8 @@ from squeezebert_edge.devices.android import adb
 from squeezebert_edge.devices.android import phone as android_phone
 from squeezebert_edge.devices.android.adb import Adb
 from squeezebert_edge.devices.demo_app import APP
-from squeezebert_edge.plumbing.progress import Progress, of, silent
-from squeezebert_edge.plumbing.staging import staged
+from squeezebert_edge.plumbing.progress import Progress, silent, with_prefix
+from squeezebert_edge.plumbing.staging import stage_directory
 
 PUT = ".squeezebert-edge"  # lists what was put there; hidden, so that neither app takes it for a bundle
 APK = Path("app", "build", "outputs", "apk", "debug", "app-debug.apk")
@@ -87,7 +87,7 @@ def place(
     earlier = {PUT, *_put_before(target)}
     kept = [path for path in (target.iterdir() if target.exists() else ()) if path.name not in earlier]
     _refuse(system, bundles, {path.name for path in kept})
-    with staged(target, marker=None, force=True) as staging:
+    with stage_directory(target, marker=None, force=True) as staging:
         for path in kept:
             _copy(path, staging / path.name)
         for done, bundle in enumerate(bundles):
@@ -139,7 +139,7 @@ def install(
         )
     phone = Adb(android_phone.chosen(address))
     limit = adb.CALL + package.stat().st_size / adb.SLOWEST
-    telling = of("installing", progress)
+    telling = with_prefix("installing", progress)
     said = adb.call("install", "-r", str(package), serial=phone.serial, limit=limit, progress=telling)
     if said.status or "Failure" in said.text:
         raise UnavailableError(

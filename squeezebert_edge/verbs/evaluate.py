@@ -22,8 +22,8 @@ from squeezebert_edge.checkpoint.task import task_of
 from squeezebert_edge.devices import Device
 from squeezebert_edge.devices.answering import DeviceRunner
 from squeezebert_edge.latency.record import Settings
-from squeezebert_edge.plumbing import journal
-from squeezebert_edge.plumbing.progress import Progress, of, silent
+from squeezebert_edge.plumbing.journal import Journal, open_journal
+from squeezebert_edge.plumbing.progress import Progress, silent, with_prefix
 from squeezebert_edge.proof.reference import Reference
 from squeezebert_edge.tasks.data import Example
 from squeezebert_edge.tasks.rows import Compute, rows_of
@@ -79,7 +79,7 @@ def evaluate_bundles(
         kept = []
         references: dict[tuple[str, int], ReferenceAnswers] = {}
         for bundle in bundles:
-            mine = of(bundle.directory.name, progress)
+            mine = with_prefix(bundle.directory.name, progress)
             lengths = bundle.manifest.lengths
             key = (bundle.manifest.source.sha256, lengths[-1])
             if key not in references:
@@ -101,7 +101,7 @@ def evaluate_bundles(
                 compare(references[key], tokenizer, compute, lengths, journal=kept[-1], progress=mine)
             )
         for answers in filter(None, kept):
-            answers.forget()
+            answers.delete()
     return found
 
 
@@ -152,11 +152,9 @@ def answers_path(bundle: Bundle) -> Path:
     return directory.with_name(f"{directory.name}.answers.jsonl")
 
 
-def _journal(
-    bundle: Bundle, settings: object, *, resume: bool
-) -> AbstractContextManager[journal.Journal | None]:
+def _journal(bundle: Bundle, settings: object, *, resume: bool) -> AbstractContextManager[Journal | None]:
     if not resume and not os.access(answers_path(bundle).parent, os.W_OK):
         return nullcontext()  # bundles that nobody may write beside can be evaluated too
     manifest = hashlib.sha256((bundle.directory / MANIFEST).read_bytes()).hexdigest()
     key = json.dumps([__version__, manifest, settings])
-    return journal.opened(answers_path(bundle), hashlib.sha256(key.encode()).hexdigest(), resume=resume)
+    return open_journal(answers_path(bundle), hashlib.sha256(key.encode()).hexdigest(), resume=resume)

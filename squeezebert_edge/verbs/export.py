@@ -22,8 +22,8 @@ from squeezebert_edge.forms import choices
 from squeezebert_edge.forms.balancing import quantizable
 from squeezebert_edge.forms.catalog import lay_out
 from squeezebert_edge.forms.choices import CALIBRATED, INPUTS, LAST_PRODUCTS, NEURAL_ENGINE, NO_PALETTE
-from squeezebert_edge.plumbing.progress import Progress, of, silent
-from squeezebert_edge.plumbing.staging import refuse_existing, staged
+from squeezebert_edge.plumbing.progress import Progress, silent, with_prefix
+from squeezebert_edge.plumbing.staging import refuse_existing, stage_directory
 from squeezebert_edge.proof.gates import gates_of
 from squeezebert_edge.proof.parity import verify
 from squeezebert_edge.tasks.heads import Task
@@ -58,8 +58,8 @@ def export_bundles(
     refuse_outputs(plan, out, force=force)
     for name, precision in plan.pairs:
         target = out / f"{name}-{precision}"
-        with staged(target, marker=MANIFEST, force=force) as staging:
-            _make(checkpoint, plan, name, precision, staging, of(f"{name} {precision}", progress))
+        with stage_directory(target, marker=MANIFEST, force=force) as staging:
+            _make(checkpoint, plan, name, precision, staging, with_prefix(f"{name} {precision}", progress))
         yield open_bundle(target)
 
 

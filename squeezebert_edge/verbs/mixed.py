@@ -12,7 +12,7 @@ from squeezebert_edge.accuracy.sensitivity import FORM, SCHEMES, Sensitivity, fe
 from squeezebert_edge.bundle.opened import Bundle
 from squeezebert_edge.checkpoint.checkpoint import Checkpoint
 from squeezebert_edge.forms import choices
-from squeezebert_edge.plumbing.progress import Progress, of, silent
+from squeezebert_edge.plumbing.progress import Progress, silent, with_prefix
 from squeezebert_edge.verbs.export import export_bundles, refuse_outputs
 from squeezebert_edge.verbs.plan import Plan
 
@@ -38,7 +38,7 @@ def export_within(
     refuse_outputs(plan, out, force=force)
     for format_, precision in plan.pairs:
         mine = replace(plan, pairs=[(format_, precision)])
-        named = of(f"{format_} {precision}", progress)
+        named = with_prefix(f"{format_} {precision}", progress)
         replacing = force
         exact = choices.exact_precision(format_, precision).name
         form = plan.form_of(format_, exact).name

@@ -9,14 +9,14 @@ from exporters.errors import GateError
 from squeezebert_edge import devices
 from squeezebert_edge.accuracy.answers import ReferenceAnswers, compare
 from squeezebert_edge.accuracy.lengths import propose_for
+from squeezebert_edge.accuracy.packages import can_measure_accuracy
 from squeezebert_edge.bundle.opened import Bundle
 from squeezebert_edge.checkpoint.checkpoint import DEFAULT, Checkpoint
 from squeezebert_edge.checkpoint.task import task_of
 from squeezebert_edge.latency.protocol import Protocol
 from squeezebert_edge.latency.record import Record
 from squeezebert_edge.latency.workload import BUILT_IN
-from squeezebert_edge.plumbing.extras import can_measure_accuracy
-from squeezebert_edge.plumbing.progress import Progress, of, silent
+from squeezebert_edge.plumbing.progress import Progress, silent, with_prefix
 from squeezebert_edge.report.rows import Report, Row
 from squeezebert_edge.verbs.bench import Request, benchmark_bundles
 from squeezebert_edge.verbs.evaluate import reference_answers, reference_on
@@ -93,7 +93,7 @@ def _compared(
         bundle.tokenizer,
         runner,
         runner.lengths,
-        progress=of(f"{bundle.manifest.format} {bundle.manifest.precision.name}", progress),
+        progress=with_prefix(f"{bundle.manifest.format} {bundle.manifest.precision.name}", progress),
     )
     return Row.of(bundle, data=data, accuracy=found)
 

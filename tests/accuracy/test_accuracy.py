@@ -19,7 +19,7 @@ from squeezebert_edge.accuracy.answers import BATCH_ROWS, ReferenceAnswers, comp
 from squeezebert_edge.accuracy.paired import AccuracyComparison
 from squeezebert_edge.checkpoint.checkpoint import Checkpoint, load_checkpoint
 from squeezebert_edge.checkpoint.task import task_of
-from squeezebert_edge.plumbing import journal
+from squeezebert_edge.plumbing.journal import open_journal
 from squeezebert_edge.proof.reference import Reference
 from squeezebert_edge.tasks.data import Example, read_choices, read_lines, read_questions, read_texts
 from squeezebert_edge.tasks.heads import (
@@ -278,12 +278,12 @@ def test_an_interrupted_comparison_continues(tmp_path: Path) -> None:
     expected = compared(loaded, examples)
     path = tmp_path / "answers.jsonl"
     runner = Interrupted(runner_of(loaded), after=20)
-    with pytest.raises(KeyboardInterrupt), journal.opened(path, "k", resume=False) as kept:
+    with pytest.raises(KeyboardInterrupt), open_journal(path, "k", resume=False) as kept:
         compare(reference_of(loaded, examples), loaded.tokenizer, runner, LENGTHS, journal=kept)
     with path.open("a") as file:
         file.write('[11, {"refer')  # a line that was being written
     runner.left = 10_000
-    with journal.opened(path, "k", resume=True) as kept:
+    with open_journal(path, "k", resume=True) as kept:
         assert 0 < len(kept.done) < 12
         before = {*kept.done}
         reference = reference_of(loaded, examples)
@@ -291,24 +291,30 @@ def test_an_interrupted_comparison_continues(tmp_path: Path) -> None:
         done = [batch for batch in reference.batches if before >= {*batch}]
         assert done
         assert not {index for batch in done for index in batch} & {*reference.said}  # neither side again
-        kept.forget()
+        kept.delete()
     assert found == expected
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_journal_is_of_one_measurement_and_one_process(tmp_path: Path) -> None:
     path = tmp_path / "answers.jsonl"
-    with journal.opened(path, "k", resume=False) as kept:
+    with open_journal(path, "k", resume=False) as kept:
         kept.add(3, {"x": float("inf")})
-        with pytest.raises(InputError, match="another process"), journal.opened(path, "k", resume=True):
+        with pytest.raises(InputError, match="another process"), open_journal(path, "k", resume=True):
             pass
-    with pytest.raises(InputError, match="another evaluation"), journal.opened(path, "other", resume=True):
+    with (
+        pytest.raises(InputError, match="another evaluation"),
+        open_journal(path, "other", resume=True),
+    ):
         pass
-    with journal.opened(path, "k", resume=True) as kept:
+    with open_journal(path, "k", resume=True) as kept:
         assert kept.done == {3: {"x": float("inf")}}
-    with journal.opened(path, "other", resume=False) as kept:
+    with open_journal(path, "other", resume=False) as kept:
         assert kept.done == {}
-    with pytest.raises(InputError, match="cannot be written"), journal.opened(tmp_path, "k", resume=False):
+    with (
+        pytest.raises(InputError, match="cannot be written"),
+        open_journal(tmp_path, "k", resume=False),
+    ):
         pass
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from exporters.errors import InputError
-from squeezebert_edge.plumbing.staging import staged
+from squeezebert_edge.plumbing.staging import stage_directory
 
 
 def write(target: Path, text: str, *, force: bool = False) -> None:
-    with staged(target, marker="manifest.json", force=force) as staging:
+    with stage_directory(target, marker="manifest.json", force=force) as staging:
         (staging / "manifest.json").write_text(text)
 
 
@@ -26,7 +26,7 @@ def test_a_finished_directory_appears_with_its_parents(tmp_path: Path) -> None:
 def test_an_interruption_leaves_nothing(tmp_path: Path, interruption: type[BaseException]) -> None:
     with (
         pytest.raises(interruption),
-        staged(tmp_path / "b", marker="manifest.json", force=False) as staging,
+        stage_directory(tmp_path / "b", marker="manifest.json", force=False) as staging,
     ):
         (staging / "half").write_text("half")
         raise interruption
@@ -37,7 +37,7 @@ def test_an_interruption_keeps_what_was_to_be_replaced(tmp_path: Path) -> None:
     write(tmp_path / "b", "old")
     with (
         pytest.raises(KeyboardInterrupt),
-        staged(tmp_path / "b", marker="manifest.json", force=True) as staging,
+        stage_directory(tmp_path / "b", marker="manifest.json", force=True) as staging,
     ):
         (staging / "manifest.json").write_text("half")
         raise KeyboardInterrupt
@@ -67,7 +67,7 @@ def test_force_does_not_replace_what_is_not_ours(tmp_path: Path) -> None:
 def test_the_slower_of_two_writers_is_told(tmp_path: Path) -> None:
     with (
         pytest.raises(InputError, match="another process"),
-        staged(tmp_path / "b", marker="manifest.json", force=False) as staging,
+        stage_directory(tmp_path / "b", marker="manifest.json", force=False) as staging,
     ):
         (staging / "manifest.json").write_text("slow")
         write(tmp_path / "b", "fast")
@@ -78,7 +78,7 @@ def test_the_slower_of_two_writers_is_told(tmp_path: Path) -> None:
 def test_a_disk_that_takes_no_more_is_an_input_error(tmp_path: Path, code: int) -> None:
     with (
         pytest.raises(InputError, match="cannot be written"),
-        staged(tmp_path / "b", marker="manifest.json", force=False),
+        stage_directory(tmp_path / "b", marker="manifest.json", force=False),
     ):
         raise OSError(code, "disk")
     assert list(tmp_path.iterdir()) == []

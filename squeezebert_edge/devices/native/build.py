@@ -16,7 +16,7 @@ from pathlib import Path
 
 from exporters.errors import GateError, UnavailableError
 from squeezebert_edge.devices import native
-from squeezebert_edge.plumbing.staging import refuse_existing, staged
+from squeezebert_edge.plumbing.staging import refuse_existing, stage_directory
 
 COMPILER = "aarch64-linux-gnu-g++"
 LOADER = "ld-linux-aarch64.so.1"
@@ -90,7 +90,7 @@ def make(directory: Path, wheels: Path | None = None) -> None:
         sources += [work / "ai_edge_litert" / name for name in LITERT]
         sources += [work / "build" / program.program for program in kit.programs.values()]
         sources += [_of_compiler(name) for name in C_LIBRARY]
-        with staged(directory, marker=native.KIT, force=False) as filled:
+        with stage_directory(directory, marker=native.KIT, force=False) as filled:
             for source in sources:
                 shutil.copy(source, filled / source.name)
             (filled / native.KIT).write_text(kit.model_dump_json(indent=2), encoding="utf-8")

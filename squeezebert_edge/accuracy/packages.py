@@ -1,4 +1,4 @@
-"""Packages that only some installations have."""
+"""The packages that measuring accuracy needs: those of the extra `evaluate`."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import Any
 
 from exporters.errors import InputError
 
-_PACKAGES = ("sklearn", "scipy", "seqeval", "torchmetrics")
+PACKAGES = ("sklearn", "scipy", "seqeval", "torchmetrics")
 
 
 def can_measure_accuracy() -> bool:
-    """Whether all packages that `imported` may be asked for are here."""
-    return all(importlib.util.find_spec(name) for name in _PACKAGES)
+    """Whether all of them are installed."""
+    return all(importlib.util.find_spec(name) for name in PACKAGES)
 
 
-def imported(module: str) -> Any:
-    """A module of the packages that measuring accuracy takes.
+def import_package(module: str) -> Any:
+    """Import a module of one of them.
 
     Raises:
-        InputError: it is not installed; says which extra has it.
+        InputError: the package is not installed; the hint names the extra that has it.
     """
     try:
         return importlib.import_module(module)
