@@ -64,9 +64,7 @@ def open_journal(path: Path, key: str, *, resume: bool) -> Iterator[Journal]:
                     f"{path} holds answers of another evaluation: its bundle, data or settings differ",
                     hint="start again without --resume",
                 )
-            whole += lines[
-                1:-1
-            ]  # what follows the last newline is empty, or was cut off
+            whole += lines[1:-1]  # what follows the last newline is empty, or was cut off
             done = dict(json.loads(line) for line in whole[1:])
         os.ftruncate(file.fileno(), 0)
         file.write("".join(line + "\n" for line in whole))
