@@ -73,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("checkpoint")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--device", default="host")
-    parser.add_argument("--to", action="append", choices=sorted(exporters.FORMATS))
+    parser.add_argument("--to", action="append", choices=sorted(exporters.names()))
     parser.add_argument("--precision", action="append")
     parser.add_argument("--length", type=int, default=128)
     parser.add_argument("--threads", type=int)
@@ -89,7 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     name = device.describe().name
     chosen: dict[str, dict[str, str]] = {}
     print("| format | precision | form | median ms | spread ms |\n|---|---|---|---|---|")
-    for pair in possible_pairs(options.to or list(exporters.FORMATS), options.precision or []):
+    for pair in possible_pairs(options.to or exporters.names(), options.precision or []):
         format_, exact = pair[0], choices.exact_precision(*pair).name
         print(f"{format_} {exact}", file=sys.stderr)
         plan = calibrated(Plan([(format_, exact)], (options.length,)), loaded, None, 128)

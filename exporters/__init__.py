@@ -1,4 +1,7 @@
-"""Exporters from torch modules to phone runtimes, each loaded only when it is asked for."""
+"""Exporters from torch modules to phone runtimes: a folder each, found by its row.
+
+A package elsewhere brings another format with an entry point (docs/add_a_runtime.md).
+"""
 
 from __future__ import annotations
 
@@ -6,56 +9,85 @@ import importlib
 import importlib.util
 import platform
 import sys
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING
 
 from exporters.errors import InputError, UnavailableError
 
 if TYPE_CHECKING:
-    from exporters.spec import Exporter
+    from exporters.spec import Format
 
-
-@dataclass(frozen=True)
-class Format:
-    """Where a format's exporter lives and what making and running its artifacts takes."""
-
-    module: str
-    makes: tuple[str, ...]
-    runs: tuple[str, ...]
-    makes_on_linux_arm: bool
-
-
-FORMATS: dict[str, Format] = {
-    "executorch": Format(
-        "exporters.executorch.export", ("executorch",), ("executorch",), makes_on_linux_arm=True
-    ),
-    "coreml": Format("exporters.coreml.export", ("coremltools",), ("coremltools",), makes_on_linux_arm=False),
-    "tflite": Format(
-        "exporters.tflite.export", ("litert_torch", "ai_edge_quantizer"), (), makes_on_linux_arm=False
-    ),
+BUILT_IN = {
+    "executorch": "exporters.executorch:FORMAT",
+    "coreml": "exporters.coreml:FORMAT",
+    "tflite": "exporters.tflite:FORMAT",
 }
+ENTRY_POINTS = "squeezebert_edge.formats"  # the group that other packages name their formats in
 
 
-def get(name: str, *, to_export: bool = False) -> Exporter:
-    """The exporter of a format.
+def names() -> tuple[str, ...]:
+    """The names of all formats, this project's own first."""
+    return tuple(_entries())
+
+
+def format_named(name: str) -> Format:
+    """The row of a format, whether what it takes is installed or not.
 
     Raises:
-        InputError: no such format, or its packages are not installed; says which extra to install.
+        InputError: no such format, or the package that brings it cannot be loaded.
+    """
+    from exporters.spec import Format
+
+    entries = _entries()
+    if name not in entries:
+        raise InputError(f"unknown format '{name}'", allowed=", ".join(entries))
+    entry = entries[name]
+    try:
+        row = entry.load()
+    except Exception as error:
+        raise InputError(
+            f"format '{name}': {entry.value} cannot be loaded: {error}",
+            hint="repair or uninstall the package that brings it",
+        ) from error
+    if not isinstance(row, Format):
+        raise InputError(f"format '{name}': {entry.value} is a {type(row).__name__}", allowed="a Format")
+    return row
+
+
+def title(name: str) -> str:
+    """A format's name as people write it; its short name where the package that brings it is not here."""
+    return format_named(name).title if name in names() else name
+
+
+def get(name: str, *, to_export: bool = False) -> Format:
+    """The row of a format that can be used here.
+
+    Args:
+        to_export: whether artifacts are to be made, or only run.
+
+    Raises:
+        InputError: no such format, or its packages are not installed; says what to install.
         UnavailableError: the packages exist, but not for this machine.
     """
-    if name not in FORMATS:
-        raise InputError(f"unknown format '{name}'", allowed=", ".join(FORMATS))
-    chosen = FORMATS[name]
-    missing = [p for p in (chosen.makes if to_export else chosen.runs) if importlib.util.find_spec(p) is None]
+    row = format_named(name)
+    wanted = row.makes if to_export else row.runs
+    missing = [package for package in wanted if importlib.util.find_spec(package) is None]
     if missing:
         on_linux_arm = sys.platform == "linux" and platform.machine() != "x86_64"
-        if on_linux_arm and not chosen.makes_on_linux_arm:
+        if on_linux_arm and not row.makes_on_linux_arm:
             raise UnavailableError(
                 f"{name}: {', '.join(missing)} does not exist for Linux on {platform.machine()}",
                 hint="export on Linux x86-64 or macOS",
             )
         raise InputError(
             f"{name}: {', '.join(missing)} is not installed",
-            hint=f"pip install 'squeezebert-edge[{name}]'",
+            hint=f"pip install '{row.extra or f'squeezebert-edge[{name}]'}'",
         )
-    return cast("Exporter", importlib.import_module(chosen.module))
+    return row
+
+
+def _entries() -> dict[str, EntryPoint]:
+    """Where each format's row is. A name of this project's own is nobody else's to take."""
+    own = {name: EntryPoint(name, value, ENTRY_POINTS) for name, value in BUILT_IN.items()}
+    foreign = {entry.name: entry for entry in entry_points(group=ENTRY_POINTS) if entry.name not in own}
+    return own | foreign

@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, cast
+
+from exporters.errors import InputError
+from exporters.precision import Precision
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from exporters.arrays import Array
 
+STRICT = {"extra": "forbid"}  # for pydantic, which makes these records part of the manifest's schema
+
 ComputedBy = Literal["runtime", "mil-evaluator"]
-
-
-@dataclass(frozen=True)
-class Precision:
-    """What a precision's name means in one format: the types of weights and of activations.
-
-    granularity: over what one quantization scale reaches; null where nothing is quantized.
-    """
-
-    weights: str
-    activations: str
-    granularity: str | None = None
 
 
 class Ranges(NamedTuple):
@@ -42,7 +36,7 @@ class ExportRequest:
     examples: length -> input name -> (1, length) int32 tensor. Every length becomes an entry of the one
         artifact; lengths ascend, and all have the same names in the order of the module's arguments.
     outputs: names of the module's outputs, in order.
-    precision: one of the exporter's PRECISIONS.
+    precision: the name of one of the format's.
     metadata: strings that the artifact carries, so that it explains itself without its bundle.
     target: the oldest system the artifact must run on ("iOS17"); only Core ML reads it.
     calibration: real rows, input name -> (1, length) int32 array, whose activations set the scales of
@@ -81,6 +75,8 @@ class ExportRequest:
 class TensorSpec:
     """One input or output as the artifact itself declares it; a null dimension is the sequence length."""
 
+    __pydantic_config__: ClassVar[Any] = STRICT
+
     name: str
     dtype: str
     shape: tuple[int | None, ...]
@@ -93,6 +89,8 @@ class Delegation:
     outside: the operators it left, as "name x2". products: those of them that are convolutions, linear
         layers or matrix products, which should never be there.
     """
+
+    __pydantic_config__: ClassVar[Any] = STRICT
 
     delegated: int | None
     total: int | None
@@ -121,6 +119,8 @@ class Structure:
     other_products: those that are neither, as "name x2".
     operations: all there are, but for those that only make constants.
     """
+
+    __pydantic_config__: ClassVar[Any] = STRICT
 
     max_rank: int
     pointwise: int
@@ -178,15 +178,80 @@ class Runner(Protocol):
         ...
 
 
-class Exporter(Protocol):
-    """What each module of this package provides."""
+@dataclass(frozen=True)
+class Format:
+    """A kind of artifact: the one row by which everything else knows a runtime.
 
-    FILE_NAME: str
-    PRECISIONS: Mapping[str, Precision]
+    title: its name as people write it.
+    file_name: of its artifacts.
+    precisions: by name, in the order in which they are made and shown.
+    exporter: the module with `export(request, path) -> Artifact`.
+    runner: the module with `load(path, *, threads, runtime) -> Runner`.
+    makes, runs: packages that making and running an artifact takes.
+    makes_on_linux_arm: whether those packages exist for Linux on Arm.
+    extra: what pip is to install for them; by default this project's extra of the format's name.
+    targets: the oldest systems that an artifact can be made for, the default first; empty without a choice.
+    runtime: "module:callable" of what opens an artifact to time it, for a format that is not of this project
+        (squeezebert_edge.devices.python.runtimes.Runtime); None has no latency.
+
+    Both modules are imported when they are needed, so that a row costs nothing.
+    """
+
+    title: str
+    file_name: str
+    precisions: Mapping[str, Precision]
+    exporter: str
+    runner: str
+    makes: tuple[str, ...] = ()
+    runs: tuple[str, ...] = ()
+    makes_on_linux_arm: bool = True
+    extra: str | None = None
+    targets: tuple[str, ...] = ()
+    runtime: str | None = None
+
+    def precision(self, name: str) -> Precision:
+        """What a precision means here.
+
+        Raises:
+            InputError: this format has no such precision.
+        """
+        if name not in self.precisions:
+            raise InputError(f"{self.title} has no precision '{name}'", allowed=", ".join(self.precisions))
+        return self.precisions[name]
+
+    def export(self, request: ExportRequest, path: Path) -> Artifact:
+        """Write the artifact to `path`, which does not exist yet.
+
+        Raises:
+            InputError: an unknown precision, or a module that this runtime's tools cannot take.
+        """
+        self.precision(request.precision)
+        exporter = cast("Exporter", importlib.import_module(self.exporter))
+        return exporter.export(request, path)
+
+    def load(self, path: Path, *, threads: int = 1, runtime: str | None = None) -> Runner:
+        """Open an artifact.
+
+        Args:
+            runtime: one of several that a format has; by default the best that is installed.
+
+        Raises:
+            InputError: it cannot be opened, or no such runtime.
+        """
+        loader = cast("Loader", importlib.import_module(self.runner))
+        return loader.load(path, threads=threads, runtime=runtime)
+
+
+class Exporter(Protocol):
+    """What a format's exporter module provides."""
 
     def export(self, request: ExportRequest, path: Path) -> Artifact:
         """Write the artifact to `path`, which does not exist yet."""
         ...
+
+
+class Loader(Protocol):
+    """What a format's runner module provides."""
 
     def load(self, path: Path, *, threads: int = 1, runtime: str | None = None) -> Runner:
         """Open an artifact; `runtime` names one of several runtimes of a format, None the best there is."""

@@ -7,45 +7,26 @@ one int32 input `inputs` of shape (1, rows, length), for every target, and reade
 from __future__ import annotations
 
 import math
-import sys
 import traceback
-import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from exporters.coreml import quantization
+from exporters.coreml import FORMAT, quantization
 from exporters.coreml.mil import program as mil
 from exporters.coreml.mil.structure import structure_of
 from exporters.coreml.placement import placement
-from exporters.errors import EdgeError, InputError, UnavailableError
+from exporters.coreml.runner import INPUT, ROWS
+from exporters.errors import EdgeError, InputError
 from exporters.quiet import quiet_tools
-from exporters.spec import Artifact, ComputedBy, ExportRequest, Precision, TensorSpec
-from exporters.tensors import describe, length_of
-
-if TYPE_CHECKING:
-    from exporters.arrays import Array
-
-FILE_NAME = "model.mlpackage"
-PRECISIONS = {
-    "fp32": Precision("float32", "float32"),
-    "fp16": Precision("float16", "float16"),
-    **quantization.PRECISIONS,
-}
-TARGETS = ("iOS17", "iOS18")
-RUNTIMES = ("coreml", "mil-evaluator")
-
-INPUT = "inputs"
-ROWS = (
-    "input_rows"  # user-defined metadata: the names of the rows of INPUT, in order, with commas between them
-)
+from exporters.spec import Artifact, ExportRequest, TensorSpec
+from exporters.tensors import describe
 
 
 class PackedInputs(nn.Module):
@@ -71,24 +52,22 @@ def export(request: ExportRequest, path: Path) -> Artifact:
     """Write an ML Program package.
 
     Args:
-        request: its target is one of TARGETS, the first one if it names none.
+        request: its target is one of the format's, the first one if it names none.
         path: ends in .mlpackage.
 
     Raises:
-        InputError: an unknown precision or target, no ranges for int8-static, or a module that coremltools
+        InputError: an unknown precision or target, no ranges to calibrate with, or a module that coremltools
             cannot convert or compress.
     """
-    target = request.target or TARGETS[0]
-    if request.precision not in PRECISIONS:
-        raise InputError(f"Core ML has no precision '{request.precision}'", allowed=", ".join(PRECISIONS))
-    if target not in TARGETS:
-        raise InputError(f"unknown Core ML target '{target}'", allowed=", ".join(TARGETS))
+    precision = FORMAT.precision(request.precision)
+    target = request.target or FORMAT.targets[0]
+    if target not in FORMAT.targets:
+        raise InputError(f"unknown Core ML target '{target}'", allowed=", ".join(FORMAT.targets))
     if path.suffix != ".mlpackage":
         raise InputError(f"{path}: Core ML takes a package's format from its name", allowed="*.mlpackage")
     ct = mil.import_coremltools()
-    static = request.precision == "int8-static"
-    ranges, calibrated = quantization.input_ranges(request) if static else ({}, ())
-    quantized = quantization.quantized_inputs(request, ranges) if static else nullcontext()
+    ranges, calibrated = quantization.input_ranges(request) if precision.calibrated else ({}, ())
+    quantized = quantization.quantized_inputs(request, ranges) if precision.calibrated else nullcontext()
     with quiet_tools(), _no_progress_bars(), quantized:
         model, stay_float = _convert(ct, request, target, path)
     file = mil.model_file(path)
@@ -97,7 +76,7 @@ def export(request: ExportRequest, path: Path) -> Artifact:
     for part in path.rglob("*"):  # coremltools makes some of them readable by their owner only
         part.chmod(0o755 if part.is_dir() else 0o644)
     program = mil.Program(mil.read_model(file), file.parent)  # sees weights cut short by a full disk
-    if request.precision in quantization.PRECISIONS:
+    if precision.rounding:
         quantization.require_compressed(program, stay_float)
     _, outputs = describe(request)
     return Artifact(
@@ -118,10 +97,11 @@ def _convert(ct: ModuleType, request: ExportRequest, target: str, path: Path) ->
     rows = len(request.inputs)
     shapes = [(1, rows, length) for length in request.lengths]
     pipeline = ct.PassPipeline.DEFAULT
+    precision = FORMAT.precision(request.precision)
     stay_float: frozenset[str] = frozenset()
     try:
         program = _capture(request)
-        if request.precision in quantization.PRECISIONS:
+        if precision.rounding:
             stay_float = quantization.compress_weights(pipeline, request, program, target)
         model = ct.convert(
             program,
@@ -131,7 +111,9 @@ def _convert(ct: ModuleType, request: ExportRequest, target: str, path: Path) ->
             ],
             outputs=[ct.TensorType(name, dtype=np.float32) for name in request.outputs],
             minimum_deployment_target=ct.target[target],
-            compute_precision=ct.precision.FLOAT32 if request.precision == "fp32" else ct.precision.FLOAT16,
+            compute_precision=ct.precision.FLOAT32
+            if precision.activations == "float32"
+            else ct.precision.FLOAT16,
             pass_pipeline=pipeline,
             skip_model_load=True,
             package_dir=str(path),
@@ -196,92 +178,3 @@ def _describe(model: Any, request: ExportRequest) -> None:
     description.input[0].shortDescription = f"Rows: {', '.join(request.inputs)}"
     description.metadata.userDefined.update(request.metadata)
     description.metadata.userDefined[ROWS] = ",".join(request.inputs)
-
-
-@dataclass(frozen=True)
-class CoreMLRunner:
-    """A loaded package, by Core ML itself or by the evaluator."""
-
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
-    lengths: tuple[int, ...]
-    computed_by: ComputedBy
-    compute: Callable[[Array], Mapping[str, Array]]
-
-    def __call__(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """Compute the outputs for one row: name -> (1, length) int32 in, name -> float32 out.
-
-        Raises:
-            InputError: other inputs than the artifact has, or a length that it does not have.
-        """
-        length_of(inputs, self.inputs, self.lengths)
-        # rows of (1, S) -> (1, rows, S)
-        packed = np.stack([inputs[name] for name in self.inputs], axis=1)
-        computed = self.compute(packed)
-        return {name: np.asarray(computed[name], np.float32) for name in self.outputs}
-
-
-def load(path: Path, *, threads: int = 1, runtime: str | None = None) -> CoreMLRunner:
-    """Open a package.
-
-    Args:
-        path: as written by `export`.
-        threads: of the evaluator; Core ML has no such setting.
-        runtime: one of RUNTIMES; by default Core ML itself on macOS, the evaluator elsewhere.
-
-    Raises:
-        InputError: no threads, an unknown runtime, or a package that is damaged or was not written here.
-        UnavailableError: Core ML was asked for, and is not here or does not load the package.
-    """
-    if threads < 1:
-        raise InputError(f"{threads} threads", allowed="1 or more")
-    on_mac = sys.platform == "darwin"
-    chosen = runtime or ("coreml" if on_mac else "mil-evaluator")
-    if chosen not in RUNTIMES:
-        raise InputError(f"Core ML has no runtime '{chosen}'", allowed=", ".join(RUNTIMES))
-    if chosen == "coreml" and not on_mac:
-        raise UnavailableError("Core ML runs on macOS only", hint="a Mac, or the runtime 'mil-evaluator'")
-    file = mil.model_file(path)
-    model = mil.read_model(file)
-    program = mil.Program(model, file.parent)
-    description = model.description
-    if ROWS not in description.metadata.userDefined:
-        raise InputError(f"{path} does not say what the rows of its input are", hint="export it again")
-    array = description.input[0].type.multiArrayType
-    shapes = [entry.shape for entry in array.enumeratedShapes.shapes] or [array.shape]
-    return CoreMLRunner(
-        inputs=tuple(description.metadata.userDefined[ROWS].split(",")),
-        outputs=tuple(output.name for output in description.output),
-        lengths=tuple(sorted(shape[-1] for shape in shapes)),
-        computed_by="runtime" if chosen == "coreml" else "mil-evaluator",
-        compute=_core_ml(path) if chosen == "coreml" else _evaluator(program, threads),
-    )
-
-
-def _core_ml(path: Path) -> Callable[[Array], Mapping[str, Array]]:
-    """Core ML itself, on the CPU: it computes fp32 programs in float32, and alike on every Mac."""
-    ct = mil.import_coremltools()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", RuntimeWarning)  # MLModel says so when Core ML refuses a package
-            model = ct.models.MLModel(str(path), compute_units=ct.ComputeUnit.CPU_ONLY)
-        model.get_compiled_model_path()  # raises where this macOS is too old for the package
-    except Exception as error:
-        raise UnavailableError(
-            f"Core ML on this Mac does not load {path}: {error}",
-            hint="a newer macOS, or the runtime 'mil-evaluator'",
-        ) from error
-    return lambda packed: model.predict({INPUT: packed})
-
-
-def _evaluator(program: mil.Program, threads: int) -> Callable[[Array], Mapping[str, Array]]:
-    def compute(packed: Array) -> Mapping[str, Array]:
-        before = torch.get_num_threads()
-        torch.set_num_threads(threads)
-        try:
-            outputs = program({INPUT: torch.from_numpy(packed)})
-        finally:
-            torch.set_num_threads(before)
-        return {name: output.numpy() for name, output in outputs.items()}
-
-    return compute

@@ -17,20 +17,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from exporters.coreml import FORMAT
 from exporters.coreml.mil.program import Operation, Program
 from exporters.errors import InputError
+from exporters.precision import Precision
 from exporters.products import ranges_of
-from exporters.spec import ExportRequest, Precision
+from exporters.spec import ExportRequest
 
-PRECISIONS = {
-    "int8-weights": Precision("int8", "float16", "weights per channel"),
-    "int4-weights": Precision(
-        "int4", "float16", "weights per 32 of a channel; for iOS 17 16 values per tensor"
-    ),
-    "int8-static": Precision("int8", "int8", "weights per channel, activations per tensor"),
-}
-
-BLOCK = 32  # weights of a channel that share a scale in int4
 SMALLEST_WEIGHT = 10  # values; coremltools keeps smaller ones in the program itself, uncompressed
 
 WEIGHT_OF = {"conv": "weight", "linear": "weight", "gather": "x"}  # parameters of operations
@@ -93,22 +86,24 @@ def compress_weights(
         The names of the parameters that stay float.
     """
     weights = _compressed(request, program)
-    palettes = request.precision == "int4-weights" and target == "iOS17"
+    precision = FORMAT.precision(request.precision)
+    palettes = target in precision.palette_targets
     name = f"compression::{'palettize_weights' if palettes else 'linear_quantize_weights'}"
     pipeline.append_pass(name)
-    pipeline.set_options(name, {"config": _config(weights, request.precision, palettes=palettes)})
+    pipeline.set_options(name, {"config": _config(weights, precision, palettes=palettes)})
     others = program.graph_signature.inputs_to_parameters.keys() - weights.keys()
     return frozenset(name for placeholder in others for name in _names(placeholder))
 
 
-def _config(weights: Mapping[str, Tensor], precision: str, *, palettes: bool) -> Any:
+def _config(weights: Mapping[str, Tensor], precision: Precision, *, palettes: bool) -> Any:
     from coremltools.optimize.coreml import OpLinearQuantizerConfig, OpPalettizerConfig, OptimizationConfig
 
     def of_weight(weight: Tensor) -> Any:
         if palettes:
             return OpPalettizerConfig(mode="kmeans", nbits=4, weight_threshold=0)
-        if precision == "int4-weights":
-            block = {"granularity": "per_block", "block_size": math.gcd(BLOCK, weight.shape[1])}
+        if precision.rounding and precision.rounding.group:
+            size = math.gcd(precision.rounding.group, weight.shape[1])
+            block = {"granularity": "per_block", "block_size": size}
             return OpLinearQuantizerConfig("linear_symmetric", dtype="int4", **block, weight_threshold=0)
         return OpLinearQuantizerConfig("linear_symmetric", dtype="int8", weight_threshold=0)
 

@@ -9,30 +9,23 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
 from exporters.errors import EdgeError, InputError
-from exporters.executorch import quantization as executorch_quantization
+from exporters.executorch import FORMAT, quantization
 from exporters.executorch.norms import with_delegated_norms
-from exporters.quiet import quiet_runtime, quiet_tools
-from exporters.spec import Artifact, ComputedBy, Delegation, ExportRequest, Precision
-from exporters.tensors import describe, length_of
+from exporters.quiet import quiet_tools
+from exporters.spec import Artifact, Delegation, ExportRequest
+from exporters.tensors import describe
 
-if TYPE_CHECKING:
-    from exporters.arrays import Array
-
-FILE_NAME = "model.pte"
-PRECISIONS = {"fp32": Precision("float32", "float32"), **executorch_quantization.PRECISIONS}
-RUNTIMES = ("executorch",)
 PRODUCTS = {"linear", "convolution", "bmm", "mm", "addmm", "matmul"}  # in an operator's name, between its _
 
 
@@ -42,17 +35,14 @@ def export(request: ExportRequest, path: Path) -> Artifact:
     Raises:
         InputError: an unknown precision, or a module that ExecuTorch cannot lower.
     """
-    if request.precision not in PRECISIONS:
-        raise InputError(f"ExecuTorch has no precision '{request.precision}'", allowed=", ".join(PRECISIONS))
+    precision = FORMAT.precision(request.precision)
     entry_points = {length: f"length_{length}" for length in request.lengths}
     inputs, outputs = describe(request)
     try:
         with quiet_tools(), _shared_provenance():
             from executorch.exir import ExecutorchBackendConfig
 
-            quantized = executorch_quantization.quantize(
-                replace(request, module=with_delegated_norms(request.module))
-            )
+            quantized = quantization.quantize(replace(request, module=with_delegated_norms(request.module)))
             with torch.no_grad():
                 programs = {
                     entry_points[length]: quantized.capture(tuple(example.values()))
@@ -69,7 +59,7 @@ def export(request: ExportRequest, path: Path) -> Artifact:
             f"ExecuTorch {version('executorch')} cannot lower this model: {error}",
             hint="export it to another format",
         ) from error
-    packages = ["torch", "executorch", *(["torchao"] if request.precision != "fp32" else [])]
+    packages = ["torch", "executorch", *(["torchao"] if precision.rounding else [])]
     with path.open("wb") as file:
         program.write_to_file(file)
     return Artifact(
@@ -79,7 +69,7 @@ def export(request: ExportRequest, path: Path) -> Artifact:
         entry_points=entry_points,
         delegation=delegation,
         versions={package: version(package) for package in packages},
-        float_operators=executorch_quantization.float_operators(programs[entry_points[request.lengths[-1]]]),
+        float_operators=quantization.float_operators(programs[entry_points[request.lengths[-1]]]),
         calibrated=quantized.calibrated,
     )
 
@@ -185,114 +175,3 @@ def _delegation(program: torch.export.ExportedProgram) -> Delegation:
     return Delegation.of(
         info.num_delegated_nodes, outside, lambda name: not PRODUCTS.isdisjoint(name.split("_"))
     )
-
-
-class ThreadPool:
-    """The one pool of threads that every ExecuTorch program of the process runs on.
-
-    XNNPACK keeps the pool that stood when a method was loaded, so a method must not run after the pool was
-    replaced (it would crash): `generation` counts the replacements.
-    """
-
-    generation = 0
-
-    @classmethod
-    def resize(cls, threads: int) -> int:
-        """Have this many threads, and give back the generation of the pool that has them."""
-        from executorch.extension.pybindings import portable_lib
-
-        if portable_lib._threadpool_get_thread_count() != threads:
-            with quiet_runtime():
-                portable_lib._unsafe_reset_threadpool(threads)
-            cls.generation += 1
-        return cls.generation
-
-
-class ExecuTorchRunner:
-    """A loaded program. A length's method is loaded when it is first called.
-
-    Not to be called from several threads at once. `threads` is the size of a pool that the whole process
-    shares: runners of different sizes take turns, each loading its methods again, and a program that other
-    code has loaded must be loaded again after this one.
-
-    Raises:
-        InputError: not a program of this package, or a damaged one.
-    """
-
-    computed_by: ComputedBy = "runtime"
-
-    def __init__(self, path: Path, threads: int) -> None:
-        self.path, self.threads = path, threads
-        with quiet_runtime():  # the pool is made by who first asks for its size
-            self._generation = ThreadPool.resize(threads)
-        self._program = self._open()
-        found = (re.fullmatch(r"length_(\d+)", name) for name in self._program.method_names)
-        self.lengths: tuple[int, ...] = tuple(sorted(int(match[1]) for match in found if match))
-        if not self.lengths or not {"input_names", "output_names"} <= self._program.method_names:
-            raise InputError(
-                f"{path}: methods {', '.join(sorted(self._program.method_names))}",
-                allowed="methods length_<S>, input_names and output_names, as export writes them",
-            )
-        self.inputs: tuple[str, ...] = tuple(self._execute("input_names", []))
-        self.outputs: tuple[str, ...] = tuple(self._execute("output_names", []))
-
-    def _open(self) -> Any:
-        from executorch.runtime import Runtime, Verification
-
-        self._loaded: dict[str, Any] = {}
-        try:
-            with quiet_runtime():
-                return Runtime.get().load_program(self.path, verification=Verification.InternalConsistency)
-        except RuntimeError as error:
-            raise self._damaged(error) from error
-
-    def _execute(self, method: str, inputs: list[Tensor]) -> list[Any]:
-        try:
-            if method not in self._loaded:
-                with quiet_runtime():
-                    self._loaded[method] = self._program.load_method(method)
-            return list(self._loaded[method].execute(inputs))
-        except (RuntimeError, ValueError) as error:
-            raise self._damaged(error) from error
-
-    def _damaged(self, error: Exception) -> InputError:
-        return InputError(
-            f"{self.path}: ExecuTorch cannot read it ({error})", hint="the file is damaged: export it again"
-        )
-
-    def __call__(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """Compute the outputs for one row: name -> (1, length) int32 in, name -> float32 out.
-
-        Raises:
-            InputError: other inputs than the program has, or a length that it does not have.
-        """
-        length = length_of(inputs, self.inputs, self.lengths)
-        generation = ThreadPool.resize(self.threads)
-        if generation != self._generation:
-            self._program, self._generation = self._open(), generation
-        tensors = [torch.tensor(inputs[name]) for name in self.inputs]
-        outputs = self._execute(f"length_{length}", tensors)
-        return {name: output.numpy() for name, output in zip(self.outputs, outputs, strict=True)}
-
-
-def load(path: Path, *, threads: int = 1, runtime: str | None = None) -> ExecuTorchRunner:
-    """Open a program.
-
-    Args:
-        path: as written by `export`.
-        threads: see ExecuTorchRunner.
-        runtime: one of RUNTIMES.
-
-    Raises:
-        InputError: no threads, an unknown runtime, a file that is not there, or one that is no such program.
-    """
-    if threads < 1:
-        raise InputError(f"{threads} threads", allowed="1 or more")
-    if runtime not in (None, *RUNTIMES):
-        raise InputError(f"unknown runtime '{runtime}'", allowed=", ".join(RUNTIMES))
-    if not path.is_file():
-        raise InputError(f"{path}: no such file", hint="export a model first")
-    with quiet_tools(), quiet_runtime():
-        import executorch.kernels.quantized
-        import executorch.runtime  # noqa: F401
-    return ExecuTorchRunner(path, threads)

@@ -14,16 +14,11 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from exporters.executorch import FORMAT, INT4_GROUP
 from exporters.products import quantized_parts, ranges_of
-from exporters.spec import ExportRequest, Precision, Ranges
+from exporters.spec import ExportRequest, Ranges
 
-PRECISIONS = {
-    "int8-dynamic": Precision("int8", "int8 at run time", "weights per channel, activations per row"),
-    "int8-static": Precision("int8", "int8", "weights per channel, activations per tensor"),
-    "int4": Precision("int4", "int8 at run time", "weights per 32 of a channel, activations per row"),
-}
 INT4: torch.dtype = torch.int4  # type: ignore[attr-defined]
-INT4_GROUP = 32  # values that share a scale: XNNPACK's smallest
 LEAST_SCALE = 2**-12  # that XNNPACK takes of an activation
 
 
@@ -32,7 +27,7 @@ class Quantized:
     """A module that is ready to be captured.
 
     module: embeddings, and for run-time precisions linear layers, hold quantized weights.
-    ranges: for int8-static, those of each linear layer; it is quantized when it is captured.
+    ranges: where they are set beforehand, those of each linear layer; it is quantized when it is captured.
     calibrated: the linear layers whose ranges were calibrated.
     """
 
@@ -52,7 +47,8 @@ def quantize(request: ExportRequest) -> Quantized:
     Raises:
         InputError: there is nothing to quantize, or nothing to calibrate with.
     """
-    if request.precision == "fp32":
+    precision = FORMAT.precision(request.precision)
+    if precision.rounding is None:
         return Quantized(request.module)
     from torchao.quantization import (
         Int8DynamicActivationIntxWeightConfig,
@@ -63,11 +59,11 @@ def quantize(request: ExportRequest) -> Quantized:
     )
 
     linears, tables = quantized_parts(request)
-    bits = INT4 if request.precision == "int4" else torch.int8
+    bits = INT4 if precision.rounding.bits == 4 else torch.int8
     ranges: dict[str, Ranges] = {}
     calibrated: list[str] = []
     module = copy.deepcopy(request.module)
-    if request.precision == "int8-static":
+    if precision.calibrated:
         ranges, calibrated = ranges_of(request, linears)
     else:
         four = {name for name, linear in linears.items() if _takes_int4(linear)} if bits == INT4 else set()

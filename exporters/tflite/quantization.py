@@ -13,19 +13,15 @@ import numpy as np
 from torch import Tensor, nn
 
 from exporters.errors import InputError
+from exporters.precision import Precision, Rounding
 from exporters.products import BatchedLinear, quantized_parts, ranges_of
-from exporters.spec import ExportRequest, Precision
+from exporters.spec import ExportRequest
+from exporters.tflite import FORMAT
 
 if TYPE_CHECKING:
     from exporters.arrays import Array
 
 PRODUCT = "product/"  # begins the name of a tensor that comes out of a product to be quantized
-
-PRECISIONS = {
-    "int8-dynamic": Precision("int8", "int8 at run time", "weights per channel, activations per row"),
-    "int8-static": Precision("int8", "int8", "weights per channel, activations per tensor"),
-    "int4": Precision("int4", "int8 at run time", "weights per channel, activations per row"),
-}
 
 
 def with_half_weights(content: bytes) -> bytes:
@@ -48,10 +44,12 @@ def quantized(content: bytes, request: ExportRequest) -> tuple[bytes, list[str]]
     Returns:
         The flatbuffer, and the linear layers whose ranges were calibrated.
     """
-    products = (nn.Linear, BatchedLinear) if request.precision == "int8-dynamic" else (nn.Linear,)
+    precision = FORMAT.precision(request.precision)
+    # A batched product can be quantized in one way only: to 8 bits, at run time.
+    batched = precision.rounding == Rounding(8, None, "row")
+    products = (nn.Linear, BatchedLinear) if batched else (nn.Linear,)
     linears, tables = quantized_parts(request, products)
-    is_static = request.precision == "int8-static"
-    ranges, calibrated = ranges_of(request, linears) if is_static else ({}, [])
+    ranges, calibrated = ranges_of(request, linears) if precision.calibrated else ({}, [])
     model = opened(content)
     statistics: dict[str, dict[str, Array]] = {}
     for number, (name, operator, tensors) in enumerate(_products(model, {**linears, **tables})):
@@ -60,7 +58,7 @@ def quantized(content: bytes, request: ExportRequest) -> tuple[bytes, list[str]]
         if name in ranges:
             statistics[entering.name.decode()] = _statistics(ranges[name].input)
             statistics[leaving.name.decode()] = _statistics(ranges[name].output)
-    return rewritten(model, _recipe(request.precision), statistics), calibrated
+    return rewritten(model, _recipe(precision), statistics), calibrated
 
 
 def float_operators(content: bytes) -> Counter[str]:
@@ -91,12 +89,13 @@ WITHOUT_ARITHMETIC = {
 }
 
 
-def _recipe(precision: str) -> Any:
+def _recipe(precision: Precision) -> Any:
     from ai_edge_quantizer import qtyping, recipe_manager
 
     recipe, operators = recipe_manager.RecipeManager(), qtyping.TFLOperationName
-    bits = 4 if precision == "int4" else 8
-    if precision == "int8-static":
+    assert precision.rounding is not None
+    bits = precision.rounding.bits
+    if precision.calibrated:
         recipe.add_static_config(f"^{PRODUCT}", operators.FULLY_CONNECTED, 8, 8)
     else:
         recipe.add_dynamic_config(f"^{PRODUCT}", operators.FULLY_CONNECTED, bits)

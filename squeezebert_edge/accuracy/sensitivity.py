@@ -13,8 +13,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+import exporters
 from exporters.arrays import Array
 from exporters.errors import InputError
+from exporters.precision import Rounding
 from exporters.products import ranges_of
 from exporters.spec import ExportRequest, Ranges
 from squeezebert_edge.accuracy.answers import ReferenceAnswers, compare_batched
@@ -27,32 +29,6 @@ from squeezebert_edge.forms.choices import INPUTS, LAST_PRODUCTS
 from squeezebert_edge.plumbing.progress import Progress, silent, with_prefix
 
 FORM = "group-resident"
-
-
-@dataclass(frozen=True)
-class Scheme:
-    """How a precision rounds.
-
-    bits: of weights. group: inputs that share a weight's scale; None is the whole channel.
-    activations: "row" at run time, "tensor" beforehand, or None where they stay float.
-    """
-
-    bits: int
-    group: int | None
-    activations: str | None
-
-
-SCHEMES: Mapping[tuple[str, str], Scheme] = {
-    ("executorch", "int8-dynamic"): Scheme(8, None, "row"),
-    ("executorch", "int8-static"): Scheme(8, None, "tensor"),
-    ("executorch", "int4"): Scheme(4, 32, "row"),
-    ("tflite", "int8-dynamic"): Scheme(8, None, "row"),
-    ("tflite", "int8-static"): Scheme(8, None, "tensor"),
-    ("tflite", "int4"): Scheme(4, None, "row"),
-    ("coreml", "int8-weights"): Scheme(8, None, None),
-    ("coreml", "int8-static"): Scheme(8, None, "tensor"),
-    ("coreml", "int4-weights"): Scheme(4, 32, None),
-}
 
 
 @dataclass(frozen=True)
@@ -71,11 +47,11 @@ class Sensitivity:
     """A network in float with some of its parts quantized, held against its reference on labelled examples.
 
     Args:
-        format_, exact: a pair of SCHEMES.
-        calibration: for int8-static.
+        format_, exact: a format and one of its precisions that quantizes.
+        calibration: for a precision that is calibrated.
 
     Raises:
-        InputError: a pair that quantizes nothing, or int8-static without calibration.
+        InputError: a precision that quantizes nothing, or a calibrated one without calibration.
     """
 
     def __init__(
@@ -86,15 +62,18 @@ class Sensitivity:
         exact: str,
         calibration: Calibration | None = None,
     ) -> None:
-        if (format_, exact) not in SCHEMES:
-            pairs = ", ".join(f"{precision} ({name})" for name, precision in SCHEMES)
-            raise InputError(f"{exact} quantizes nothing in {format_}", allowed=pairs)
-        self.scheme = SCHEMES[format_, exact]
+        precisions = exporters.format_named(format_).precisions
+        quantizing = {name: precision for name, precision in precisions.items() if precision.rounding}
+        if exact not in quantizing:
+            raise InputError(f"{exact} quantizes nothing in {format_}", allowed=", ".join(quantizing))
+        self.precision = quantizing[exact]
+        assert self.precision.rounding is not None
+        self.rounding = self.precision.rounding
         self._reference, self._format = reference, format_
-        self._module = lay_out(quantizable(checkpoint, exact), type(reference.task), FORM)
+        self._module = lay_out(quantizable(checkpoint, self.precision), type(reference.task), FORM)
         self.parts = tuple(_parts(self._module))
         self._ranges: Mapping[str, Ranges] = {}
-        if self.scheme.activations == "tensor":
+        if self.precision.calibrated:
             rows = calibration.rows if calibration else ()
             request = ExportRequest(
                 self._module,
@@ -138,14 +117,14 @@ class Sensitivity:
     def _stays_float(self, name: str) -> bool:
         if name == "embeddings.position_embeddings":  # a constant of the artifact, looked up when it was made
             return self._format == "tflite"
-        return self.scheme.activations == "tensor" and name.rpartition(".")[2] in LAST_PRODUCTS
+        return self.precision.calibrated and name.rpartition(".")[2] in LAST_PRODUCTS
 
     def _quantize(self, name: str, submodule: nn.Linear | nn.Embedding) -> None:
         with torch.no_grad():
-            submodule.weight = nn.Parameter(_rounded_weight(submodule.weight, self.scheme))
-        if isinstance(submodule, nn.Embedding) or self.scheme.activations is None:
+            submodule.weight = nn.Parameter(_rounded_weight(submodule.weight, self.rounding))
+        if isinstance(submodule, nn.Embedding) or self.rounding.activations is None:
             return
-        if self.scheme.activations == "row":
+        if self.rounding.activations == "row":
             submodule.register_forward_pre_hook(lambda _, inputs: (_rounded_rows(inputs[0]),))
             return
         known = self._ranges[name]
@@ -181,11 +160,13 @@ def _parts(module: nn.Module) -> Iterator[str]:
     yield "head"
 
 
-def _rounded_weight(weight: Tensor, scheme: Scheme) -> Tensor:
+def _rounded_weight(weight: Tensor, rounding: Rounding) -> Tensor:
     """Symmetric, with a scale for each row or each group of a row's values."""
-    most = 2 ** (scheme.bits - 1) - 1
-    grouped = weight.shape[1] % scheme.group == 0 if scheme.group else False
-    values = weight.view(weight.shape[0], -1, scheme.group) if grouped and scheme.group else weight[:, None]
+    most = 2 ** (rounding.bits - 1) - 1
+    grouped = weight.shape[1] % rounding.group == 0 if rounding.group else False
+    values = (
+        weight.view(weight.shape[0], -1, rounding.group) if grouped and rounding.group else weight[:, None]
+    )
     scale = values.abs().amax(-1, keepdim=True).clamp(min=1e-12) / most
     rounded: Tensor = (values / scale).round().clamp(-most, most) * scale
     return rounded.view(weight.shape)

@@ -1,18 +1,23 @@
-"""What is on disk: an artifact, its vocabulary and a manifest; checked when opened."""
+"""What is on disk: an artifact, its vocabulary and a manifest that says what they are."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from exporters.errors import InputError
+from exporters.spec import Delegation, Structure, TensorSpec
 
 MANIFEST, VOCABULARY = "manifest.json", "vocab.txt"
 SEAL = "manifest.sha256"  # the manifest's own hash: it holds those of all other files
+
+
+FormatName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$")]
+FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]  # of something in the bundle itself
 
 
 class _Record(BaseModel):
@@ -35,9 +40,7 @@ class Precision(_Record):
     kept_float: parts of the network whose products stay in float, so that an accuracy is kept.
     """
 
-    name: Literal[
-        "fp32", "fp16", "int8", "int8-dynamic", "int8-static", "int8-weights", "int4", "int4-weights"
-    ]
+    name: str
     exact: str
     decided_by: str
     weights: str
@@ -61,14 +64,6 @@ class Calibration(_Record):
     rows: int = 0
 
 
-class Tensor(_Record):
-    """An input or output as the artifact declares it; a null dimension is the sequence length."""
-
-    name: str
-    dtype: str
-    shape: list[int | None]
-
-
 class TokenizerRecord(_Record):
     """BERT's WordPiece as the checkpoint configured it."""
 
@@ -77,38 +72,6 @@ class TokenizerRecord(_Record):
     cjk: bool
     max_word: int
     special_tokens: dict[str, str]
-
-
-class Delegation(_Record):
-    """Operators taken by the accelerated delegate, those left outside, and why it is unknown if it is.
-
-    products: convolutions, linear layers and matrix products among those outside; only with the user's leave.
-    """
-
-    delegated: int | None
-    total: int | None
-    outside: list[str]
-    products: list[str] = Field(default_factory=list)
-    reason: str | None = None
-
-
-class Structure(_Record):
-    """What a Core ML program is made of, counted in the program itself.
-
-    max_rank: the most axes that a value has.
-    pointwise: convolutions with a kernel of 1x1. attention: products of two computed values.
-    other_products: those that are neither.
-    operations: all there are, but for those that only make constants.
-    """
-
-    max_rank: int
-    pointwise: int
-    attention: int
-    other_products: list[str]
-    transposes: int
-    reshapes: int
-    casts: int
-    operations: int
 
 
 class Verification(_Record):
@@ -148,8 +111,8 @@ class Manifest(_Record):
 
     schema_version: Literal[1]
     source: Source
-    format: Literal["executorch", "coreml", "tflite"]
-    artifact: Literal["model.pte", "model.mlpackage", "model.tflite"]
+    format: FormatName
+    artifact: FileName
     task: Literal[
         "text-classification",
         "multiple-choice",
@@ -166,8 +129,8 @@ class Manifest(_Record):
     form_decided_by: str
     lengths: list[int]
     entry_points: dict[int, str]
-    inputs: list[Tensor]
-    outputs: list[Tensor]
+    inputs: list[TensorSpec]
+    outputs: list[TensorSpec]
     tokenizer: TokenizerRecord
     target: str | None
     versions: dict[str, str]

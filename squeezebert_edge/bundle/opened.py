@@ -18,6 +18,7 @@ from squeezebert_edge.text.tokenizer import Tokenizer
 from squeezebert_edge.text.vocabulary import TokenizerFlags, read_vocab
 
 if TYPE_CHECKING:
+    from exporters.precision import Precision
     from exporters.spec import Runner
     from squeezebert_edge.checkpoint.checkpoint import Checkpoint
     from squeezebert_edge.tasks.data import Example
@@ -53,6 +54,15 @@ class Bundle:
         files = [self.artifact] if self.artifact.is_file() else self.artifact.rglob("*")
         return sum(file.stat().st_size for file in files if file.is_file())
 
+    @property
+    def precision(self) -> Precision:
+        """What the exact precision means in the bundle's format.
+
+        Raises:
+            InputError: no such format or precision here.
+        """
+        return exporters.format_named(self.manifest.format).precision(self.manifest.precision.exact)
+
     @cached_property
     def task(self) -> Task:
         """The task that the manifest names.
@@ -85,8 +95,8 @@ class Bundle:
         Raises:
             InputError: its lengths are not those that the manifest promises.
         """
-        exporter = exporters.get(self.manifest.format)
-        runner = exporter.load(self.artifact, threads=threads, runtime=runtime)
+        format_ = exporters.get(self.manifest.format)
+        runner = format_.load(self.artifact, threads=threads, runtime=runtime)
         if list(runner.lengths) != self.manifest.lengths:
             raise InputError(
                 f"{self.directory}: the artifact has lengths {list(runner.lengths)}, "

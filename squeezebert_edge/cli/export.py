@@ -51,10 +51,10 @@ def export(
     Without --precision, float32. With --data and --max-drop, quantized precisions keep the fewest parts of
     the network in float that meet the gate.
     """
+    from exporters.precision import Gates
     from squeezebert_edge.checkpoint.checkpoint import load_checkpoint
     from squeezebert_edge.checkpoint.task import architecture_of
     from squeezebert_edge.forms import choices
-    from squeezebert_edge.proof.gates import Gates
     from squeezebert_edge.verbs import evaluate as evaluation
     from squeezebert_edge.verbs import mixed
     from squeezebert_edge.verbs.export import export_bundles
@@ -68,7 +68,7 @@ def export(
     if form is not None and forms is not None:
         raise InputError("--form and --forms", allowed="one of them")
     with show.progress() as progress:
-        pairs = possible_pairs(to or tuple(exporters.FORMATS), precision or ["fp32"])
+        pairs = possible_pairs(to or exporters.names(), precision or ["fp32"])
         progress(f"loading {checkpoint}", 0, 0)
         loaded = load_checkpoint(checkpoint, architecture=architecture_of(task))
         plan = Plan(

@@ -10,7 +10,7 @@ import typer
 from squeezebert_edge.cli import options, show
 
 if TYPE_CHECKING:
-    from squeezebert_edge.bundle.manifest import Structure
+    from exporters.spec import Structure
 
 
 def inspect(

@@ -87,7 +87,7 @@ def run(
         refuse_existing_file(target, force=force)
     files.refuse(reports or [], force=force)
     with show.progress() as progress:
-        pairs = possible_pairs(to or tuple(exporters.FORMATS), precision or [])
+        pairs = possible_pairs(to or exporters.names(), precision or [])
         progress(f"loading {checkpoint}", 0, 0)
         loaded = load_checkpoint(checkpoint, architecture=architecture_of(head_of(task)))
         wished = checked_lengths(options.parse_lengths(lengths), loaded.config)

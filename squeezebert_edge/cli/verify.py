@@ -18,8 +18,8 @@ def verify(
     json: options.JsonOption = False,
 ) -> None:
     """Check a bundle's files and prove it equal to the float reference again."""
+    from exporters.precision import Gates
     from squeezebert_edge.bundle.opened import open_bundle
-    from squeezebert_edge.proof.gates import Gates
     from squeezebert_edge.verbs.verify import verify_bundle
 
     with show.progress() as progress:

@@ -13,8 +13,8 @@ import copy
 import torch
 from torch import Tensor, nn
 
+from exporters.precision import Precision
 from squeezebert_edge.checkpoint.checkpoint import Checkpoint
-from squeezebert_edge.forms.choices import CALIBRATED
 from squeezebert_edge.model.base import (
     SqueezeBertPreTrainedModel,
 )
@@ -67,9 +67,12 @@ def _even(first: Tensor, second: Tensor) -> Tensor:
     return torch.where((first > 0) & (second > 0), torch.exp2(exponents.round()), 1.0)
 
 
-def quantizable(checkpoint: Checkpoint, exact: str) -> SqueezeBertPreTrainedModel:
-    """The network to quantize: a balanced copy, unless its learned ranges fit it as it is."""
-    if exact == CALIBRATED and checkpoint.ranges:
+def quantizable(checkpoint: Checkpoint, precision: Precision) -> SqueezeBertPreTrainedModel:
+    """The network to lay out for a precision: a balanced copy.
+
+    It is the checkpoint's own where nothing is quantized, or where its learned ranges fit it as it is.
+    """
+    if precision.rounding is None or (precision.calibrated and checkpoint.ranges):
         return checkpoint.model
     model = copy.deepcopy(checkpoint.model)
     balance(model)

@@ -5,16 +5,29 @@ Decided by measurement, on the machine that each entry names; padding must never
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 import exporters
 from exporters.errors import InputError
+from exporters.precision import Precision
 from squeezebert_edge.forms.catalog import form_named
+
+if TYPE_CHECKING:
+    from torch import nn
+
+INPUTS = ("input_ids", "attention_mask", "token_type_ids")  # of every form, in this order
+NEURAL_ENGINE = ("neural-engine", "neural-engine-groups")  # forms whose programs must suit it
+
+# Parts that stay float, in any form. A calibrated scale would clip the logits, and the last product is too
+# small to matter. Where 16 values serve a whole weight, as in iOS 17's 4 bits, the pooler and the table
+# of token types too cost the outputs much for their size.
+LAST_PRODUCTS = ("classifier", "qa_outputs")
+NO_PALETTE = ("token_type_embeddings", "pooler", *LAST_PRODUCTS)
 
 HERE = "AMD EPYC with AVX-512 VNNI, 2 cores, Linux"
 NOT_MEASURED = "no Mac or iPhone has measured yet"
@@ -54,19 +67,33 @@ FORMS_BY_PRECISION = {
     ("coreml", "int4-weights"): Choice("neural-engine", STRUCTURE),
     ("coreml", "int8-static"): Choice("neural-engine-groups", STRUCTURE),  # a scale for each group
 }
-PLAIN = Choice("plain", NOT_MEASURED)
+PLAIN = Choice("plain", "nothing has measured another")
 
 Forms = Mapping[tuple[str, str], Choice]  # of a format and an exact precision
 
 
 def exact_precision(format_: str, precision: str) -> Choice:
     """The precision that a name stands for in a format."""
-    return INT8[format_] if precision == "int8" else Choice(precision, "the user")
+    if precision == "int8" and format_ in INT8:
+        return INT8[format_]
+    return Choice(precision, "the user")
 
 
 def form_of(format_: str, exact: str, forms: Forms = FORMS_BY_PRECISION) -> Choice:
     """The form that suits a format and an exact precision."""
     return forms.get((format_, exact), PLAIN)
+
+
+def float_parts(module: nn.Module, precision: Precision, target: str | None) -> Iterator[str]:
+    """The submodules of a form that a precision leaves in float, by dotted name.
+
+    Args:
+        target: the oldest system that the artifact must run on, where its format has such a choice.
+    """
+    kept: tuple[str, ...] = LAST_PRODUCTS if precision.calibrated else ()
+    if target in precision.palette_targets:
+        kept = NO_PALETTE
+    return (name for name, _ in module.named_modules() if name.rpartition(".")[2] in kept)
 
 
 class FormsFile(BaseModel):
@@ -93,7 +120,7 @@ def read_forms(path: Path) -> Forms:
         ) from error
     chosen = {}
     for format_, names in found.forms.items():
-        precisions = exporters.get(format_).PRECISIONS
+        precisions = exporters.format_named(format_).precisions
         for exact, form in names.items():
             if exact not in precisions:
                 raise InputError(
@@ -102,21 +129,3 @@ def read_forms(path: Path) -> Forms:
             form_named(form)
             chosen[format_, exact] = Choice(form, found.device)
     return {**FORMS_BY_PRECISION, **chosen}
-
-
-INPUTS = ("input_ids", "attention_mask", "token_type_ids")
-
-
-CALIBRATED = "int8-static"
-
-
-NEURAL_ENGINE = ("neural-engine", "neural-engine-groups")  # forms whose programs must suit it
-
-
-# Parts that stay float, in any form. A calibrated scale would clip the logits, and the last product is too
-# small to matter. Where 16 values serve a whole weight, as in iOS 17's 4 bits, the pooler and the table
-# of token types too cost the outputs much for their size.
-LAST_PRODUCTS = ("classifier", "qa_outputs")
-
-
-NO_PALETTE = ("token_type_embeddings", "pooler", *LAST_PRODUCTS)

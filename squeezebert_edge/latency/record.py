@@ -17,7 +17,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from exporters.errors import InputError
-from squeezebert_edge.bundle.manifest import SEAL
+from squeezebert_edge.bundle.manifest import SEAL, FormatName
 from squeezebert_edge.bundle.opened import Bundle
 from squeezebert_edge.latency import protocol as latency
 from squeezebert_edge.plumbing.staging import write_whole
@@ -91,7 +91,7 @@ class Runtime(_Fields):
     runner: what called it. libc: glibc, bionic, musl or darwin; on Android only bionic's number is an app's.
     """
 
-    name: Literal["executorch", "litert", "tflite-runtime", "coreml"]
+    name: FormatName
     version: str
     runner: Runner
     libc: str
@@ -105,7 +105,7 @@ class Measured(_Fields):
     checkpoint: str
     checkpoint_sha256: str
     task: str
-    format: Literal["executorch", "coreml", "tflite"]
+    format: FormatName
     precision: str
     exact_precision: str
     form: str

@@ -15,11 +15,11 @@ import numpy as np
 
 from exporters.arrays import Array
 from exporters.errors import EdgeError, InputError
+from exporters.precision import Gates
 from exporters.spec import Runner
 from squeezebert_edge.bundle.manifest import Verification
 from squeezebert_edge.plumbing.progress import Progress, silent
 from squeezebert_edge.proof.comparison import Comparison
-from squeezebert_edge.proof.gates import Gates
 from squeezebert_edge.proof.reference import Reference
 from squeezebert_edge.tasks.data import Example
 from squeezebert_edge.tasks.heads import Row, Task

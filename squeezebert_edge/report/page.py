@@ -8,12 +8,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 
+import exporters
 from squeezebert_edge.accuracy.paired import Flip
 from squeezebert_edge.latency.record import Record
 from squeezebert_edge.report import plots, timelines
 from squeezebert_edge.report.cells import milliseconds, number
 from squeezebert_edge.report.measurements import conditions, latencies
-from squeezebert_edge.report.rows import NAMES, Report, Row
+from squeezebert_edge.report.rows import Report, Row
 from squeezebert_edge.report.table import metric_cells, metric_names, quoted_devices, table
 
 MOST_FLIPS = 100  # of a bundle, on the page; the JSON has all
@@ -108,7 +109,9 @@ def _context(report: Report) -> Mapping[str, object]:
         "table": table(report),
         "rows": list(zip(report.names, report.rows, strict=True)),
         "figures": list(_figures(report)),
-        "formats": [(name, NAMES[name]) for name in NAMES if any(row.format == name for row in report.rows)],
+        "formats": [
+            (name, exporters.title(name)) for name in dict.fromkeys(row.format for row in report.rows)
+        ],
         "measured": [latencies(report.records), conditions(report.records)] if report.records else [],
         "records": report.records,
         "speeds": _speeds(quoted),

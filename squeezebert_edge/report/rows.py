@@ -11,17 +11,18 @@ from typing import Literal, TypeVar
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
+import exporters
 from exporters.errors import InputError
+from exporters.spec import Delegation
 from squeezebert_edge import __version__
 from squeezebert_edge.accuracy.lengths import Proposal
 from squeezebert_edge.accuracy.paired import AccuracyComparison
 from squeezebert_edge.accuracy.sensitivity import PartCost
-from squeezebert_edge.bundle.manifest import MANIFEST, SEAL, Calibration, Delegation, Precision, Verification
+from squeezebert_edge.bundle.manifest import MANIFEST, SEAL, Calibration, FormatName, Precision, Verification
 from squeezebert_edge.bundle.opened import Bundle, open_bundle
 from squeezebert_edge.latency import record
 from squeezebert_edge.latency.record import Record
 
-NAMES = {"executorch": "ExecuTorch", "tflite": "LiteRT", "coreml": "Core ML"}
 PROOFS = {"failed": "failed its proof", "not verified": "is not verified"}
 SAVED = "report.json"
 RECORD = ConfigDict(extra="forbid", ser_json_inf_nan="strings")  # what is no number survives as "NaN"
@@ -39,7 +40,7 @@ class Row:
     seal: str
     checkpoint: str
     task: str
-    format: Literal["executorch", "coreml", "tflite"]
+    format: FormatName
     precision: Precision
     calibration: Calibration | None
     form: str
@@ -82,7 +83,7 @@ class Row:
     @property
     def name(self) -> str:
         """Format and precision in words."""
-        return f"{NAMES[self.format]} {self.precision.name}"
+        return f"{exporters.title(self.format)} {self.precision.name}"
 
     @property
     def proof(self) -> str:
@@ -96,7 +97,7 @@ class Ranking:
     """What each part of a network costs when it alone is quantized, as `sensitivity --json` prints it."""
 
     checkpoint: str
-    format: Literal["executorch", "coreml", "tflite"]
+    format: FormatName
     precision: str
     metric: str
     examples: int

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import exporters
 from squeezebert_edge.accuracy.answers import ReferenceAnswers, compare
 from squeezebert_edge.accuracy.paired import AccuracyComparison
-from squeezebert_edge.accuracy.sensitivity import FORM, SCHEMES, Sensitivity, fewest_in_float
+from squeezebert_edge.accuracy.sensitivity import FORM, Sensitivity, fewest_in_float
 from squeezebert_edge.bundle.opened import Bundle
 from squeezebert_edge.checkpoint.checkpoint import Checkpoint
 from squeezebert_edge.forms import choices
@@ -65,7 +66,7 @@ def _candidates(
     """Sets of parts to keep in float, the first the most promising; never none at all."""
     ((format_, _),) = plan.pairs
     found = False
-    if (format_, exact) in SCHEMES:
+    if exporters.format_named(format_).precision(exact).rounding:
         sensitivity = Sensitivity(checkpoint, reference, format_, exact, plan.calibration)
         for kept in fewest_in_float(sensitivity, max_drop, progress):
             found = True

@@ -8,22 +8,17 @@ from pathlib import Path
 
 import exporters
 from exporters.errors import InputError
+from exporters.precision import NO_WISHES, Gates
+from exporters.spec import Format
 from squeezebert_edge.checkpoint.checkpoint import Checkpoint
 from squeezebert_edge.checkpoint.task import task_of
 from squeezebert_edge.forms import calibration, choices
 from squeezebert_edge.forms.calibration import Calibration
 from squeezebert_edge.forms.catalog import form_named
-from squeezebert_edge.forms.choices import CALIBRATED
 from squeezebert_edge.model.config import SqueezeBertConfig
-from squeezebert_edge.proof.gates import OWN_GATES, Gates
 
 DEFAULT_LENGTHS = (32, 64, 128)
-
-
 SHORTEST_LENGTH = 4  # a pair's three special tokens and one of text
-
-
-TARGETS = {17: "iOS17", 18: "iOS18"}
 
 
 @dataclass(frozen=True)
@@ -47,7 +42,7 @@ class Plan:
     ios: int = 17
     form: str | None = None
     forms: choices.Forms = field(default_factory=lambda: choices.FORMS_BY_PRECISION)
-    gates: Gates = OWN_GATES
+    gates: Gates = NO_WISHES
     calibration: Calibration | None = None
     keep_float: Sequence[str] = ()
     allow_undelegated: bool = False
@@ -62,10 +57,15 @@ class Plan:
             return choices.Choice(self.form, "the user")
         return choices.form_of(format_, exact, self.forms)
 
+    def target(self, format_: Format) -> str | None:
+        """The oldest system that an artifact of a format must run on, where the format has such a choice."""
+        return f"iOS{self.ios}" if format_.targets else None
+
     @property
     def needs_calibration(self) -> bool:
         """Whether any of the pairs quantizes activations beforehand."""
-        return any(choices.exact_precision(*pair).name == CALIBRATED for pair in self.pairs)
+        exact = [(name, choices.exact_precision(name, precision).name) for name, precision in self.pairs]
+        return any(exporters.format_named(name).precision(precision).calibrated for name, precision in exact)
 
 
 def possible_pairs(formats: Sequence[str], precisions: Sequence[str]) -> list[tuple[str, str]]:
@@ -76,12 +76,12 @@ def possible_pairs(formats: Sequence[str], precisions: Sequence[str]) -> list[tu
     """
     pairs = []
     for name in dict.fromkeys(formats):
-        exporter = exporters.get(name, to_export=True)
-        for precision in dict.fromkeys(precisions or exporter.PRECISIONS):
-            if precision != "int8" and precision not in exporter.PRECISIONS:
+        format_ = exporters.get(name, to_export=True)
+        for precision in dict.fromkeys(precisions or format_.precisions):
+            if choices.exact_precision(name, precision).name not in format_.precisions:
+                also = f"; int8 is {choices.INT8[name].name}" if name in choices.INT8 else ""
                 raise InputError(
-                    f"{name} has no precision '{precision}'",
-                    allowed=f"{', '.join(exporter.PRECISIONS)}; int8 is {choices.INT8[name].name}",
+                    f"{name} has no precision '{precision}'", allowed=f"{', '.join(format_.precisions)}{also}"
                 )
             pairs.append((name, precision))
     return pairs
@@ -114,8 +114,8 @@ def calibrated(plan: Plan, checkpoint: Checkpoint, path: Path | None, samples: i
     if not plan.needs_calibration:
         if path is not None:
             raise InputError(
-                f"calibration data without a precision that takes any: {path}",
-                allowed=f"{CALIBRATED} among them",
+                f"{path} is calibration data, but no precision asked for is calibrated",
+                hint="ask for int8-static, or leave the calibration data out",
             )
         return plan
     data = calibration.read(

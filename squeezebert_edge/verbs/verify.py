@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from exporters.precision import NO_WISHES, Gates
 from squeezebert_edge.bundle.manifest import Verification
 from squeezebert_edge.bundle.opened import Bundle
 from squeezebert_edge.plumbing.progress import Progress, silent
-from squeezebert_edge.proof.gates import OWN_GATES, Gates, gates_of
 from squeezebert_edge.proof.parity import verify
 
 
@@ -13,7 +13,7 @@ def verify_bundle(
     bundle: Bundle,
     *,
     source: str | None = None,
-    gates: Gates = OWN_GATES,
+    gates: Gates = NO_WISHES,
     runtime: str | None = None,
     progress: Progress = silent,
 ) -> Verification:
@@ -32,6 +32,6 @@ def verify_bundle(
         checkpoint,
         bundle.task,
         bundle.load_runner(runtime=runtime),
-        gates_of(bundle.manifest.precision.exact, gates),
+        bundle.precision.gates.replaced_by(gates),
         progress=progress,
     )

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from exporters.coreml import export as coreml
 from exporters.coreml.mil import program as mil
+from exporters.coreml.runner import CoreMLRunner, load
 from exporters.errors import InputError, UnavailableError
 from exporters.spec import Artifact, ExportRequest, TensorSpec
 from squeezebert_edge.forms.catalog import lay_out
@@ -73,9 +74,7 @@ def arrays(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
     return {name: tensor.numpy() for name, tensor in tensors.items()}
 
 
-def both(
-    runner: coreml.CoreMLRunner, module: nn.Module, length: int, tokens: int
-) -> list[tuple[Tensor, Tensor]]:
+def both(runner: CoreMLRunner, module: nn.Module, length: int, tokens: int) -> list[tuple[Tensor, Tensor]]:
     """The package's outputs beside the module's, at one length."""
     inputs = rows(length, tokens)
     found = runner(arrays(inputs))
@@ -84,9 +83,9 @@ def both(
     return [(torch.from_numpy(found[name]), one) for name, one in zip(runner.outputs, expected, strict=True)]
 
 
-def evaluated(path: Path) -> coreml.CoreMLRunner:
+def evaluated(path: Path) -> CoreMLRunner:
     """The package as it is computed everywhere; on a Mac, Core ML itself would be the default."""
-    return coreml.load(path, runtime="mil-evaluator")
+    return load(path, runtime="mil-evaluator")
 
 
 Made = tuple[Path, Artifact, nn.Module]
@@ -224,7 +223,7 @@ def test_core_ml_and_the_evaluator_agree(precision: str, tmp_path: Path) -> None
     coreml.export(request(module, outputs, precision), path)
     inputs = arrays(rows(32, 20))
     ours = evaluated(path)(inputs)["logits"]
-    theirs = coreml.load(path, runtime="coreml")(inputs)["logits"]
+    theirs = load(path, runtime="coreml")(inputs)["logits"]
     np.testing.assert_allclose(ours, theirs, atol={"fp32": 1e-5, "fp16": 2e-2}[precision])
 
 
@@ -317,7 +316,7 @@ def test_the_number_of_threads_is_as_asked_for_while_computing(
 
     monkeypatch.setattr(mil.Program, "__call__", call)
     for threads in (1, 2):
-        coreml.load(question[0], threads=threads, runtime="mil-evaluator")(arrays(rows(16, 16)))
+        load(question[0], threads=threads, runtime="mil-evaluator")(arrays(rows(16, 16)))
     assert seen == [1, 2]
     assert torch.get_num_threads() == before
 
@@ -344,13 +343,13 @@ def test_wrong_inputs_are_an_error_that_says_what_is_allowed(
 
 def test_runtimes(question: Made, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match="no runtime 'ane'"):
-        coreml.load(question[0], runtime="ane")
+        load(question[0], runtime="ane")
     with pytest.raises(InputError, match="0 threads"):
-        coreml.load(question[0], threads=0)
+        load(question[0], threads=0)
     monkeypatch.setattr(sys, "platform", "linux")
-    assert coreml.load(question[0]).computed_by == "mil-evaluator"
+    assert load(question[0]).computed_by == "mil-evaluator"
     with pytest.raises(UnavailableError, match="macOS"):
-        coreml.load(question[0], runtime="coreml")
+        load(question[0], runtime="coreml")
 
 
 class FakeMLModel:
@@ -376,7 +375,7 @@ class FakeMLModel:
 def test_on_a_mac_core_ml_itself_is_asked(question: Made, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
     monkeypatch.setattr(mil.import_coremltools().models, "MLModel", FakeMLModel)
-    runner = coreml.load(question[0])
+    runner = load(question[0])
     assert runner.computed_by == "runtime"
     assert set(runner(arrays(rows(16, 16)))) == {"start_logits", "end_logits"}
 
@@ -388,7 +387,7 @@ def test_a_package_that_core_ml_refuses_is_unavailable(
     monkeypatch.setattr(mil.import_coremltools().models, "MLModel", FakeMLModel)
     monkeypatch.setattr(FakeMLModel, "refusal", "Unable to parse ML Program")
     with pytest.raises(UnavailableError, match=r"does not load .*Unable to parse"):
-        coreml.load(question[0])
+        load(question[0])
 
 
 def test_a_package_without_row_names_is_an_error(question: Made, tmp_path: Path) -> None:
@@ -402,7 +401,7 @@ def test_a_package_without_row_names_is_an_error(question: Made, tmp_path: Path)
     (other / "Data" / file.parent.name / file.name).write_bytes(model.SerializeToString())
     (other / "Data" / file.parent.name / "weights").symlink_to(file.parent / "weights")
     with pytest.raises(InputError, match="what the rows of its input are"):
-        coreml.load(other)
+        load(other)
 
 
 # Refusals, silence, and nothing left behind
@@ -506,7 +505,7 @@ def test_the_full_size_equals_its_module(precision: str, tmp_path: Path) -> None
     module = lay_out(model, task, "plain")
     path = tmp_path / coreml.FILE_NAME
     coreml.export(request(module, task.outputs, precision, lengths=(32, 64, 128)), path)
-    runner = coreml.load(path, threads=2)
+    runner = load(path, threads=2)
     for length in (32, 64, 128):
         ((found, expected),) = both(runner, module, length, length - 5)
         if precision == "fp32":

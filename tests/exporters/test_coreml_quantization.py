@@ -17,6 +17,7 @@ from exporters.coreml import export as coreml
 from exporters.coreml import quantization as coreml_quantization
 from exporters.coreml.mil import operations as mil_ops
 from exporters.coreml.mil import program as mil
+from exporters.coreml.runner import INPUT, load
 from exporters.errors import InputError
 from exporters.spec import Artifact, ExportRequest, Ranges
 from squeezebert_edge.forms.catalog import lay_out
@@ -118,7 +119,7 @@ def quantizer(greatest: float) -> Any:
 
 def sqnr(package: Path, module: nn.Module) -> float:
     """Of all outputs of the package over its lengths, against the module's, in dB."""
-    runner = coreml.load(package, runtime="mil-evaluator")
+    runner = load(package, runtime="mil-evaluator")
     found, expected = [], []
     for length in LENGTHS:
         for tokens in (length, length // 2, 3):
@@ -151,7 +152,7 @@ def weights_of(program: mil.Program) -> dict[str, Tensor]:
                 return watched[op](**arguments)
 
             patch.setitem(mil_ops.OPERATIONS, op, watch)
-        program({coreml.INPUT: torch.ones(1, 3, LENGTHS[0], dtype=torch.int32)})
+        program({INPUT: torch.ones(1, 3, LENGTHS[0], dtype=torch.int32)})
     return seen
 
 
@@ -344,13 +345,13 @@ def test_a_planted_wrong_weight_is_seen(precision: str, target: str, tmp_path: P
     wish = replace(request(module, Small.outputs, precision), target=target, calibration=CALIBRATION)
     artifact, _ = export(wish, tmp_path)
     weights = mil.model_file(artifact.path).parent / "weights" / "weight.bin"
-    right = coreml.load(artifact.path, runtime="mil-evaluator")(row(16, 16))
+    right = load(artifact.path, runtime="mil-evaluator")(row(16, 16))
     data = bytearray(weights.read_bytes())
     table = data.index(b"\xef\xbe\xad\xde") + 64  # the table of words, behind the header of the first blob
     for place in range(table, table + 200):
         data[place] ^= 0x55
     weights.write_bytes(data)
-    wrong = coreml.load(artifact.path, runtime="mil-evaluator")(row(16, 16))
+    wrong = load(artifact.path, runtime="mil-evaluator")(row(16, 16))
     assert any(np.abs(wrong[name] - right[name]).max() > 0.01 for name in right)
 
 

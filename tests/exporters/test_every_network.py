@@ -16,7 +16,7 @@ from tests.kit.exported import assert_equal, request
 from tests.kit.tiny import tiny_model
 
 
-@pytest.mark.parametrize("format_", sorted(exporters.FORMATS))
+@pytest.mark.parametrize("format_", sorted(exporters.names()))
 @settings(
     deadline=None,
     max_examples=3,

@@ -17,7 +17,7 @@ from torch import nn
 
 from exporters.errors import InputError
 from exporters.executorch import export as executorch
-from exporters.executorch.export import ExecuTorchRunner
+from exporters.executorch.runner import ExecuTorchRunner, load
 from exporters.spec import Artifact, TensorSpec
 from squeezebert_edge.forms.catalog import lay_out
 from squeezebert_edge.model.config import SqueezeBertConfig
@@ -72,7 +72,7 @@ def masked_lm(tmp_path_factory: pytest.TempPathFactory) -> Made:
 
 def test_the_masked_lm_equals_its_module_at_every_length(masked_lm: Made) -> None:
     path, _, module = masked_lm
-    runner = executorch.load(path)
+    runner = load(path)
     assert runner.lengths == LENGTHS
     assert_equal(runner, module)
 
@@ -81,12 +81,12 @@ def test_the_masked_lm_equals_its_module_at_every_length(masked_lm: Made) -> Non
 def test_every_other_head_equals_its_module(architecture: str, tmp_path: Path) -> None:
     module, outputs = head(architecture)
     path, _, _ = made(tmp_path, module, outputs, lengths=(12,))
-    assert_equal(executorch.load(path), module)
+    assert_equal(load(path), module)
 
 
 def test_every_activation_equals_torch(tmp_path: Path) -> None:
     path, _, module = made(tmp_path, Activations(), Activations.outputs, lengths=(8,))
-    assert_equal(executorch.load(path), module, tolerance=1e-6)
+    assert_equal(load(path), module, tolerance=1e-6)
 
 
 # The file
@@ -156,13 +156,13 @@ def test_every_product_is_delegated_to_xnnpack(masked_lm: Made) -> None:
 
 
 def test_a_runner_reads_what_it_is_from_the_file(small: Made) -> None:
-    runner = executorch.load(small[0], runtime="executorch")
+    runner = load(small[0], runtime="executorch")
     assert (runner.inputs, runner.outputs, runner.lengths) == (INPUTS, ("tokens", "row"), LENGTHS)
     assert runner.computed_by == "runtime"
 
 
 def test_outputs_are_the_callers_own(small: Made) -> None:
-    runner = executorch.load(small[0])
+    runner = load(small[0])
     first = runner(row(16, 16))
     kept = {name: value.copy() for name, value in first.items()}
     second = runner(row(16, 3))
@@ -174,7 +174,7 @@ def test_outputs_are_the_callers_own(small: Made) -> None:
 
 
 def test_inputs_may_be_any_arrays(small: Made) -> None:
-    runner = executorch.load(small[0])
+    runner = load(small[0])
     inputs = row(16, 12)
     expected = runner(inputs)["tokens"]
     strided = {name: np.repeat(value, 2, axis=1)[:, ::2] for name, value in inputs.items()}
@@ -188,7 +188,7 @@ def test_runners_of_different_threads_take_turns(small: Made) -> None:
     from executorch.extension.pybindings import portable_lib
 
     path, _, module = small
-    one, two = executorch.load(path, threads=1), executorch.load(path, threads=2)
+    one, two = load(path, threads=1), load(path, threads=2)
     for _ in range(3):
         for threads, runner in ((1, one), (2, two)):
             assert_equal(runner, module)
@@ -201,7 +201,7 @@ def test_wrong_inputs_are_an_error_that_says_what_is_allowed(wrong: str, small: 
     with pytest.raises(
         InputError, match="allowed: (input_ids, attention_mask, token_type_ids|.* one of 8, 16)"
     ):
-        executorch.load(small[0])(change(row(16, 16)))
+        load(small[0])(change(row(16, 16)))
 
 
 # Errors
@@ -239,7 +239,7 @@ def test_a_damaged_file_is_an_error(damage: str, small: Made, tmp_path: Path) ->
     path = tmp_path / "model.pte"
     path.write_bytes(damaged(small[0].read_bytes())[damage])
     with pytest.raises(InputError, match=r"model\.pte: ExecuTorch cannot read it"):
-        executorch.load(path)
+        load(path)
 
 
 def test_another_program_is_an_error_that_says_what_is_expected(tmp_path: Path) -> None:
@@ -250,16 +250,16 @@ def test_another_program_is_an_error_that_says_what_is_expected(tmp_path: Path) 
         forward = torch.export.export(nn.ReLU(), (torch.ones(2),))
         (tmp_path / "other.pte").write_bytes(to_edge(forward).to_executorch().buffer)
     with pytest.raises(InputError, match=r"methods forward\nallowed: methods length_<S>"):
-        executorch.load(tmp_path / "other.pte")
+        load(tmp_path / "other.pte")
 
 
 def test_what_cannot_be_opened_is_an_error(small: Made, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file"):
-        executorch.load(tmp_path / "missing.pte")
+        load(tmp_path / "missing.pte")
     with pytest.raises(InputError, match=r"unknown runtime 'onnx'\nallowed: executorch"):
-        executorch.load(small[0], runtime="onnx")
+        load(small[0], runtime="onnx")
     with pytest.raises(InputError, match="0 threads"):
-        executorch.load(small[0], threads=0)
+        load(small[0], threads=0)
 
 
 def test_nothing_is_printed_and_the_users_logging_stays(tmp_path: Path) -> None:
@@ -287,5 +287,5 @@ def test_squeezeberts_own_size_equals_its_module(architecture: str, tmp_path: Pa
     module, outputs = lay_out(ARCHITECTURES[architecture](SqueezeBertConfig()), task, "plain"), task.outputs
     path, artifact, _ = made(tmp_path, module, outputs, lengths=(32, 64, 128))
     assert artifact.delegation.delegated
-    runner: ExecuTorchRunner = executorch.load(path, threads=2)
+    runner: ExecuTorchRunner = load(path, threads=2)
     assert_equal(runner, module, tolerance=1e-4)

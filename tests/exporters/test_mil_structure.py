@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from exporters.coreml import export as coreml
+from exporters.coreml.runner import load
 from exporters.spec import Structure
 from squeezebert_edge.forms.catalog import lay_out
 from squeezebert_edge.tasks.heads import TASKS, Task, TextClassification
@@ -105,4 +106,4 @@ def test_what_does_not_suit_it_is_named(tmp_path: Path) -> None:
     found = structure_of(module, ("y",), tmp_path, "fp32")
     assert found.max_rank == 5
     assert found.unfit == ("values of 5 axes", "convolution of 1x3 x2", "linear x1", "matmul x1")
-    assert_equal(coreml.load(tmp_path / coreml.FILE_NAME, runtime="mil-evaluator"), module)
+    assert_equal(load(tmp_path / coreml.FILE_NAME, runtime="mil-evaluator"), module)

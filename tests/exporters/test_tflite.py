@@ -19,6 +19,7 @@ import exporters
 from exporters.errors import InputError
 from exporters.spec import Artifact, TensorSpec
 from exporters.tflite import export as tflite
+from exporters.tflite.runner import load
 from squeezebert_edge.forms.catalog import lay_out
 from squeezebert_edge.model.config import SqueezeBertConfig
 from squeezebert_edge.model.heads import ARCHITECTURES
@@ -60,7 +61,7 @@ def weight_bytes(path: Path) -> int:
 
 def sqnr(path: Path, module: nn.Module) -> float:
     """Signal to noise of the worst output over full and padded rows of every length, in dB."""
-    runner = tflite.load(path)
+    runner = load(path)
     found: Mapping[str, list[np.ndarray]] = {name: [] for name in runner.outputs}
     expected: Mapping[str, list[np.ndarray]] = {name: [] for name in runner.outputs}
     for length in runner.lengths:
@@ -101,7 +102,7 @@ def half_masked_lm(tmp_path_factory: pytest.TempPathFactory) -> Made:
 
 def test_the_masked_lm_equals_its_module_at_every_length(masked_lm: Made) -> None:
     path, _, module = masked_lm
-    runner = tflite.load(path)
+    runner = load(path)
     assert runner.lengths == LENGTHS
     assert_equal(runner, module)
 
@@ -110,13 +111,13 @@ def test_the_masked_lm_equals_its_module_at_every_length(masked_lm: Made) -> Non
 def test_every_other_head_equals_its_module(architecture: str, tmp_path: Path) -> None:
     module, outputs = head(architecture)
     path, _, _ = made(tmp_path, module, outputs, lengths=(12,))
-    assert_equal(tflite.load(path), module)
+    assert_equal(load(path), module)
 
 
 def test_the_masked_lm_in_fp16_is_near_its_module_at_every_length(half_masked_lm: Made) -> None:
     path, _, module = half_masked_lm
     assert sqnr(path, module) >= 60
-    assert_equal(tflite.load(path), module, tolerance=1e-2)
+    assert_equal(load(path), module, tolerance=1e-2)
 
 
 @pytest.mark.parametrize("architecture", sorted(set(ARCHITECTURES) - {"SqueezeBertForMaskedLM"}))
@@ -124,13 +125,13 @@ def test_every_other_head_in_fp16_is_near_its_module(architecture: str, tmp_path
     module, outputs = head(architecture)
     path, _, _ = made(tmp_path, module, outputs, lengths=(12,), precision="fp16")
     assert sqnr(path, module) >= 60
-    assert_equal(tflite.load(path), module, tolerance=1e-2)
+    assert_equal(load(path), module, tolerance=1e-2)
 
 
 def test_every_activation_equals_torch(tmp_path: Path) -> None:
     # xielu has its parameters in bfloat16, which LiteRT's converter does not add
     path, _, module = made(tmp_path, Activations().float(), Activations.outputs, lengths=(8,))
-    assert_equal(tflite.load(path), module, tolerance=1e-6, outputs=Activations.outputs)
+    assert_equal(load(path), module, tolerance=1e-6, outputs=Activations.outputs)
 
 
 # The file
@@ -219,13 +220,13 @@ def test_every_product_is_delegated_to_xnnpack(fixture: str, request: pytest.Fix
 
 
 def test_a_runner_reads_what_it_is_from_the_file(small: Made) -> None:
-    runner = tflite.load(small[0], runtime="ai-edge-litert")
+    runner = load(small[0], runtime="ai-edge-litert")
     assert (runner.inputs, runner.outputs, runner.lengths) == (INPUTS, ("tokens", "row"), LENGTHS)
     assert runner.computed_by == "runtime"
 
 
 def test_outputs_are_the_callers_own(small: Made) -> None:
-    runner = tflite.load(small[0])
+    runner = load(small[0])
     first = runner(row(16, 16))
     kept = {name: value.copy() for name, value in first.items()}
     second = runner(row(16, 3))
@@ -237,7 +238,7 @@ def test_outputs_are_the_callers_own(small: Made) -> None:
 
 
 def test_inputs_may_be_any_arrays(small: Made) -> None:
-    runner = tflite.load(small[0])
+    runner = load(small[0])
     inputs = row(16, 12)
     expected = runner(inputs)["tokens"]
     strided = {name: np.repeat(value, 2, axis=1)[:, ::2] for name, value in inputs.items()}
@@ -249,7 +250,7 @@ def test_inputs_may_be_any_arrays(small: Made) -> None:
 
 def test_lengths_may_be_mixed_and_threads_chosen(small: Made) -> None:
     path, _, module = small
-    runners = [tflite.load(path, threads=threads) for threads in (1, 2)]
+    runners = [load(path, threads=threads) for threads in (1, 2)]
     for length in (16, 8, 16, 8):
         for runner in runners:
             inputs = row(length, 5)
@@ -264,7 +265,7 @@ def test_wrong_inputs_are_an_error_that_says_what_is_allowed(wrong: str, small: 
     with pytest.raises(
         InputError, match="allowed: (input_ids, attention_mask, token_type_ids|.* one of 8, 16)"
     ):
-        tflite.load(small[0])(change(row(16, 16)))
+        load(small[0])(change(row(16, 16)))
 
 
 # Runtimes
@@ -275,12 +276,12 @@ def test_the_old_runtime_computes_the_same_where_it_can_run(small: Made) -> None
     path, _, module = small
     if importlib.util.find_spec("tflite_runtime") is None:
         with pytest.raises(InputError, match=r"tflite-runtime is not installed"):
-            tflite.load(path, runtime="tflite-runtime")
+            load(path, runtime="tflite-runtime")
     elif np.lib.NumpyVersion(np.__version__) >= "2.0.0":
         with pytest.raises(InputError, match=r"needs NumPy 1; this is NumPy .*\nnext: .* of its own"):
-            tflite.load(path, runtime="tflite-runtime")
+            load(path, runtime="tflite-runtime")
     else:
-        assert_equal(tflite.load(path, runtime="tflite-runtime"), module)
+        assert_equal(load(path, runtime="tflite-runtime"), module)
 
 
 def test_a_runtime_that_is_not_installed_names_its_extra(
@@ -288,20 +289,20 @@ def test_a_runtime_that_is_not_installed_names_its_extra(
 ) -> None:
     monkeypatch.setattr(tflite.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"ai-edge-litert or tflite-runtime is not installed") as caught:
-        tflite.load(small[0])
+        load(small[0])
     assert "squeezebert-edge[tflite]" in str(caught.value)
     assert "squeezebert-edge[tflite-runtime]" in str(caught.value)
     with pytest.raises(InputError, match=r"tflite-runtime is not installed\nnext: .*edge\[tflite-runtime\]'"):
-        tflite.load(small[0], runtime="tflite-runtime")
+        load(small[0], runtime="tflite-runtime")
     with pytest.raises(InputError, match=r"tflite: litert_torch, ai_edge_quantizer is not installed"):
         exporters.get("tflite", to_export=True)
 
 
 def test_an_unknown_runtime_is_an_error_with_the_choices(small: Made) -> None:
     with pytest.raises(InputError, match=r"unknown runtime 'onnx'\nallowed: ai-edge-litert, tflite-runtime"):
-        tflite.load(small[0], runtime="onnx")
+        load(small[0], runtime="onnx")
     with pytest.raises(InputError, match="0 threads"):
-        tflite.load(small[0], threads=0)
+        load(small[0], threads=0)
 
 
 # Errors
@@ -348,7 +349,7 @@ def test_a_damaged_file_is_an_error(damage: str, small: Made, tmp_path: Path) ->
     path = tmp_path / "model.tflite"
     path.write_bytes(damaged(small[0].read_bytes())[damage])
     with pytest.raises(InputError, match=r"model\.tflite: LiteRT cannot read it"):
-        tflite.load(path)
+        load(path)
 
 
 def test_another_model_is_an_error_that_says_what_is_expected(small: Made, tmp_path: Path) -> None:
@@ -357,12 +358,12 @@ def test_another_model_is_an_error_that_says_what_is_expected(small: Made, tmp_p
         data.replace(b"length_8", b"serving8").replace(b"length_16", b"serving16")
     )
     with pytest.raises(InputError, match=r"signatures serving8, serving16\nallowed: signatures length_<S>"):
-        tflite.load(tmp_path / "other.tflite")
+        load(tmp_path / "other.tflite")
 
 
 def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file"):
-        tflite.load(tmp_path / "missing.tflite")
+        load(tmp_path / "missing.tflite")
 
 
 def test_nothing_is_printed_and_the_users_logging_stays(tmp_path: Path) -> None:
@@ -390,4 +391,4 @@ def test_squeezeberts_own_size_equals_its_module(architecture: str, tmp_path: Pa
     torch.manual_seed(0)
     module, outputs = lay_out(ARCHITECTURES[architecture](SqueezeBertConfig()), task, "plain"), task.outputs
     path, _, _ = made(tmp_path, module, outputs, lengths=(32, 64, 128))
-    assert_equal(tflite.load(path, threads=2), module, tolerance=1e-4)
+    assert_equal(load(path, threads=2), module, tolerance=1e-4)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from typing import Any
 
+import exporters
+from exporters.spec import Delegation
 from squeezebert_edge.accuracy.paired import AccuracyComparison, Flip, MetricComparison
 from squeezebert_edge.accuracy.sensitivity import PartCost
-from squeezebert_edge.bundle.manifest import Delegation, Precision, Verification
+from squeezebert_edge.bundle.manifest import Precision, Verification
 from squeezebert_edge.latency.record import Record
-from squeezebert_edge.proof.gates import GATES
 from squeezebert_edge.report.rows import Ranking, Report, Row
 from tests.kit.records import measured
 
@@ -62,16 +63,22 @@ def row(
         lengths=(32, 64, 128),
         target="iOS17" if mil else None,
         bytes=int(megabytes * 1e6),
-        delegation=Delegation(delegated=None, total=None, outside=[], reason="known only on a Mac")
+        delegation=Delegation(delegated=None, total=None, outside=(), reason="known only on a Mac")
         if mil
-        else Delegation(delegated=310, total=314, outside=["GATHER x2", "GELU x1", "CAST x1"]),
+        else Delegation(delegated=310, total=314, outside=("GATHER x2", "GELU x1", "CAST x1")),
         verification=Verification(
             status=status,
             by=None if status == "not verified" else "mil-evaluator" if mil else "runtime",
             max_abs_error=None if sqnr_db is None else 10 ** (-sqnr_db / 20),
             sqnr_db=sqnr_db,
             inputs=66,
-            gates={k: v for k, v in asdict(GATES[INT8.get(precision, precision)]).items() if v is not None},
+            gates={
+                k: v
+                for k, v in asdict(
+                    exporters.format_named(format_).precision(INT8.get(precision, precision)).gates
+                ).items()
+                if v is not None
+            },
             failures=[] if status == "verified" else ["logits: SQNR 12.0 dB, below 45.0"],
         ),
         data=None if difference is None else "dev.tsv",

@@ -10,12 +10,12 @@ import pytest
 import torch
 from torch import nn
 
+from exporters.precision import INT8_GATES
 from exporters.spec import Runner
 from squeezebert_edge.accuracy.answers import ReferenceAnswers, compare
 from squeezebert_edge.accuracy.metrics import Accuracy
 from squeezebert_edge.checkpoint.checkpoint import Checkpoint, load_checkpoint
 from squeezebert_edge.checkpoint.task import task_of
-from squeezebert_edge.proof.gates import GATES
 from squeezebert_edge.proof.parity import verify
 from squeezebert_edge.proof.reference import Reference
 from squeezebert_edge.tasks.heads import TextClassification
@@ -23,7 +23,7 @@ from tests.kit.small import TorchRunner
 
 LENGTHS = (32, 64)
 SENTENCES = TextClassification().built_in("sentences.tsv")
-INT8 = GATES["int8-dynamic"]
+INT8 = INT8_GATES
 
 
 @pytest.fixture(scope="module")

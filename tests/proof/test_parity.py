@@ -11,11 +11,11 @@ import torch
 from torch import nn
 
 from exporters.errors import InputError, UnavailableError
+from exporters.precision import FLOAT16_GATES, FLOAT32_GATES, Gates
 from squeezebert_edge.bundle.manifest import Verification
 from squeezebert_edge.checkpoint.task import task_of
 from squeezebert_edge.proof import parity
 from squeezebert_edge.proof.comparison import Comparison
-from squeezebert_edge.proof.gates import GATES, Gates, gates_of
 from squeezebert_edge.tasks.heads import TASKS
 from tests.kit.small import TorchRunner, small_checkpoint
 
@@ -27,7 +27,7 @@ def verified(
     runner_type: type[TorchRunner] = TorchRunner,
     damage: Callable[[nn.Module], None] = lambda model: None,
     architecture: str = ARCHITECTURES[0],
-    gates: Gates = GATES["fp32"],
+    gates: Gates = FLOAT32_GATES,
 ) -> Verification:
     checkpoint = small_checkpoint(architecture)
     damaged = copy.deepcopy(checkpoint.model)
@@ -106,7 +106,7 @@ def test_not_a_number_is_seen() -> None:
         def __call__(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
             return {name: np.full_like(value, np.nan) for name, value in super().__call__(inputs).items()}
 
-    found = verified(AllBroken, gates=GATES["fp16"])
+    found = verified(AllBroken, gates=FLOAT16_GATES)
     assert found.status == "failed"
     assert found.max_abs_error is None
 
@@ -146,8 +146,8 @@ def test_sqnr_is_variance_over_mean_squared_error() -> None:
 
 
 def test_a_wish_replaces_one_gate_and_keeps_the_others() -> None:
-    assert gates_of("fp32", Gates(max_error=0.5)) == Gates(
-        max_error=0.5, max_padding_error=GATES["fp32"].max_padding_error
+    assert FLOAT32_GATES.replaced_by(Gates(max_error=0.5)) == Gates(
+        max_error=0.5, max_padding_error=FLOAT32_GATES.max_padding_error
     )
 
 

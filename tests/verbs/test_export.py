@@ -13,6 +13,7 @@ import torch
 import exporters
 from exporters.coreml.mil import structure as mil_structure
 from exporters.errors import GateError, InputError
+from exporters.precision import Gates
 from exporters.spec import Delegation, Ranges
 from squeezebert_edge.bundle.opened import Bundle, open_bundle
 from squeezebert_edge.checkpoint.checkpoint import Checkpoint, load_checkpoint
@@ -22,7 +23,6 @@ from squeezebert_edge.forms.balancing import quantizable
 from squeezebert_edge.model.config import SqueezeBertConfig
 from squeezebert_edge.model.heads import SqueezeBertForSequenceClassification
 from squeezebert_edge.proof import parity
-from squeezebert_edge.proof.gates import Gates
 from squeezebert_edge.proof.reference import Reference
 from squeezebert_edge.tasks.heads import TASKS, Task
 from squeezebert_edge.tasks.rows import answer_rows
@@ -37,7 +37,7 @@ ASKED = {
     "token-classification": ["the film is good"],
     "fill-mask": ["the [MASK] is good"],
 }
-PAIRS = [pair for pair in possible_pairs(list(exporters.FORMATS), []) if pair[1].startswith("fp")]
+PAIRS = [pair for pair in possible_pairs(exporters.names(), []) if pair[1].startswith("fp")]
 
 
 @pytest.mark.parametrize("task", TASKS.values(), ids=list(TASKS))
@@ -101,7 +101,7 @@ def test_a_precision_that_a_format_lacks_names_those_it_has() -> None:
 
 def test_a_package_that_is_missing_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    for name in exporters.FORMATS:
+    for name in exporters.names():
         with pytest.raises(InputError, match=rf"squeezebert-edge\[{name}\]"):
             exporters.get(name, to_export=True)
 
@@ -150,8 +150,8 @@ def test_a_product_outside_the_delegate_fails_the_export(
     assert raised.value.exit_code == 1
     assert list(tmp_path.iterdir()) == []
     (bundle,) = export_bundles(small_checkpoint(), replace(plan, allow_undelegated=True), tmp_path)
-    assert bundle.manifest.delegation.products == ["FULLY_CONNECTED x2"]
-    assert bundle.manifest.delegation.outside == ["CAST x1", "FULLY_CONNECTED x2"]
+    assert bundle.manifest.delegation.products == ("FULLY_CONNECTED x2",)
+    assert bundle.manifest.delegation.outside == ("CAST x1", "FULLY_CONNECTED x2")
 
 
 def test_a_program_for_the_neural_engine_that_does_not_suit_it_fails_the_export(
@@ -169,12 +169,12 @@ def test_a_program_for_the_neural_engine_that_does_not_suit_it_fails_the_export(
     assert list(tmp_path.iterdir()) == []
     (bundle,) = export_bundles(small_checkpoint(), replace(plan, allow_undelegated=True), tmp_path / "left")
     assert bundle.manifest.structure is not None
-    assert bundle.manifest.structure.other_products == ["linear x1"]
+    assert bundle.manifest.structure.other_products == ("linear x1",)
     (bundle,) = export_bundles(small_checkpoint(), replace(plan, form="plain"), tmp_path / "plain")
     assert bundle.manifest.form == "plain"  # which promises nothing
 
 
-@pytest.mark.parametrize("precision", exporters.get("coreml").PRECISIONS)
+@pytest.mark.parametrize("precision", exporters.get("coreml").precisions)
 def test_core_ml_bundles_are_made_for_the_neural_engine(tmp_path: Path, precision: str) -> None:
     checkpoint = small_checkpoint(num_hidden_layers=1)
     plan = calibrated(Plan([("coreml", precision)], LENGTHS), checkpoint, None, 16)
@@ -234,7 +234,7 @@ def test_the_full_size_is_verified_in_every_format(tmp_path: Path, pair: tuple[s
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("format_", exporters.FORMATS)
+@pytest.mark.parametrize("format_", exporters.names())
 def test_a_real_checkpoint_predicts_the_same_through_every_format(
     tmp_path: Path, shared: Path, format_: str
 ) -> None:

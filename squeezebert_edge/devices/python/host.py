@@ -109,7 +109,7 @@ def opened(address: str | None) -> Host:
 def found() -> list[Listing]:
     """This computer and the formats whose runtime is installed."""
     runs = []
-    for name in exporters.FORMATS:
+    for name in exporters.names():
         try:
             exporters.get(name)
         except EdgeError:
