@@ -86,7 +86,7 @@ def contender(format_: str, exact: str, name: str, module: Products) -> Contende
 
     def build(directory: Path) -> Path:
         exporter = exporters.get(format_, to_export=True)
-        path = directory / f"{name}-{exact}-{exporter.FILE_NAME}"
+        path = directory / f"{name}-{exact}-{exporter.file_name}"
         if not path.exists():
             exporter.export(request_at([LENGTH], module, exact), path)
         return path

@@ -73,7 +73,7 @@ def ours(format_: str, precision: str) -> Contender:
 
     def build(directory: Path) -> Path:
         exporter = exporters.get(format_, to_export=True)
-        path = directory / f"ours-{precision}-{form}-{exporter.FILE_NAME}"
+        path = directory / f"ours-{precision}-{form}-{exporter.file_name}"
         if not path.exists():
             module = lay_out(Squeeze().ours, TextClassification, form)
             exporter.export(_request(module, exact), path)
@@ -93,7 +93,7 @@ def bert(format_: str, precision: str, *, as_it_is: bool = False) -> Contender:
 
     def build(directory: Path) -> Path:
         exporter = exporters.get(format_, to_export=True)
-        path = directory / f"{kind}-{precision}-{exporter.FILE_NAME}"
+        path = directory / f"{kind}-{precision}-{exporter.file_name}"
         if not path.exists():
             exporter.export(_request(Bert(as_it_is), exact), path)
         return path

@@ -88,7 +88,7 @@ def main() -> None:
     exporter = exporters.get(options.format, to_export=True)
     with tempfile.TemporaryDirectory() as temporary:
         every = sorted({length for allowed in wanted.values() for length in allowed})
-        name = "-".join((exact, form, *map(str, every), exporter.FILE_NAME))
+        name = "-".join((exact, form, *map(str, every), exporter.file_name))
         path = (options.artifacts or Path(temporary)) / name
         if not path.exists():
             exporter.export(request_at(every, lay_out(model, TextClassification, form), exact), path)

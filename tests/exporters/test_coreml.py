@@ -16,6 +16,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from exporters.coreml import FORMAT
 from exporters.coreml import export as coreml
 from exporters.coreml.mil import program as mil
 from exporters.coreml.runner import CoreMLRunner, load
@@ -95,7 +96,7 @@ Made = tuple[Path, Artifact, nn.Module]
 def question(tmp_path_factory: pytest.TempPathFactory) -> Made:
     """One fp32 package that several tests look at; they do not change it."""
     module, outputs = head("SqueezeBertForQuestionAnswering")
-    path = tmp_path_factory.mktemp("coreml") / coreml.FILE_NAME
+    path = tmp_path_factory.mktemp("coreml") / FORMAT.file_name
     return path, coreml.export(request(module, outputs), path), module
 
 
@@ -106,7 +107,7 @@ def question(tmp_path_factory: pytest.TempPathFactory) -> Made:
 @pytest.mark.parametrize("architecture", HEADS)
 def test_every_head_equals_its_module_in_fp32(architecture: str, form: str, tmp_path: Path) -> None:
     module, outputs = head(architecture, form)
-    path = tmp_path / coreml.FILE_NAME
+    path = tmp_path / FORMAT.file_name
     coreml.export(request(module, outputs), path)
     runner = evaluated(path)
     assert runner.outputs == outputs
@@ -120,7 +121,7 @@ def test_every_head_equals_its_module_in_fp32(architecture: str, form: str, tmp_
 @pytest.mark.parametrize("architecture", HEADS)
 def test_every_head_in_fp16_is_near_its_module(architecture: str, form: str, tmp_path: Path) -> None:
     module, outputs = head(architecture, form)
-    path = tmp_path / coreml.FILE_NAME
+    path = tmp_path / FORMAT.file_name
     coreml.export(request(module, outputs, "fp16"), path)
     runner = evaluated(path)
     pairs = [
@@ -157,7 +158,7 @@ def test_every_activation_equals_torch(precision: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
     module = Activations().eval()
     outputs = [f"{name}_{layout}" for name in ACTIVATION_NAMES for layout in ("last", "second")]
-    path = tmp_path / coreml.FILE_NAME
+    path = tmp_path / FORMAT.file_name
     coreml.export(request(module, outputs, precision), path)
     tolerance = {"fp32": 1e-6, "fp16": 2e-3}[precision]
     runner = evaluated(path)
@@ -180,7 +181,7 @@ def test_ids_beyond_int16_keep_their_words_in_fp16(channels_first: bool, tmp_pat
             return (words * (mask + types)[..., None],)
 
     module = Words().eval()
-    path = tmp_path / coreml.FILE_NAME
+    path = tmp_path / FORMAT.file_name
     coreml.export(request(module, ["vectors"], "fp16"), path)
     inputs = rows(16, 16) | {"token_type_ids": torch.zeros(1, 16, dtype=torch.int32)}
     inputs["input_ids"][0, :4] = torch.tensor([32_767, 32_768, 65_536, 69_999])
@@ -191,7 +192,7 @@ def test_ids_beyond_int16_keep_their_words_in_fp16(channels_first: bool, tmp_pat
 @pytest.mark.parametrize("precision", FLOAT_PRECISIONS)
 def test_ios18_takes_the_same_input(precision: str, tmp_path: Path) -> None:
     module, outputs = head("SqueezeBertModel")
-    path = tmp_path / coreml.FILE_NAME
+    path = tmp_path / FORMAT.file_name
     artifact = coreml.export(request(module, outputs, precision, target="iOS18"), path)
     assert artifact.inputs == (TensorSpec("inputs", "int32", (1, 3, None)),)
     assert mil.read_model(mil.model_file(path)).specificationVersion == 9
@@ -201,7 +202,7 @@ def test_ios18_takes_the_same_input(precision: str, tmp_path: Path) -> None:
 
 def test_a_planted_wrong_weight_is_seen(tmp_path: Path) -> None:
     module, outputs = head("SqueezeBertForSequenceClassification")
-    path = tmp_path / coreml.FILE_NAME
+    path = tmp_path / FORMAT.file_name
     coreml.export(request(module, outputs), path)
     weight = module.get_parameter("model.classifier.weight").detach()
     weights = mil.model_file(path).parent / "weights" / "weight.bin"
@@ -219,7 +220,7 @@ def test_a_planted_wrong_weight_is_seen(tmp_path: Path) -> None:
 @pytest.mark.parametrize("precision", FLOAT_PRECISIONS)
 def test_core_ml_and_the_evaluator_agree(precision: str, tmp_path: Path) -> None:
     module, outputs = head("SqueezeBertForSequenceClassification")
-    path = tmp_path / coreml.FILE_NAME
+    path = tmp_path / FORMAT.file_name
     coreml.export(request(module, outputs, precision), path)
     inputs = arrays(rows(32, 20))
     ours = evaluated(path)(inputs)["logits"]
@@ -282,7 +283,7 @@ def test_weights_are_stored_once_for_all_lengths(form: str, tmp_path: Path) -> N
 
 def test_one_length_is_a_fixed_shape(tmp_path: Path) -> None:
     module, outputs = head("SqueezeBertForTokenClassification")
-    path = tmp_path / coreml.FILE_NAME
+    path = tmp_path / FORMAT.file_name
     artifact = coreml.export(request(module, outputs, lengths=(24,)), path)
     assert artifact.inputs == (TensorSpec("inputs", "int32", (1, 3, None)),)
     array = mil.read_model(mil.model_file(path)).description.input[0].type.multiArrayType
@@ -417,7 +418,7 @@ def test_a_package_without_row_names_is_an_error(question: Made, tmp_path: Path)
 def test_what_core_ml_cannot_be_asked_for(change: dict[str, str], problem: str, tmp_path: Path) -> None:
     wish = ExportRequest(nn.Identity(), {8: {"x": torch.ones(1, 8)}}, ["y"], **{"precision": "fp32"} | change)
     with pytest.raises(InputError, match=problem):
-        coreml.export(wish, tmp_path / coreml.FILE_NAME)
+        coreml.export(wish, tmp_path / FORMAT.file_name)
     with pytest.raises(InputError, match=r"\*\.mlpackage"):
         coreml.export(request(nn.Identity(), ["y"]), tmp_path / "model.mlmodel")
 
@@ -428,7 +429,7 @@ def test_what_coremltools_cannot_convert_is_an_error(tmp_path: Path) -> None:
             return (torch.special.bessel_j0(ids.float() + mask + types),)
 
     with pytest.raises(InputError, match="cannot make a package.*bessel"):
-        coreml.export(request(Unusual().eval(), ["y"]), tmp_path / coreml.FILE_NAME)
+        coreml.export(request(Unusual().eval(), ["y"]), tmp_path / FORMAT.file_name)
 
 
 @pytest.mark.parametrize("raised", [KeyboardInterrupt, RuntimeError, OSError])
@@ -450,7 +451,7 @@ def test_nothing_stays_behind_when_a_conversion_ends_early(
 
     monkeypatch.setattr(backend, "load", load)
     with pytest.raises(InputError if raised is RuntimeError else raised, match="interrupted"):
-        coreml.export(request(module, outputs, lengths=(8,)), tmp_path / coreml.FILE_NAME)
+        coreml.export(request(module, outputs, lengths=(8,)), tmp_path / FORMAT.file_name)
     assert not list(temporary.iterdir())
 
 
@@ -461,7 +462,7 @@ def test_an_export_says_nothing_and_leaves_nothing(precision: str, tmp_path: Pat
     script = f"""
 import torch
 from pathlib import Path
-from exporters import coreml
+from exporters.coreml import FORMAT
 from exporters.spec import ExportRequest
 
 class Net(torch.nn.Module):
@@ -472,10 +473,10 @@ class Net(torch.nn.Module):
         return (torch.nn.functional.gelu(self.linear(self.words(ids))) * mask[..., None],)
 
 examples = {{s: {{n: torch.ones(1, s, dtype=torch.int32) for n in ("ids", "mask")}} for s in (8, 16)}}
-path = Path({str(tmp_path / coreml.FILE_NAME)!r})
+path = Path({str(tmp_path / FORMAT.file_name)!r})
 rows = [{{n: v.numpy() for n, v in examples[8].items()}}]
-coreml.export(ExportRequest(Net().eval(), examples, ["vectors"], {precision!r}, calibration=rows), path)
-runner = coreml.load(path, runtime="mil-evaluator")
+FORMAT.export(ExportRequest(Net().eval(), examples, ["vectors"], {precision!r}, calibration=rows), path)
+runner = FORMAT.load(path, runtime="mil-evaluator")
 assert runner({{n: v.numpy() for n, v in examples[8].items()}})["vectors"].shape == (1, 8, 4)
 """
     ran = subprocess.run(
@@ -503,7 +504,7 @@ def test_the_full_size_equals_its_module(precision: str, tmp_path: Path) -> None
             if not name.lower().endswith("layernorm.weight"):
                 parameter.mul_(0.25)  # 768 wide, weights of a tiny model would saturate
     module = lay_out(model, task, "plain")
-    path = tmp_path / coreml.FILE_NAME
+    path = tmp_path / FORMAT.file_name
     coreml.export(request(module, task.outputs, precision, lengths=(32, 64, 128)), path)
     runner = load(path, threads=2)
     for length in (32, 64, 128):

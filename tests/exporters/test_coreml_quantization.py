@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from exporters.coreml import FORMAT
 from exporters.coreml import export as coreml
 from exporters.coreml import quantization as coreml_quantization
 from exporters.coreml.mil import operations as mil_ops
@@ -59,7 +60,7 @@ def quantized_request(
 
 def export(wish: ExportRequest, directory: Path) -> tuple[Artifact, mil.Program]:
     directory.mkdir(parents=True, exist_ok=True)
-    artifact = coreml.export(wish, directory / coreml.FILE_NAME)
+    artifact = coreml.export(wish, directory / FORMAT.file_name)
     return artifact, program_of(artifact.path)
 
 

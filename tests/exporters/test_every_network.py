@@ -34,7 +34,7 @@ def test_any_network_is_delegated_and_equal_to_torch(
     task = of_architecture(architecture)
     module = lay_out(tiny_model(architecture, **network), task, form)
     exporter = exporters.get(format_, to_export=True)
-    path = tmp_path_factory.mktemp("drawn") / exporter.FILE_NAME
+    path = tmp_path_factory.mktemp("drawn") / exporter.file_name
     artifact = exporter.export(request(module, task.outputs, lengths=(8,)), path)
     assert artifact.delegation.products == ()
     assert artifact.structure is None or not artifact.structure.unfit

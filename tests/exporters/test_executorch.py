@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from exporters.errors import InputError
+from exporters.executorch import FORMAT
 from exporters.executorch import export as executorch
 from exporters.executorch.runner import ExecuTorchRunner, load
 from exporters.spec import Artifact, TensorSpec
@@ -42,7 +43,7 @@ Made = tuple[Path, Artifact, nn.Module]
 
 
 def made(directory: Path, module: nn.Module, outputs: tuple[str, ...], **options: Any) -> Made:
-    path = directory / executorch.FILE_NAME
+    path = directory / FORMAT.file_name
     return path, executorch.export(request(module, outputs, **options), path), module
 
 
@@ -266,13 +267,13 @@ def test_nothing_is_printed_and_the_users_logging_stays(tmp_path: Path) -> None:
     code = f"""
 import logging, warnings
 from pathlib import Path
-from exporters import executorch
-from tests.exported import Small, assert_equal, request
+from exporters.executorch import FORMAT
+from tests.kit.exported import Small, assert_equal, request
 before = logging.root.manager.disable, logging.root.handlers[:], logging.root.level, warnings.filters[:]
 path = Path({str(tmp_path / "model.pte")!r})
-executorch.export(request(Small(), Small.outputs), path)
+FORMAT.export(request(Small(), Small.outputs), path)
 for threads in (1, 2):
-    assert_equal(executorch.load(path, threads=threads), Small())
+    assert_equal(FORMAT.load(path, threads=threads), Small())
 assert before == (logging.root.manager.disable, logging.root.handlers, logging.root.level, warnings.filters)
 """
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from exporters.coreml import FORMAT
 from exporters.coreml import export as coreml
 from exporters.coreml.runner import load
 from exporters.spec import Structure
@@ -26,7 +27,7 @@ def structure_of(
     module: nn.Module, outputs: tuple[str, ...], path: Path, precision: str = "fp16"
 ) -> Structure:
     path.mkdir(exist_ok=True)
-    artifact = coreml.export(request(module, outputs, precision), path / coreml.FILE_NAME)
+    artifact = coreml.export(request(module, outputs, precision), path / FORMAT.file_name)
     assert artifact.structure is not None
     return artifact.structure
 
@@ -106,4 +107,4 @@ def test_what_does_not_suit_it_is_named(tmp_path: Path) -> None:
     found = structure_of(module, ("y",), tmp_path, "fp32")
     assert found.max_rank == 5
     assert found.unfit == ("values of 5 axes", "convolution of 1x3 x2", "linear x1", "matmul x1")
-    assert_equal(load(tmp_path / coreml.FILE_NAME, runtime="mil-evaluator"), module)
+    assert_equal(load(tmp_path / FORMAT.file_name, runtime="mil-evaluator"), module)

@@ -38,7 +38,7 @@ def quantized_request(
 
 def made(tmp_path: Path, format_: str, asked: ExportRequest) -> tuple[Runner, Any]:
     exporter = exporters.get(format_, to_export=True)
-    path = tmp_path / exporter.FILE_NAME
+    path = tmp_path / exporter.file_name
     artifact = exporter.export(asked, path)
     return exporter.load(path), artifact
 

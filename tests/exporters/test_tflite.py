@@ -18,6 +18,7 @@ from torch import nn
 import exporters
 from exporters.errors import InputError
 from exporters.spec import Artifact, TensorSpec
+from exporters.tflite import FORMAT
 from exporters.tflite import export as tflite
 from exporters.tflite.runner import load
 from squeezebert_edge.forms.catalog import lay_out
@@ -44,7 +45,7 @@ Made = tuple[Path, Artifact, nn.Module]
 
 
 def made(directory: Path, module: nn.Module, outputs: tuple[str, ...], **options: Any) -> Made:
-    path = directory / tflite.FILE_NAME
+    path = directory / FORMAT.file_name
     return path, tflite.export(request(module, outputs, **options), path), module
 
 
@@ -287,7 +288,7 @@ def test_the_old_runtime_computes_the_same_where_it_can_run(small: Made) -> None
 def test_a_runtime_that_is_not_installed_names_its_extra(
     small: Made, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tflite.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"ai-edge-litert or tflite-runtime is not installed") as caught:
         load(small[0])
     assert "squeezebert-edge[tflite]" in str(caught.value)
@@ -370,13 +371,13 @@ def test_nothing_is_printed_and_the_users_logging_stays(tmp_path: Path) -> None:
     code = f"""
 import logging, os, warnings
 from pathlib import Path
-from exporters import tflite
-from tests.exported import Small, assert_equal, request
+from exporters.tflite import FORMAT
+from tests.kit.exported import Small, assert_equal, request
 before = logging.root.manager.disable, logging.root.handlers[:], logging.root.level, warnings.filters[:]
 path = Path({str(tmp_path / "model.tflite")!r})
-tflite.export(request(Small(), Small.outputs, "fp16"), path)
+FORMAT.export(request(Small(), Small.outputs, "fp16"), path)
 for threads in (1, 2):
-    assert_equal(tflite.load(path, threads=threads), Small(), tolerance=1e-2)
+    assert_equal(FORMAT.load(path, threads=threads), Small(), tolerance=1e-2)
 assert before == (logging.root.manager.disable, logging.root.handlers, logging.root.level, warnings.filters)
 assert "LITERT_TORCH_SHOW_PROGRESS" not in os.environ
 """

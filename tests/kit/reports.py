@@ -10,12 +10,12 @@ from exporters.spec import Delegation
 from squeezebert_edge.accuracy.paired import AccuracyComparison, Flip, MetricComparison
 from squeezebert_edge.accuracy.sensitivity import PartCost
 from squeezebert_edge.bundle.manifest import Precision, Verification
+from squeezebert_edge.forms import choices
 from squeezebert_edge.latency.record import Record
 from squeezebert_edge.report.rows import Ranking, Report, Row
 from tests.kit.records import measured
 
 REFERENCE = 0.9128
-INT8 = {"int8": "int8-dynamic"}
 
 
 def accuracy(difference: float, flips: int = 0, examples: int = 872, **changed: Any) -> AccuracyComparison:
@@ -49,6 +49,7 @@ def row(
 ) -> Row:
     """A bundle's row."""
     mil = format_ == "coreml"
+    exact = choices.exact_precision(format_, precision).name
     made = Row(
         bundle=f"out/sst2/{format_}-{precision}",
         seal=f"{format_} {precision}",
@@ -74,9 +75,7 @@ def row(
             inputs=66,
             gates={
                 k: v
-                for k, v in asdict(
-                    exporters.format_named(format_).precision(INT8.get(precision, precision)).gates
-                ).items()
+                for k, v in asdict(exporters.format_named(format_).precision(exact).gates).items()
                 if v is not None
             },
             failures=[] if status == "verified" else ["logits: SQNR 12.0 dB, below 45.0"],

@@ -159,7 +159,7 @@ SCRIPT = """
 import json, sys, warnings
 from pathlib import Path
 from dataclasses import asdict, replace
-from tests.trained import CONFIG, run
+from tests.kit.trained import CONFIG, run
 from squeezebert_edge.training.processes import rank
 
 epochs = run(Path(sys.argv[1]), replace(CONFIG, batch_size=32), log=print).epochs
