@@ -23,6 +23,7 @@ from squeezebert_edge.cli.report import report
 from squeezebert_edge.cli.run import run
 from squeezebert_edge.cli.sensitivity import sensitivity
 from squeezebert_edge.cli.train import train
+from squeezebert_edge.cli.tune import tune
 from squeezebert_edge.cli.verify import verify
 
 INTERRUPTED = 130  # 128 + SIGINT: what typer makes of a KeyboardInterrupt
@@ -35,7 +36,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for verb in (
-    *(run, export, verify, evaluate, bench, devices, demo),
+    *(run, export, verify, evaluate, bench, tune, devices, demo),
     *(sensitivity, report, predict, inspect, train),
 ):
     app.command()(verb)

@@ -10,15 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from exporters.errors import EdgeError, GateError, InputError
+from exporters.errors import EdgeError, GateError
 from squeezebert_edge.cli import options, show
 
 if TYPE_CHECKING:
-    from squeezebert_edge.latency.protocol import Protocol
     from squeezebert_edge.latency.record import Record
     from squeezebert_edge.verbs.bench import Failure
-
-REDRAWN = 1  # times a second: the display must not take time from what is measured
 
 
 class Delegate(StrEnum):
@@ -44,26 +41,11 @@ def bench(
     ],
     device: options.DeviceOption = "host",
     runner: options.RunnerOption = None,
-    quick: Annotated[
-        bool, typer.Option("--quick", help="128 queries and 10 s in place of MLPerf's 1024 and 60 s.")
-    ] = False,
-    rapid: Annotated[
-        bool, typer.Option("--rapid", help="64 queries and 6 s; no report quotes such a latency.")
-    ] = False,
-    queries: Annotated[
-        int | None,
-        typer.Option("--queries", min=1, help="So many, however long they take; never quoted either."),
-    ] = None,
-    data: Annotated[
-        Path | None,
-        typer.Option(
-            "--data", help="Texts to ask, as `evaluate` takes them.", show_default="the built-in sample"
-        ),
-    ] = None,
-    threads: Annotated[
-        int | None,
-        typer.Option("--threads", min=1, max=options.MOST_THREADS, help="Threads.", show_default="1"),
-    ] = None,
+    quick: options.QuickOption = False,
+    rapid: options.RapidOption = False,
+    queries: options.QueriesOption = None,
+    data: options.TextsOption = None,
+    threads: options.RuntimeThreadsOption = None,
     length: Annotated[
         int | None,
         typer.Option("--length", help="Run all texts at this length.", show_default="each at its shortest"),
@@ -130,7 +112,7 @@ def bench(
         each,
     )
 
-    protocol = _protocol(queries, quick=quick, rapid=rapid)
+    protocol = options.protocol_of(queries, quick=quick, rapid=rapid)
     request = Request(
         protocol=protocol if cool_down is None else replace(protocol, cool_down=cool_down),
         settings=record.Settings(
@@ -148,7 +130,7 @@ def bench(
     )
     opened = [open_bundle(directory) for directory in dict.fromkeys(path.resolve() for path in bundles)]
     found, failures = [], []
-    with show.progress(REDRAWN) as progress:
+    with show.progress(show.BESIDE_MEASUREMENTS) as progress:
         measured: Iterator[record.Record | Failure]
         if device == ALL_PHONES:
             measured = benchmark_devices(opened, each(device), request, runner=runner, progress=progress)
@@ -188,13 +170,3 @@ def _explain(found: Sequence[Record], failures: Sequence[Failure]) -> None:
     for failure in failures:
         show.note(f"{failure.device}:")
         show.error(failure.error)
-
-
-def _protocol(queries: int | None, *, quick: bool, rapid: bool) -> Protocol:
-    from squeezebert_edge.latency.protocol import MLPERF, QUICK, RAPID, exactly
-
-    if (queries is not None) + quick + rapid > 1:
-        raise InputError("several of --quick, --rapid and --queries", allowed="one of them, or none")
-    if queries is not None:
-        return exactly(queries)
-    return QUICK if quick else RAPID if rapid else MLPERF

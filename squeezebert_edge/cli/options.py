@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from exporters.errors import InputError
+
+if TYPE_CHECKING:
+    from squeezebert_edge.latency.protocol import Protocol
 
 CheckpointArgument = Annotated[
     str,
@@ -76,6 +79,26 @@ MOST_THREADS = 64  # far beyond any phone's; ExecuTorch's pool crashes on absurd
 ThreadsOption = Annotated[
     int, typer.Option("--threads", min=1, max=MOST_THREADS, help="Threads of the runtime.")
 ]
+RuntimeThreadsOption = Annotated[
+    int | None,
+    typer.Option("--threads", min=1, max=MOST_THREADS, help="Threads.", show_default="1"),
+]
+QuickOption = Annotated[
+    bool, typer.Option("--quick", help="128 queries and 10 s in place of MLPerf's 1024 and 60 s.")
+]
+RapidOption = Annotated[
+    bool, typer.Option("--rapid", help="64 queries and 6 s; no report quotes such a latency.")
+]
+QueriesOption = Annotated[
+    int | None,
+    typer.Option("--queries", min=1, help="So many, however long they take; never quoted either."),
+]
+TextsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--data", help="Texts to ask, as `evaluate` takes them.", show_default="the built-in sample"
+    ),
+]
 DeviceOption = Annotated[
     str,
     typer.Option(
@@ -136,7 +159,7 @@ FormOption = Annotated[
 ]
 FormsFileOption = Annotated[
     Path | None,
-    typer.Option("--forms", metavar="FILE", help="Forms that a device chose: benchmarks/choose_forms.py."),
+    typer.Option("--forms", metavar="FILE", help="Forms that a device chose, as `tune` writes them."),
 ]
 AllowUndelegatedOption = Annotated[
     bool,
@@ -164,6 +187,21 @@ MaxDropOption = Annotated[
     float | None,
     typer.Option("--max-drop", help="Percentage points of the first metric that may be lost; else exit 1."),
 ]
+
+
+def protocol_of(queries: int | None, *, quick: bool, rapid: bool) -> Protocol:
+    """The protocol of --queries, --quick or --rapid; without any of them MLPerf's.
+
+    Raises:
+        InputError: several of them.
+    """
+    from squeezebert_edge.latency.protocol import MLPERF, QUICK, RAPID, exactly
+
+    if (queries is not None) + quick + rapid > 1:
+        raise InputError("several of --quick, --rapid and --queries", allowed="one of them, or none")
+    if queries is not None:
+        return exactly(queries)
+    return QUICK if quick else RAPID if rapid else MLPERF
 
 
 def parse_labels(text: str | None) -> list[str] | None:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from squeezebert_edge.bundle.manifest import Verification
     from squeezebert_edge.latency.record import Record
 
+BESIDE_MEASUREMENTS = (
+    1  # times a second that progress is drawn, so that it takes no time from what is measured
+)
 WIDTH_IN_FILES = 140  # where there is no terminal to fit a table to
 
 out = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH_IN_FILES)

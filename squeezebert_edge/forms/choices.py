@@ -16,6 +16,7 @@ import exporters
 from exporters.errors import InputError
 from exporters.precision import Precision
 from squeezebert_edge.forms.catalog import form_named
+from squeezebert_edge.plumbing.staging import write_whole
 
 if TYPE_CHECKING:
     from torch import nn
@@ -96,14 +97,54 @@ def float_parts(module: nn.Module, precision: Precision, target: str | None) -> 
     return (name for name, _ in module.named_modules() if name.rpartition(".")[2] in kept)
 
 
-class FormsFile(BaseModel):
-    """Forms that a device chose: of each format, by exact precision. device: in words."""
-
+class _Record(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Trial(_Record):
+    """A form that was tried for a format and an exact precision.
+
+    excluded: why it could not be chosen; null if it could.
+    rounds_ns: its latency in each round, in nanoseconds; empty if it was not measured.
+    """
+
+    format: str
+    precision: str
+    form: str
+    excluded: str | None
+    rounds_ns: list[int]
+
+
+class Measured(_Record):
+    """What forms were chosen by.
+
+    time: when it was written, UTC, ISO 8601.
+    lengths: of the artifacts. texts: what was asked, by its source's name.
+    protocol: of each run, by name. runner: what called the runtime. threads: null left them to the device.
+    """
+
+    time: str
+    checkpoint: str
+    checkpoint_sha256: str
+    lengths: list[int]
+    texts: str
+    protocol: str
+    runner: str
+    threads: int | None
+    trials: list[Trial]
+
+
+class FormsFile(_Record):
+    """Forms that a device chose.
+
+    device: in words. forms: of each format, by exact precision.
+    measured: what they were chosen by; null where they were written by hand.
+    """
 
     schema_version: Literal[1] = 1
     device: str
     forms: dict[str, dict[str, str]]
+    measured: Measured | None = None
 
 
 def read_forms(path: Path) -> Forms:
@@ -116,7 +157,8 @@ def read_forms(path: Path) -> Forms:
         found = FormsFile.model_validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
         raise InputError(
-            f"{path}: not a file of forms ({error})", hint="python benchmarks/choose_forms.py writes one"
+            f"{path}: not a file of forms ({error})",
+            hint="squeezebert-edge tune CHECKPOINT --device DEVICE writes one",
         ) from error
     chosen = {}
     for format_, names in found.forms.items():
@@ -129,3 +171,12 @@ def read_forms(path: Path) -> Forms:
             form_named(form)
             chosen[format_, exact] = Choice(form, found.device)
     return {**FORMS_BY_PRECISION, **chosen}
+
+
+def write_forms(forms: FormsFile, path: Path) -> None:
+    """Write a file for `read_forms`, in place of one that is there.
+
+    Raises:
+        CannotWriteError: nothing can be written there.
+    """
+    write_whole(path, forms.model_dump_json(indent=2) + "\n")

@@ -56,14 +56,23 @@ def of_bundle(bundle: Bundle, data: Path | None, length: int | None) -> Workload
     Raises:
         InputError: a length that the bundle does not have, or data that is wrong.
     """
-    task, lengths = bundle.task, bundle.manifest.lengths
+    lengths = bundle.manifest.lengths
     if length is not None and length not in lengths:
         raise InputError(f"length {length}", allowed=", ".join(map(str, lengths)))
+    return of_data(bundle.task, bundle.tokenizer, data, [length] if length else lengths)
+
+
+def of_data(task: Task, tokenizer: Tokenizer, data: Path | None, lengths: Sequence[int]) -> Workload:
+    """The rows of a file's first texts, or of the built-in sample's, each at the shortest length that fits.
+
+    Raises:
+        InputError: data that is wrong.
+    """
     examples = task.built_in() if data is None else type(task).read(data)[:MOST_TEXTS]
     if not examples:
         raise InputError(f"{data}: no texts", allowed="at least one")
     source = BUILT_IN if data is None else data.name
-    return of_examples(task, bundle.tokenizer, examples, [length] if length else lengths, source)
+    return of_examples(task, tokenizer, examples, lengths, source)
 
 
 def of_examples(

@@ -29,6 +29,10 @@ DISK_ERRORS = {
 }
 
 
+class CannotWriteError(InputError):
+    """Nothing can be written at a place: its disk is full, or it is not ours to write to."""
+
+
 @contextmanager
 def stage_directory(target: Path, *, marker: str | None, force: bool) -> Iterator[Path]:
     """Give a directory to fill; it becomes `target` when the block ends well, and is deleted otherwise.
@@ -40,7 +44,8 @@ def stage_directory(target: Path, *, marker: str | None, force: bool) -> Iterato
         force: replace an existing directory.
 
     Raises:
-        InputError: `target` exists and may not be replaced, or nothing can be written there.
+        InputError: `target` exists and may not be replaced.
+        CannotWriteError: nothing can be written there.
     """
     refuse_existing(target, marker=marker, force=force)
     # Named before it is made, so that an interruption at any moment deletes it.
@@ -62,11 +67,30 @@ def stage_directory(target: Path, *, marker: str | None, force: bool) -> Iterato
         shutil.rmtree(staging, ignore_errors=True)
 
 
+@contextmanager
+def scratch_directory() -> Iterator[Path]:
+    """A directory for what is needed only as long as the block runs.
+
+    Raises:
+        CannotWriteError: there is no room for it.
+    """
+    try:
+        with tempfile.TemporaryDirectory(prefix="squeezebert-edge-") as directory:
+            yield Path(directory)
+    except OSError as error:
+        if error.errno not in DISK_ERRORS:
+            raise
+        raise CannotWriteError(
+            f"{tempfile.gettempdir()}: cannot be written: {error.strerror}",
+            hint="free space there, or name another place with TMPDIR",
+        ) from error
+
+
 def write_whole(target: Path, text: str) -> None:
     """Write a file of UTF-8 text, replacing one that exists.
 
     Raises:
-        InputError: nothing can be written there.
+        CannotWriteError: nothing can be written there.
     """
     partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
     try:
@@ -74,7 +98,7 @@ def write_whole(target: Path, text: str) -> None:
         os.replace(partial, target)
     except OSError as error:
         if error.errno in {*DISK_ERRORS, errno.ENOENT, errno.ENOTDIR, errno.EISDIR}:
-            raise InputError(f"{target}: cannot be written: {error.strerror}") from None
+            raise CannotWriteError(f"{target}: cannot be written: {error.strerror}") from None
         raise
     finally:
         partial.unlink(missing_ok=True)
@@ -112,6 +136,17 @@ def refuse_existing_file(target: Path, *, force: bool) -> None:
         raise InputError(f"{target} exists and is not a file, so --force does not replace it")
 
 
+def require_directory(target: Path) -> None:
+    """Raise CannotWriteError if the directory that a file is to be written to is not there, or not ours."""
+    directory = target.absolute().parent
+    if not directory.is_dir():
+        raise CannotWriteError(
+            f"{target}: there is no directory {target.parent}", hint=f"mkdir -p {target.parent}"
+        )
+    if not os.access(directory, os.W_OK):
+        raise CannotWriteError(f"{target}: {target.parent} cannot be written to", hint=ELSEWHERE)
+
+
 def _publish(staging: Path, target: Path, *, force: bool) -> None:
     """Move the finished directory into place; if that fails, put back the one that it was to replace."""
     aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".old", dir=target.parent))
@@ -130,6 +165,6 @@ def _publish(staging: Path, target: Path, *, force: bool) -> None:
         shutil.rmtree(aside, ignore_errors=True)
 
 
-def _cannot_write(target: Path, error: OSError) -> InputError:
+def _cannot_write(target: Path, error: OSError) -> CannotWriteError:
     hint = DISK_ERRORS.get(error.errno or 0, ELSEWHERE)
-    return InputError(f"{target}: cannot be written: {error.strerror}", hint=hint)
+    return CannotWriteError(f"{target}: cannot be written: {error.strerror}", hint=hint)

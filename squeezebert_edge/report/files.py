@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from exporters.errors import InputError
-from squeezebert_edge.plumbing.staging import refuse_existing_file, write_whole
+from squeezebert_edge.plumbing.staging import refuse_existing_file, require_directory, write_whole
 from squeezebert_edge.report.page import to_html
 from squeezebert_edge.report.rows import Report, to_json
 from squeezebert_edge.report.table import to_csv, to_markdown
@@ -32,8 +32,7 @@ def refuse(targets: Sequence[Path], *, force: bool, form: str | None = None) -> 
     for target in targets:
         if form is None:
             form_of(target)
-        if not target.absolute().parent.is_dir():
-            raise InputError(f"{target}: no directory {target.parent}")
+        require_directory(target)
         refuse_existing_file(target, force=force)
 
 

@@ -154,12 +154,12 @@ def _measured(
                 f"{bundle.directory.name}{f', run {turn + 1}' if request.repeat > 1 else ''}", progress
             )
             if not rested:
-                _cool_down(request.protocol.cool_down, named, sleep)
+                cool_down(request.protocol.cool_down, named, sleep)
             runs.append(device.measure(bundle, texts.rows, request.protocol, settings, named))
             rested = False
         for tool in tools:
             named = with_prefix(f"{bundle.directory.name}, {tool.name}", progress)
-            _cool_down(request.protocol.cool_down, named, sleep)
+            cool_down(request.protocol.cool_down, named, sleep)
             try:
                 foreign.append(tool.measure(bundle, settings, max(runs[0].samples.length), named))
             except EdgeError as error:
@@ -216,7 +216,8 @@ def recorded(
     return found
 
 
-def _cool_down(seconds: float, progress: Progress, sleep: Callable[[float], object]) -> None:
+def cool_down(seconds: float, progress: Progress, sleep: Callable[[float], object]) -> None:
+    """Rest before a run, told of every second."""
     whole = int(seconds)
     for second in range(whole):
         progress("cool-down, seconds", second, whole)

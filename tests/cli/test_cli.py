@@ -17,7 +17,7 @@ from squeezebert_edge.checkpoint.checkpoint import save_checkpoint
 from tests.kit.small import small_checkpoint
 
 VERBS = (
-    *("run", "export", "verify", "evaluate", "bench", "devices", "demo"),
+    *("run", "export", "verify", "evaluate", "bench", "tune", "devices", "demo"),
     *("sensitivity", "report", "predict", "inspect", "train"),
 )
 
