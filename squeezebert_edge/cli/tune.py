@@ -70,7 +70,7 @@ def tune(
     skipped: list[Skipped] = []
     failure: EdgeError | None = None
     with show.progress(show.BESIDE_MEASUREMENTS) as progress:
-        pairs = possible_pairs(to or tuple(exporters.FORMATS), precision or [])
+        pairs = possible_pairs(to or exporters.names(), precision or [])
         opened = devices.opened(device, runner)
         progress(f"loading {checkpoint}", 0, 0)
         loaded = load_checkpoint(checkpoint, architecture=architecture_of(task))

@@ -367,7 +367,11 @@ def test_every_form_is_written_by_its_name(tmp_path: Path, suffix: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "says"),
-    [("report.pdf", r"\.html, \.json, \.md, \.csv"), ("gone/report.md", "no directory"), ("d.md", "no file")],
+    [
+        ("report.pdf", r"\.html, \.json, \.md, \.csv"),
+        ("gone/report.md", "no directory"),
+        ("d.md", "not a file"),
+    ],
 )
 def test_a_target_that_cannot_be_is_refused(tmp_path: Path, name: str, says: str) -> None:
     (tmp_path / "d.md").mkdir()
