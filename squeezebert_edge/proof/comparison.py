@@ -1,4 +1,4 @@
-"""How far one output is from another."""
+"""How far an output is from the reference's."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import numpy as np
 
 from exporters.arrays import Array
 
-EXACT_DB = 200.0  # what an error of zero is reported as, JSON having no infinity
+EXACT_DB = 200.0  # the SQNR that stands for no error at all, since JSON has no infinity
 
 
 @dataclass
 class Comparison:
-    """Running sums of one output over all inputs; nothing of the outputs is kept."""
+    """One output compared over many rows. Only these sums are kept, never the outputs themselves."""
 
     count: int = 0
     total: float = 0.0
@@ -23,10 +23,11 @@ class Comparison:
     max_error: float = 0.0
     max_reference: float = 0.0
 
-    def add(self, reference: Array, found: Array) -> None:
-        """Take in a row. An output that is not finite counts as infinitely wrong."""
-        reference = reference.astype(np.float64)
-        error = _difference(reference, found)
+    def add(self, reference: Array, output: Array) -> None:
+        """Add an output of the reference's shape; where either is not finite, the error is infinite."""
+        reference, output = reference.astype(np.float64), output.astype(np.float64)
+        finite = np.isfinite(output) & np.isfinite(reference)
+        error = np.where(finite, np.abs(output - reference), np.inf)
         self.count += reference.size
         self.total += float(reference.sum())
         self.total_square += float((reference**2).sum())
@@ -35,7 +36,7 @@ class Comparison:
         self.max_reference = max(self.max_reference, float(np.abs(reference).max(initial=0.0)))
 
     def merge(self, other: Comparison) -> None:
-        """Take in the sums of other rows."""
+        """Add the sums over other rows."""
         self.count += other.count
         self.total += other.total
         self.total_square += other.total_square
@@ -45,7 +46,10 @@ class Comparison:
 
     @property
     def sqnr_db(self) -> float:
-        """Variance of the reference over the mean squared error, in dB, at most EXACT_DB."""
+        """Signal to quantization noise: the reference's variance over the mean squared error.
+
+        In dB, from -EXACT_DB (an error that is not finite, or a reference that never varies) to EXACT_DB.
+        """
         variance = self.total_square / self.count - (self.total / self.count) ** 2
         noise = self.total_error_square / self.count
         if not math.isfinite(noise):
@@ -53,9 +57,3 @@ class Comparison:
         if noise <= variance * 10 ** (-EXACT_DB / 10):
             return EXACT_DB
         return max(10 * math.log10(variance / noise), -EXACT_DB) if variance > 0 else -EXACT_DB
-
-
-def _difference(reference: Array, found: Array) -> Array:
-    """Absolute differences in float64; what is not finite is infinitely wrong."""
-    found = found.astype(np.float64)
-    return np.where(np.isfinite(found) & np.isfinite(reference), np.abs(found - reference), np.inf)
