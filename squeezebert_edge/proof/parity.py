@@ -208,17 +208,14 @@ class _Proof:
         for name, output in self.outputs.items():
             scale = max(1.0, output.max_reference)
             if gates.max_error is not None and output.max_error > gates.max_error * scale:
-                yield (
-                    f"{name}: the largest error is {output.max_error:.3g}, above {gates.max_error * scale:.3g}"
-                )
+                limit = gates.max_error * scale
+                yield f"{name}: the largest error is {output.max_error:.3g}, above {limit:.3g}"
             if gates.min_sqnr_db is not None and output.sqnr_db < gates.min_sqnr_db:
                 yield f"{name}: the SQNR is {output.sqnr_db:.1f} dB, below {gates.min_sqnr_db:.1f}"
             change = self.padding[name]
             if gates.max_padding_error is not None and change.max_error > gates.max_padding_error * scale:
-                yield (
-                    f"{name}: padding changes it by {change.max_error:.3g}, "
-                    f"above {gates.max_padding_error * scale:.3g}"
-                )
+                limit = gates.max_padding_error * scale
+                yield f"{name}: padding changes it by {change.max_error:.3g}, above {limit:.3g}"
             if gates.min_padding_sqnr_db is not None and change.sqnr_db < gates.min_padding_sqnr_db:
                 yield (
                     f"{name}: padding leaves an SQNR of {change.sqnr_db:.1f} dB, "
