@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from squeezebert_edge.accuracy.answers import ReferenceAnswers
+from squeezebert_edge.accuracy.labelled import LabelledData
 from squeezebert_edge.model import complexity
 from squeezebert_edge.model.config import SqueezeBertConfig
-from squeezebert_edge.tasks.heads import DEFAULT_DOC_STRIDE
 
 MOST_LENGTHS = 6
 STEP = 8  # kernels work in tiles of about this many tokens
@@ -20,8 +19,9 @@ STEP = 8  # kernels work in tiles of about this many tokens
 class Proposal:
     """Lengths for a data set.
 
-    lengths: ascending, the last the longest text's or the one it is cut to.
-    work: multiply-accumulates over the data at these lengths, as a share of what `compared` takes.
+    lengths: ascending. The last is the longest of `compared`.
+    compared: the lengths they are compared with.
+    work: multiply-accumulates over the data at `lengths`, as a share of those at `compared`.
     """
 
     lengths: tuple[int, ...]
@@ -36,11 +36,11 @@ def propose(
     compared: Sequence[int],
     most: int = MOST_LENGTHS,
 ) -> Proposal:
-    """The lengths at which the data take the least arithmetic, each text at the shortest that fits.
+    """Find the lengths at which texts take the least arithmetic, each at the shortest length that fits.
 
     Args:
-        tokens: of each text, none more than the longest of `compared`.
-        compared: the lengths to compare with; their longest is kept, since other data may need it.
+        tokens: how many each text has, none more than the longest of `compared`.
+        compared: the lengths to compare with. Their longest is kept, since other data may need it.
         most: how many lengths there may be.
     """
     longest = max(compared)
@@ -54,7 +54,7 @@ def propose(
 
     @cache
     def best(end: int, left: int) -> tuple[int, tuple[int, ...]]:
-        """The least work for texts up to candidate `end`, which is chosen, and the choice."""
+        """The least work for texts up to candidate `end`, which is chosen, and all that are chosen."""
         options = []
         inside = 0
         for start in range(end, -1, -1):  # `end` serves the candidates from `start` on
@@ -73,11 +73,7 @@ def propose(
     return Proposal(chosen, given, least / before)
 
 
-def propose_for(reference: ReferenceAnswers, config: SqueezeBertConfig, compared: Sequence[int]) -> Proposal:
-    """The lengths for a reference's examples, each row of them cut to the longest of `compared`."""
-    tokens = [
-        len(encoding)
-        for example in reference.examples
-        for encoding in reference.task.encode(example, reference.tokenizer, max(compared), DEFAULT_DOC_STRIDE)
-    ]
-    return propose(tokens, config, reference.task.architecture, compared)
+def propose_for(data: LabelledData, config: SqueezeBertConfig, compared: Sequence[int]) -> Proposal:
+    """Find the lengths for labelled examples, whose `max_length` is the longest of `compared`."""
+    tokens = [len(encoding) for example in data.examples for encoding in data.encode(example)]
+    return propose(tokens, config, data.task.architecture, compared)

@@ -1,11 +1,12 @@
 """The official metrics, computed by the libraries that everybody uses.
 
-A metric's value comes from its library. Its 10,000 resampled values, for a bootstrap, come from sums over
-examples, which the tests hold to the library's.
+A metric's value comes from its library. The values of a bootstrap's 10,000 draws come from sums over
+examples, which is fast; tests check that they equal the library's.
 """
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,35 +19,31 @@ from exporters.arrays import Array
 from squeezebert_edge.accuracy.packages import import_package
 from squeezebert_edge.tasks.heads import UNANSWERED, Prediction, Target
 
-Resampled = Callable[[Array], Array]
+Resampler = Callable[[Array], Array]  # (draws, examples) indices of examples -> (draws,) values of a metric
 
 
 @dataclass(frozen=True)
-class Answers:
-    """What a model said of every example, and what was right."""
+class LabelledPredictions:
+    """A model's predictions for labelled examples, and the right ones."""
 
     targets: Sequence[Target]
     predictions: Sequence[Prediction]
 
     @cached_property
-    def wanted(self) -> list[str]:
-        """The right one of each example that has one decision."""
-        return [target[0] for target in self.targets if isinstance(target, tuple)]
-
-    @cached_property
-    def given(self) -> list[str]:
-        """The decision of each example that has one."""
-        return [prediction.decided[0] for prediction in self.predictions]
+    def labels(self) -> tuple[list[str], list[str]]:
+        """The right and the predicted label of each example, where an example has one."""
+        right = [target[0] for target in self.targets if isinstance(target, tuple)]
+        return right, [prediction.decided[0] for prediction in self.predictions]
 
     @cached_property
     def numbers(self) -> tuple[Array, Array]:
-        """The right numbers and the predicted ones."""
+        """The right and the predicted number of each example, of a regression."""
         predicted = [np.nan if found.value is None else found.value for found in self.predictions]
         return np.array(self.targets, np.float64), np.array(predicted)
 
     @cached_property
-    def squad(self) -> Array:
-        """(questions, 2): exact match and F1, 0 to 1, of each question by torchmetrics' squad."""
+    def squad_scores(self) -> Array:
+        """(questions, 2): exact match and F1, from 0 to 1, of each question by torchmetrics' squad."""
         squad = import_package("torchmetrics.functional.text").squad
         scores = []
         for accepted, found in zip(self.targets, self.predictions, strict=True):
@@ -57,10 +54,10 @@ class Answers:
 
 
 class Metric(ABC):
-    """One number for how good the answers are.
+    """One number for how good predictions are.
 
     unit: points, of which there are 100 from 0 to 1, or nats for a loss.
-    binary: whether each example is right or wrong and the value is the share that is right.
+    binary: whether each example is right or wrong, and the value the share that is right.
     """
 
     name: ClassVar[str]
@@ -69,21 +66,21 @@ class Metric(ABC):
     binary: ClassVar[bool] = False
 
     @abstractmethod
-    def value(self, answers: Answers) -> float:
+    def value(self, labelled: LabelledPredictions) -> float:
         """The metric, from 0 to 1 (correlations from -1), or in nats."""
 
     @abstractmethod
-    def summands(self, answers: Answers) -> Array:
+    def summands(self, labelled: LabelledPredictions) -> Array:
         """(examples, m): what is added up over examples; of a binary metric one column, 1 where right."""
 
-    def of_sums(self, sums: Array) -> Array:
+    def from_means(self, means: Array) -> Array:
         """(draws, m) means of the summands over examples -> (draws,) values of the metric."""
-        return np.asarray(sums[:, 0])
+        return np.asarray(means[:, 0])
 
-    def resampled(self, answers: Answers) -> Resampled:
-        """A function of (draws, examples) indices that gives the (draws,) values over those examples."""
-        summands = self.summands(answers)
-        return lambda indices: self.of_sums(_counts(indices) @ summands / len(summands))
+    def resampler(self, labelled: LabelledPredictions) -> Resampler:
+        """A function that computes the metric for draws of the examples."""
+        summands = self.summands(labelled)
+        return lambda indices: self.from_means(_counts(indices) @ summands / len(summands))
 
 
 def _counts(indices: Array) -> Array:
@@ -98,13 +95,13 @@ class Accuracy(Metric):
 
     name, binary = "accuracy", True
 
-    def value(self, answers: Answers) -> float:
+    def value(self, labelled: LabelledPredictions) -> float:
         """The share that is right."""
-        return float(import_package("sklearn.metrics").accuracy_score(answers.wanted, answers.given))
+        return float(import_package("sklearn.metrics").accuracy_score(*labelled.labels))
 
-    def summands(self, answers: Answers) -> Array:
+    def summands(self, labelled: LabelledPredictions) -> Array:
         """1 where the decision is right."""
-        right = [wanted == given for wanted, given in zip(answers.wanted, answers.given, strict=True)]
+        right = [true == predicted for true, predicted in zip(*labelled.labels, strict=True)]
         return np.array(right, np.float64)[:, None]
 
 
@@ -120,22 +117,19 @@ class BinaryF1(Metric):
     def __init__(self, positive: str) -> None:
         self.positive = positive
 
-    def value(self, answers: Answers) -> float:
+    def value(self, labelled: LabelledPredictions) -> float:
         """2 TP / (2 TP + FP + FN); 0 where that is 0 / 0."""
-        wanted, given = (
-            [label == self.positive for label in side] for side in (answers.wanted, answers.given)
-        )
-        return float(import_package("sklearn.metrics").f1_score(wanted, given, zero_division=0.0))
+        true, predicted = ([label == self.positive for label in side] for side in labelled.labels)
+        return float(import_package("sklearn.metrics").f1_score(true, predicted, zero_division=0.0))
 
-    def summands(self, answers: Answers) -> Array:
-        """Wanted and given, wanted, given."""
-        wanted = np.array(answers.wanted) == self.positive
-        given = np.array(answers.given) == self.positive
-        return np.stack([wanted & given, wanted, given], axis=1).astype(np.float64)
+    def summands(self, labelled: LabelledPredictions) -> Array:
+        """Whether the class is both true and predicted, is true, is predicted."""
+        true, predicted = (np.array(side) == self.positive for side in labelled.labels)
+        return np.stack([true & predicted, true, predicted], axis=1).astype(np.float64)
 
-    def of_sums(self, sums: Array) -> Array:
+    def from_means(self, means: Array) -> Array:
         """The harmonic mean of precision and recall."""
-        return _ratio(2 * sums[:, 0], sums[:, 1] + sums[:, 2])
+        return _ratio(2 * means[:, 0], means[:, 1] + means[:, 2])
 
 
 class Matthews(Metric):
@@ -143,22 +137,22 @@ class Matthews(Metric):
 
     name = "matthews"
 
-    def value(self, answers: Answers) -> float:
-        """From -1 to 1; 0 where one side names a single class."""
-        return float(import_package("sklearn.metrics").matthews_corrcoef(answers.wanted, answers.given))
+    def value(self, labelled: LabelledPredictions) -> float:
+        """From -1 to 1; 0 where one side has a single class."""
+        return float(import_package("sklearn.metrics").matthews_corrcoef(*labelled.labels))
 
-    def summands(self, answers: Answers) -> Array:
-        """Right or not, then each class wanted or not, then each given or not."""
-        classes = np.array(sorted({*answers.wanted, *answers.given}))
-        wanted, given = (np.array(side)[:, None] == classes for side in (answers.wanted, answers.given))
-        right = (wanted & given).any(axis=1, keepdims=True)
-        return np.concatenate([right, wanted, given], axis=1).astype(np.float64)
+    def summands(self, labelled: LabelledPredictions) -> Array:
+        """Whether the example is right, then for each class whether it is true, then whether predicted."""
+        classes = np.array(sorted({label for side in labelled.labels for label in side}))
+        true, predicted = (np.array(side)[:, None] == classes for side in labelled.labels)
+        right = (true & predicted).any(axis=1, keepdims=True)
+        return np.concatenate([right, true, predicted], axis=1).astype(np.float64)
 
-    def of_sums(self, sums: Array) -> Array:
-        """Gorodkin's R_K over shares: (right - sum w g) / sqrt((1 - sum w^2)(1 - sum g^2))."""
-        wanted, given = np.split(sums[:, 1:], 2, axis=1)
-        covariance = sums[:, 0] - (wanted * given).sum(1)
-        return _ratio(covariance, np.sqrt((1 - (wanted**2).sum(1)) * (1 - (given**2).sum(1))))
+    def from_means(self, means: Array) -> Array:
+        """Gorodkin's R_K over shares: (right - sum t p) / sqrt((1 - sum t^2)(1 - sum p^2))."""
+        true, predicted = np.split(means[:, 1:], 2, axis=1)
+        covariance = means[:, 0] - (true * predicted).sum(1)
+        return _ratio(covariance, np.sqrt((1 - (true**2).sum(1)) * (1 - (predicted**2).sum(1))))
 
 
 class Pearson(Metric):
@@ -166,18 +160,18 @@ class Pearson(Metric):
 
     name = "pearson"
 
-    def value(self, answers: Answers) -> float:
-        """From -1 to 1; not a number where one side is constant or not finite."""
-        return _correlation("pearsonr", answers)
+    def value(self, labelled: LabelledPredictions) -> float:
+        """From -1 to 1; NaN where one side is constant or not finite."""
+        return _correlation("pearsonr", labelled)
 
-    def summands(self, answers: Answers) -> Array:
+    def summands(self, labelled: LabelledPredictions) -> Array:
         """First and second moments about the means."""
-        x, y = (side - side.mean() for side in answers.numbers)
+        x, y = (side - side.mean() for side in labelled.numbers)
         return np.stack([x, y, x * x, y * y, x * y], axis=1)
 
-    def of_sums(self, sums: Array) -> Array:
+    def from_means(self, means: Array) -> Array:
         """The covariance over the standard deviations."""
-        x, y, xx, yy, xy = sums.T
+        x, y, xx, yy, xy = means.T
         return _ratio(xy - x * y, np.sqrt(np.maximum(xx - x * x, 0) * np.maximum(yy - y * y, 0)))
 
 
@@ -186,17 +180,17 @@ class Spearman(Pearson):
 
     name = "spearman"
 
-    def value(self, answers: Answers) -> float:
-        """From -1 to 1; not a number where one side is constant or not finite."""
-        return _correlation("spearmanr", answers)
+    def value(self, labelled: LabelledPredictions) -> float:
+        """From -1 to 1; NaN where one side is constant or not finite."""
+        return _correlation("spearmanr", labelled)
 
-    def resampled(self, answers: Answers) -> Resampled:
-        """Every draw is ranked anew."""
-        rankdata, sides = import_package("scipy.stats").rankdata, answers.numbers
+    def resampler(self, labelled: LabelledPredictions) -> Resampler:
+        """As in Metric; every draw is ranked anew."""
+        rankdata, sides = import_package("scipy.stats").rankdata, labelled.numbers
 
         def of_draws(indices: Array) -> Array:
             x, y = (rankdata(side[indices], axis=1) - (indices.shape[1] + 1) / 2 for side in sides)
-            return self.of_sums(np.stack([v.mean(1) for v in (x, y, x * x, y * y, x * y)], axis=1))
+            return self.from_means(np.stack([v.mean(1) for v in (x, y, x * x, y * y, x * y)], axis=1))
 
         return of_draws
 
@@ -206,70 +200,77 @@ class TagAccuracy(Metric):
 
     name = "tag_accuracy"
 
-    def value(self, answers: Answers) -> float:
+    def value(self, labelled: LabelledPredictions) -> float:
         """Over all words; a word without an answer is wrong."""
-        given = [list(found.decided) for found in answers.predictions]
-        return float(import_package("seqeval.metrics").accuracy_score(list(map(list, _tags(answers))), given))
+        true = [list(tags) for tags in _tags(labelled)]
+        predicted = [list(prediction.decided) for prediction in labelled.predictions]
+        return float(import_package("seqeval.metrics").accuracy_score(true, predicted))
 
-    def summands(self, answers: Answers) -> Array:
+    def summands(self, labelled: LabelledPredictions) -> Array:
         """Right words, words."""
-        pairs = zip(_tags(answers), answers.predictions, strict=True)
+        pairs = zip(_tags(labelled), labelled.predictions, strict=True)
         return np.array(
-            [[sum(map(str.__eq__, tags, found.decided)), len(tags)] for tags, found in pairs], float
+            [[sum(map(str.__eq__, true, found.decided)), len(true)] for true, found in pairs], float
         )
 
-    def of_sums(self, sums: Array) -> Array:
+    def from_means(self, means: Array) -> Array:
         """Right words over words."""
-        return _ratio(sums[:, 0], sums[:, 1])
+        return _ratio(means[:, 0], means[:, 1])
 
 
 class EntityF1(Metric):
     """CoNLL's F1 of whole entities, micro-averaged (seqeval.metrics.f1_score).
 
-    A word without an answer is in no entity."""
+    A word without an answer is in no entity.
+    """
 
     name = "entity_f1"
 
-    def value(self, answers: Answers) -> float:
+    def value(self, labelled: LabelledPredictions) -> float:
         """From 0 to 1; 0 where there is no entity on either side."""
-        wanted, given = self._sides(answers)
+        true, predicted = self._sides(labelled)
         return float(
-            import_package("seqeval.metrics").f1_score(wanted, given, average="micro", zero_division=0)
+            import_package("seqeval.metrics").f1_score(true, predicted, average="micro", zero_division=0)
         )
 
-    def summands(self, answers: Answers) -> Array:
-        """Entities found, entities wanted, entities given."""
+    def summands(self, labelled: LabelledPredictions) -> Array:
+        """How many entities are right, are true, are predicted."""
         entities = import_package("seqeval.metrics.sequence_labeling").get_entities
         pairs = [
-            ({*entities(wanted)}, {*entities(given)})
-            for wanted, given in zip(*self._sides(answers), strict=True)
+            ({*entities(true)}, {*entities(predicted)})
+            for true, predicted in zip(*self._sides(labelled), strict=True)
         ]
-        return np.array([[len(wanted & given), len(wanted), len(given)] for wanted, given in pairs], float)
+        return np.array(
+            [[len(true & predicted), len(true), len(predicted)] for true, predicted in pairs], float
+        )
 
-    def of_sums(self, sums: Array) -> Array:
+    def from_means(self, means: Array) -> Array:
         """The harmonic mean of precision and recall."""
-        return _ratio(2 * sums[:, 0], sums[:, 1] + sums[:, 2])
+        return _ratio(2 * means[:, 0], means[:, 1] + means[:, 2])
 
     @staticmethod
-    def _sides(answers: Answers) -> tuple[list[list[str]], list[list[str]]]:
-        given = [
-            [tag if tag != UNANSWERED else "O" for tag in found.decided] for found in answers.predictions
+    def _sides(labelled: LabelledPredictions) -> tuple[list[list[str]], list[list[str]]]:
+        predicted = [
+            [tag if tag != UNANSWERED else "O" for tag in found.decided] for found in labelled.predictions
         ]
-        return [list(tags) for tags in _tags(answers)], given
+        return [list(tags) for tags in _tags(labelled)], predicted
 
 
 class ExactMatch(Metric):
-    """SQuAD 1.1's exact match with an accepted answer (torchmetrics); case, articles, punctuation aside."""
+    """SQuAD 1.1's exact match with an accepted answer (torchmetrics).
+
+    Case, articles and punctuation do not count.
+    """
 
     name, binary = "exact_match", True
 
-    def value(self, answers: Answers) -> float:
+    def value(self, labelled: LabelledPredictions) -> float:
         """The share of questions."""
-        return float(answers.squad[:, 0].mean())
+        return float(labelled.squad_scores[:, 0].mean())
 
-    def summands(self, answers: Answers) -> Array:
+    def summands(self, labelled: LabelledPredictions) -> Array:
         """1 where the answer matches."""
-        return answers.squad[:, :1]
+        return labelled.squad_scores[:, :1]
 
 
 class AnswerF1(Metric):
@@ -277,13 +278,13 @@ class AnswerF1(Metric):
 
     name = "answer_f1"
 
-    def value(self, answers: Answers) -> float:
+    def value(self, labelled: LabelledPredictions) -> float:
         """The mean over questions."""
-        return float(answers.squad[:, 1].mean())
+        return float(labelled.squad_scores[:, 1].mean())
 
-    def summands(self, answers: Answers) -> Array:
+    def summands(self, labelled: LabelledPredictions) -> Array:
         """Each question's score."""
-        return answers.squad[:, 1:]
+        return labelled.squad_scores[:, 1:]
 
 
 class Loss(Metric):
@@ -291,17 +292,17 @@ class Loss(Metric):
 
     name, unit, higher_is_better = "loss", "nats", False
 
-    def value(self, answers: Answers) -> float:
+    def value(self, labelled: LabelledPredictions) -> float:
         """The mean."""
-        return float(self.summands(answers).mean())
+        return float(self.summands(labelled).mean())
 
-    def summands(self, answers: Answers) -> Array:
+    def summands(self, labelled: LabelledPredictions) -> Array:
         """Each example's loss, as the task gives it."""
-        return np.array([[np.nan if found.value is None else found.value] for found in answers.predictions])
+        return np.array([[np.nan if found.value is None else found.value] for found in labelled.predictions])
 
 
-def _tags(answers: Answers) -> list[tuple[str, ...]]:
-    return [target for target in answers.targets if isinstance(target, tuple)]
+def _tags(labelled: LabelledPredictions) -> list[tuple[str, ...]]:
+    return [target for target in labelled.targets if isinstance(target, tuple)]
 
 
 def _ratio(numerator: Array, denominator: Array) -> Array:
@@ -309,14 +310,11 @@ def _ratio(numerator: Array, denominator: Array) -> Array:
     return np.divide(numerator, denominator, out=np.zeros_like(numerator), where=denominator > 0)
 
 
-def _correlation(name: str, answers: Answers) -> float:
-    wanted, given = answers.numbers
-    constant = not np.isfinite(given).all() or np.ptp(given) == 0 or np.ptp(wanted) == 0
-    return (
-        float("nan")
-        if constant
-        else float(getattr(import_package("scipy.stats"), name)(wanted, given).statistic)
-    )
+def _correlation(name: str, labelled: LabelledPredictions) -> float:
+    true, predicted = labelled.numbers
+    if not np.isfinite(predicted).all() or np.ptp(predicted) == 0 or np.ptp(true) == 0:
+        return math.nan
+    return float(getattr(import_package("scipy.stats"), name)(true, predicted).statistic)
 
 
 METRICS: Mapping[str, type[Metric]] = {

@@ -1,4 +1,4 @@
-"""What two answers to every example say: metrics on both sides, their difference and how sure it is."""
+"""The answers of two sides to the same examples: their metrics, the difference, and its interval."""
 
 from __future__ import annotations
 
@@ -9,25 +9,46 @@ from typing import Any, Literal
 
 import numpy as np
 
-from squeezebert_edge.accuracy.metrics import Answers, Metric
+from exporters.arrays import Array
+from squeezebert_edge.accuracy.labelled import LabelledData
+from squeezebert_edge.accuracy.metrics import LabelledPredictions, Metric
 from squeezebert_edge.accuracy.statistics import bootstrap_interval, mcnemar_p, tango_interval
 from squeezebert_edge.accuracy.trust import doubts
 from squeezebert_edge.proof.comparison import Comparison
-from squeezebert_edge.tasks.data import Example
-from squeezebert_edge.tasks.heads import Prediction, Target, Task
+from squeezebert_edge.tasks.heads import Prediction
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A model's answer to one example, and its outputs, flat, by name."""
+
+    prediction: Prediction
+    outputs: Mapping[str, Array]
 
 
 @dataclass(frozen=True)
 class Pair:
-    """One example on both sides: the answers, and how far apart the outputs are."""
+    """The answers of both sides to one example, and by output how far apart the two are."""
 
     reference: Prediction
     artifact: Prediction
     noise: Mapping[str, Comparison]
 
     @classmethod
+    def of(cls, reference: Answer, artifact: Answer) -> Pair:
+        """Compare two answers to the same example."""
+        noise = {name: Comparison() for name in reference.outputs}
+        for name, output in artifact.outputs.items():
+            noise[name].add(reference.outputs[name], output)
+        return cls(reference.prediction, artifact.prediction, noise)
+
+    def to_json(self) -> dict[str, Any]:
+        """Every field by its name, for JSON."""
+        return asdict(self)
+
+    @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Pair:
-        """What `asdict` made of a pair, read back from JSON."""
+        """A pair read back from what `to_json` gave."""
         reference, artifact = (
             Prediction(tuple(value[side]["decided"]), value[side]["value"])
             for side in ("reference", "artifact")
@@ -40,9 +61,9 @@ class MetricComparison:
     """One metric on both sides.
 
     reference, artifact: its values, from 0 to 1 (correlations from -1), or in nats for a loss.
-    difference: artifact less reference, in `unit`: percentage points, or nats.
+    difference: artifact minus reference, in `unit`: percentage points, or nats.
     low, high: the difference's 95% interval, in `unit`.
-    method: of the interval: Tango's score interval, or a paired bootstrap.
+    method: how the interval is computed: Tango's score interval, or a paired bootstrap.
     """
 
     name: str
@@ -57,15 +78,16 @@ class MetricComparison:
 
     @property
     def drop(self) -> float:
-        """How much worse the artifact is, in `unit`; not a number if it gave none."""
+        """How much worse the artifact is, in `unit`; NaN if its metric is."""
         return -self.difference if self.higher_is_better else self.difference
 
 
 @dataclass(frozen=True)
 class Flip:
-    """An example on which the two sides decide differently; of tagged words, all tags are given.
+    """An example on which the two sides decide differently. Of tagged words, all tags are given.
 
-    index: its place among the examples, from 0; `where`: its place in the file.
+    index: its place among the examples, from 0.
+    where: its place in the file.
     """
 
     index: int
@@ -82,12 +104,12 @@ class Flip:
 class AccuracyComparison:
     """An artifact beside its float reference on the same labelled examples.
 
-    metrics: the one that gates first.
-    truncated: examples that are longer than the longest length, and so were cut on both sides.
-    mcnemar_p: McNemar's exact p for the first metric where it counts right and wrong; null elsewhere.
-    agreement: share of equal top-1 decisions; null for a regression.
+    metrics: the first one gates.
+    truncated: how many examples were longer than the longest length, and so were cut on both sides.
+    mcnemar_p: McNemar's exact p for the first metric; None if that does not count right and wrong answers.
+    agreement: share of equal top-1 decisions; None for a regression.
     sqnr_db: variance of the reference's outputs over the mean squared error, in dB, of the worst output.
-    max_abs_error: the largest difference of any output; null if one was no number.
+    max_abs_error: the largest difference of any output; None if an output was not finite.
     warnings: reasons not to trust the numbers.
     """
 
@@ -103,26 +125,23 @@ class AccuracyComparison:
     warnings: tuple[str, ...]
 
     def passes(self, max_drop: float) -> bool:
-        """Whether the first metric lost at most `max_drop` percentage points."""
-        return self.metrics[0].drop <= max_drop + 1e-9  # a value that is no number passes nothing
+        """Whether the first metric lost at most `max_drop` percentage points; NaN never passes."""
+        return self.metrics[0].drop <= max_drop + 1e-9
 
     def to_json(self) -> dict[str, Any]:
-        """Every field by its name, for JSON; what is no finite number is null."""
-        found: dict[str, Any] = _without_infinities(asdict(self))
-        return found
+        """Every field by its name, for JSON; a number that is not finite becomes None."""
+        fields: dict[str, Any] = _without_infinities(asdict(self))
+        return fields
 
 
-def compared(
-    task: Task,
-    metrics: Sequence[Metric],
-    examples: Sequence[Example],
-    targets: Sequence[Target],
-    pairs: Sequence[Pair],
-    truncated: int,
-) -> AccuracyComparison:
-    """What the pairs of answers say; all sequences but `metrics` are by example, in the same order."""
-    expected = Answers(targets, [pair.reference for pair in pairs])
-    found = Answers(targets, [pair.artifact for pair in pairs])
+def compare_pairs(data: LabelledData, pairs: Sequence[Pair]) -> AccuracyComparison:
+    """Compare both sides over all examples.
+
+    Args:
+        pairs: one for each of the data's examples, in their order.
+    """
+    reference = LabelledPredictions(data.targets, [pair.reference for pair in pairs])
+    artifact = LabelledPredictions(data.targets, [pair.artifact for pair in pairs])
     equal = [
         one == other
         for pair in pairs
@@ -132,30 +151,32 @@ def compared(
     for pair in pairs:
         for name, sums in pair.noise.items():
             noise.setdefault(name, Comparison()).merge(sums)
-    gate = metrics[0]
-    largest = max(sums.max_error for sums in noise.values())
+    gate = data.metrics[0]
+    max_error = max(sums.max_error for sums in noise.values())
     return AccuracyComparison(
-        task=task.name,
+        task=data.task.name,
         examples=len(pairs),
-        truncated=truncated,
-        metrics=tuple(_metric(metric, expected, found) for metric in metrics),
-        mcnemar_p=mcnemar_p(*_changed(gate, expected, found)) if gate.binary else None,
+        truncated=data.truncated,
+        metrics=tuple(_compare_metric(metric, reference, artifact) for metric in data.metrics),
+        mcnemar_p=mcnemar_p(*_count_changes(gate, reference, artifact)) if gate.binary else None,
         agreement=float(np.mean(equal)) if equal else None,
         sqnr_db=min(sums.sqnr_db for sums in noise.values()),
-        max_abs_error=largest if math.isfinite(largest) else None,
-        flips=tuple(_flips(examples, targets, pairs)),
-        warnings=tuple(doubts(task, examples, expected, gate)),
+        max_abs_error=max_error if math.isfinite(max_error) else None,
+        flips=tuple(_flips(data, pairs)),
+        warnings=tuple(doubts(data.task, data.examples, reference, gate)),
     )
 
 
-def _metric(metric: Metric, expected: Answers, found: Answers) -> MetricComparison:
-    scale = 100 if metric.unit == "points" else 1
-    before, after = metric.value(expected), metric.value(found)
+def _compare_metric(
+    metric: Metric, reference: LabelledPredictions, artifact: LabelledPredictions
+) -> MetricComparison:
+    n, scale = len(artifact.targets), 100 if metric.unit == "points" else 1
+    before, after = metric.value(reference), metric.value(artifact)
     if metric.binary:
-        low, high = tango_interval(*_changed(metric, expected, found), len(found.targets))
+        low, high = tango_interval(*_count_changes(metric, reference, artifact), n)
     elif math.isfinite(before) and math.isfinite(after):
-        first, second = metric.resampled(expected), metric.resampled(found)
-        low, high = bootstrap_interval(lambda indices: second(indices) - first(indices), len(found.targets))
+        first, second = metric.resampler(reference), metric.resampler(artifact)
+        low, high = bootstrap_interval(lambda indices: second(indices) - first(indices), n)
     else:
         low = high = math.nan
     return MetricComparison(
@@ -171,14 +192,16 @@ def _metric(metric: Metric, expected: Answers, found: Answers) -> MetricComparis
     )
 
 
-def _changed(metric: Metric, expected: Answers, found: Answers) -> tuple[int, int]:
-    """Examples that only the artifact, and that only the reference, has right."""
-    before, after = (metric.summands(side)[:, 0] > 0.5 for side in (expected, found))
+def _count_changes(
+    metric: Metric, reference: LabelledPredictions, artifact: LabelledPredictions
+) -> tuple[int, int]:
+    """How many examples only the artifact has right, and how many only the reference has."""
+    before, after = (metric.summands(side)[:, 0] > 0.5 for side in (reference, artifact))
     return int((after & ~before).sum()), int((before & ~after).sum())
 
 
-def _flips(examples: Sequence[Example], targets: Sequence[Target], pairs: Sequence[Pair]) -> Iterator[Flip]:
-    for index, (example, target, pair) in enumerate(zip(examples, targets, pairs, strict=True)):
+def _flips(data: LabelledData, pairs: Sequence[Pair]) -> Iterator[Flip]:
+    for index, (example, target, pair) in enumerate(zip(data.examples, data.targets, pairs, strict=True)):
         if pair.reference.decided != pair.artifact.decided:
             yield Flip(
                 index,

@@ -1,7 +1,7 @@
-"""What the quantization of each part of the network costs by itself, computed in torch without an export.
+"""What quantizing each part of a network costs by itself, computed in torch without an export.
 
-Weights and activations are rounded as the runtimes round them, and products then computed in float: what the
-runtimes' integers give but for the rounding of float32.
+Weights and activations are rounded as the runtimes round them, and the products are then computed in float32.
+The runtimes' integers give the same but for float32's own rounding.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from exporters.errors import InputError
 from exporters.precision import Rounding
 from exporters.products import ranges_of
 from exporters.spec import ExportRequest, Ranges
-from squeezebert_edge.accuracy.answers import ReferenceAnswers, compare_batched
+from squeezebert_edge.accuracy.answers import BatchedAnswers, compare
 from squeezebert_edge.accuracy.paired import AccuracyComparison
 from squeezebert_edge.checkpoint.checkpoint import Checkpoint
 from squeezebert_edge.forms.balancing import quantizable
@@ -35,7 +35,8 @@ FORM = "group-resident"
 class PartCost:
     """What is lost when one part alone is quantized.
 
-    sqnr_db: of the worst output, over all examples. drop: of the first metric, in percentage points.
+    sqnr_db: of the worst output, over all examples.
+    drop: of the first metric, in percentage points.
     """
 
     part: str
@@ -44,20 +45,24 @@ class PartCost:
 
 
 class Sensitivity:
-    """A network in float with some of its parts quantized, held against its reference on labelled examples.
+    """A float network with some of its parts quantized, compared with its reference on labelled examples.
 
     Args:
+        reference: the answers of the same checkpoint.
         format_, exact: a format and one of its precisions that quantizes.
         calibration: for a precision that is calibrated.
 
+    Attributes:
+        parts: the names of the parts that can be quantized by themselves, in the network's order.
+
     Raises:
-        InputError: a precision that quantizes nothing, or a calibrated one without calibration.
+        InputError: the precision quantizes nothing, or it is calibrated and there is no calibration.
     """
 
     def __init__(
         self,
         checkpoint: Checkpoint,
-        reference: ReferenceAnswers,
+        reference: BatchedAnswers,
         format_: str,
         exact: str,
         calibration: Calibration | None = None,
@@ -70,7 +75,8 @@ class Sensitivity:
         assert self.precision.rounding is not None
         self.rounding = self.precision.rounding
         self._reference, self._format = reference, format_
-        self._module = lay_out(quantizable(checkpoint, self.precision), type(reference.task), FORM)
+        task = reference.data.task
+        self._module = lay_out(quantizable(checkpoint, self.precision), type(task), FORM)
         self.parts = tuple(_parts(self._module))
         self._ranges: Mapping[str, Ranges] = {}
         if self.precision.calibrated:
@@ -78,7 +84,7 @@ class Sensitivity:
             request = ExportRequest(
                 self._module,
                 {1: dict.fromkeys(INPUTS, torch.ones(1, 1, dtype=torch.int32))},
-                reference.task.outputs,
+                task.outputs,
                 exact,
                 calibration=rows,
                 ranges=checkpoint.ranges,
@@ -89,18 +95,18 @@ class Sensitivity:
             self._ranges, _ = ranges_of(request, linears)
 
     def rank(self, progress: Progress = silent) -> list[PartCost]:
-        """Each part by itself, the costliest first."""
+        """Quantize each part by itself; the costliest comes first."""
         costs = []
         for number, part in enumerate(self.parts):
             progress("sensitivity", number, len(self.parts))
-            found = self.measure([part])
-            costs.append(PartCost(part, found.sqnr_db, found.metrics[0].drop))
+            comparison = self.measure([part])
+            costs.append(PartCost(part, comparison.sqnr_db, comparison.metrics[0].drop))
         progress("sensitivity", len(self.parts), len(self.parts))
         return sorted(costs, key=lambda cost: cost.sqnr_db)
 
     def measure(self, quantized: Sequence[str], progress: Progress = silent) -> AccuracyComparison:
-        """The network with these parts quantized, beside the float reference."""
-        module = copy.deepcopy(self._module)
+        """Compare the network, these parts of it quantized, with the float reference."""
+        data, module = self._reference.data, copy.deepcopy(self._module)
         for part in quantized:
             for name, submodule in module.get_submodule(part).named_modules(prefix=part):
                 if isinstance(submodule, nn.Linear | nn.Embedding) and not self._stays_float(name):
@@ -109,35 +115,37 @@ class Sensitivity:
         def compute(inputs: Mapping[str, Array]) -> dict[str, Array]:
             with torch.inference_mode():
                 outputs = module(*(torch.from_numpy(inputs[name]) for name in INPUTS))
-            names = self._reference.task.outputs
-            return {name: output.numpy() for name, output in zip(names, outputs, strict=True)}
+            return {name: output.numpy() for name, output in zip(data.task.outputs, outputs, strict=True)}
 
-        return compare_batched(self._reference, compute, progress)
+        return compare(self._reference, BatchedAnswers(data, compute), progress=progress)
 
     def _stays_float(self, name: str) -> bool:
-        if name == "embeddings.position_embeddings":  # a constant of the artifact, looked up when it was made
+        if name == "embeddings.position_embeddings":  # looked up in the export, so a constant of the artifact
             return self._format == "tflite"
         return self.precision.calibrated and name.rpartition(".")[2] in LAST_PRODUCTS
 
     def _quantize(self, name: str, submodule: nn.Linear | nn.Embedding) -> None:
         with torch.no_grad():
-            submodule.weight = nn.Parameter(_rounded_weight(submodule.weight, self.rounding))
+            submodule.weight = nn.Parameter(_round_weight(submodule.weight, self.rounding))
         if isinstance(submodule, nn.Embedding) or self.rounding.activations is None:
             return
         if self.rounding.activations == "row":
-            submodule.register_forward_pre_hook(lambda _, inputs: (_rounded_rows(inputs[0]),))
+            submodule.register_forward_pre_hook(lambda _, inputs: (_round_rows(inputs[0]),))
             return
         known = self._ranges[name]
-        submodule.register_forward_pre_hook(lambda _, inputs: (_rounded_between(inputs[0], known.input),))
-        submodule.register_forward_hook(lambda _, __, output: _rounded_between(output, known.output))
+        submodule.register_forward_pre_hook(lambda _, inputs: (_round_between(inputs[0], known.input),))
+        submodule.register_forward_hook(lambda _, __, output: _round_between(output, known.output))
 
 
 def fewest_in_float(
     sensitivity: Sensitivity, max_drop: float, progress: Progress = silent
 ) -> Iterator[tuple[str, ...]]:
-    """Sets of parts to keep in float, ever larger, each of which meets the gate in torch; the fewest first.
+    """Sets of parts that meet the gate in torch if they stay in float, the smallest set first.
 
     A runtime may differ a little from torch, so that its artifact may need one of the larger sets.
+
+    Args:
+        max_drop: of the first metric, in percentage points.
     """
     everything = sensitivity.parts
     if sensitivity.measure(everything, with_prefix("quantized", progress)).passes(max_drop):
@@ -151,7 +159,7 @@ def fewest_in_float(
 
 
 def _parts(module: nn.Module) -> Iterator[str]:
-    """The parts of a group-resident network that may be quantized by themselves, in its order."""
+    """The parts of a group-resident network that can be quantized by themselves, in its order."""
     yield "embeddings"
     for name, layer in module.get_submodule("layers").named_children():
         for child, products in layer.named_children():
@@ -160,8 +168,8 @@ def _parts(module: nn.Module) -> Iterator[str]:
     yield "head"
 
 
-def _rounded_weight(weight: Tensor, rounding: Rounding) -> Tensor:
-    """Symmetric, with a scale for each row or each group of a row's values."""
+def _round_weight(weight: Tensor, rounding: Rounding) -> Tensor:
+    """Round symmetrically, with a scale for each row, or for each group of a row's values."""
     most = 2 ** (rounding.bits - 1) - 1
     grouped = weight.shape[1] % rounding.group == 0 if rounding.group else False
     values = (
@@ -172,20 +180,20 @@ def _rounded_weight(weight: Tensor, rounding: Rounding) -> Tensor:
     return rounded.view(weight.shape)
 
 
-def _rounded_rows(x: Tensor) -> Tensor:
-    """int8 with a scale and a zero point for each row, as found at run time."""
+def _round_rows(x: Tensor) -> Tensor:
+    """Round to int8 with a scale and a zero point for each row, as at run time."""
     low, high = x.amin(-1, keepdim=True).clamp(max=0), x.amax(-1, keepdim=True).clamp(min=0)
-    return _rounded(x, low, high)
+    return _round(x, low, high)
 
 
-def _rounded_between(x: Tensor, range_: tuple[float, float] | None) -> Tensor:
-    """int8 between two values found beforehand."""
+def _round_between(x: Tensor, range_: tuple[float, float] | None) -> Tensor:
+    """Round to int8 between two values that were set beforehand."""
     assert range_ is not None
     low, high = torch.tensor(min(range_[0], 0.0)), torch.tensor(max(range_[1], 0.0))
-    return _rounded(x, low, high)
+    return _round(x, low, high)
 
 
-def _rounded(x: Tensor, low: Tensor, high: Tensor) -> Tensor:
+def _round(x: Tensor, low: Tensor, high: Tensor) -> Tensor:
     scale = ((high - low) / 255).clamp(min=1e-12)
     zero = (-128 - low / scale).round()
     return ((x / scale).round().add(zero).clamp(-128, 127) - zero) * scale

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from squeezebert_edge.accuracy.metrics import Answers, Metric
+from squeezebert_edge.accuracy.metrics import LabelledPredictions, Metric
 from squeezebert_edge.accuracy.packages import import_package
 from squeezebert_edge.accuracy.statistics import better_than_chance_p, mcnemar_p
 from squeezebert_edge.tasks.data import Example
@@ -16,62 +16,66 @@ from squeezebert_edge.tasks.heads import Task
 
 FEWEST_EXAMPLES = 200
 SIGNIFICANT = 0.05
-SURE = 0.001  # of another order of labels, since the best of many is looked at
+SURE = 0.001  # that the labels are in another order; strict, since the best of many orders is tested
 
 
-def doubts(task: Task, examples: Sequence[Example], reference: Answers, metric: Metric) -> list[str]:
-    """What speaks against the reference's accuracy on these examples, in sentences; empty is good."""
-    found = []
+def doubts(
+    task: Task, examples: Sequence[Example], reference: LabelledPredictions, metric: Metric
+) -> list[str]:
+    """What speaks against the reference's accuracy on these examples, in sentences; empty if nothing does."""
+    sentences = []
     if len(examples) < FEWEST_EXAMPLES:
-        found.append(f"{len(examples)} examples are few: an accuracy wants {FEWEST_EXAMPLES} or more")
+        sentences.append(f"{len(examples)} examples are few: an accuracy wants {FEWEST_EXAMPLES} or more")
     if not _beats_chance(task, examples, reference, metric):
-        found.append(
+        sentences.append(
             "the float reference is no better than chance on these examples, so a difference says little"
         )
     if task.name == "text-classification" and reference.predictions[0].decided:
-        found += _other_order(task, reference)
-    return found
+        sentences += _doubt_label_order(task, reference)
+    return sentences
 
 
-def _beats_chance(task: Task, examples: Sequence[Example], reference: Answers, metric: Metric) -> bool:
-    """Whether the reference is right more often than always naming one answer, or any, would be."""
+def _beats_chance(
+    task: Task, examples: Sequence[Example], reference: LabelledPredictions, metric: Metric
+) -> bool:
+    """Whether the reference is significantly better than one answer given always, or than any at random."""
     if not reference.predictions[0].decided:
-        wanted, given = reference.numbers
-        correlated = import_package("scipy.stats").pearsonr
+        true, predicted = reference.numbers
+        pearsonr = import_package("scipy.stats").pearsonr
         return math.isfinite(metric.value(reference)) and bool(
-            len(wanted) > 1 and correlated(wanted, given, alternative="greater").pvalue < SIGNIFICANT
+            len(true) > 1 and pearsonr(true, predicted, alternative="greater").pvalue < SIGNIFICANT
         )
     if task.name == "question-answering":
         return metric.value(reference) > 0  # one answer among all spans: chance is next to nothing
     pairs = [
-        (wanted, given)
-        for target, said in zip(reference.targets, reference.predictions, strict=True)
+        (true, predicted)
+        for target, prediction in zip(reference.targets, reference.predictions, strict=True)
         if isinstance(target, tuple)
-        for wanted, given in zip(target, said.decided, strict=True)
+        for true, predicted in zip(target, prediction.decided, strict=True)
     ]
-    right = sum(wanted == given for wanted, given in pairs)
-    commonest = max(Counter(wanted for wanted, _ in pairs).values()) / len(pairs)
+    right = sum(true == predicted for true, predicted in pairs)
+    commonest = max(Counter(true for true, _ in pairs).values()) / len(pairs)
     kinds = float(np.mean([len(example.choices) for example in examples])) or len(task.labels)
     chance = max(commonest, 1 / kinds if kinds else 0.0)
     # A task whose examples are all of one kind cannot be told from chance.
     return chance < 1 and better_than_chance_p(right, len(pairs), chance) < SIGNIFICANT
 
 
-def _other_order(task: Task, reference: Answers) -> list[str]:
-    """Whether the file's labels, taken in another order, would be right significantly more often."""
+def _doubt_label_order(task: Task, reference: LabelledPredictions) -> list[str]:
+    """A warning if the file's labels would be right significantly more often in another order."""
     order = {label: index for index, label in enumerate(task.labels)}
     answered = [
-        (order[wanted], order[given])
-        for wanted, given in zip(reference.wanted, reference.given, strict=True)
-        if given in order
+        (order[true], order[predicted])
+        for true, predicted in zip(*reference.labels, strict=True)
+        if predicted in order
     ]
     if not answered:
         return []
-    wanted, given = np.array(answered).T
+    true, predicted = np.array(answered).T
     confusion = np.zeros((len(order), len(order)), np.int64)
-    np.add.at(confusion, (given, wanted), 1)
+    np.add.at(confusion, (predicted, true), 1)
     _, best = import_package("scipy.optimize").linear_sum_assignment(confusion, maximize=True)
-    now, then = given == wanted, best[given] == wanted
+    now, then = predicted == true, best[predicted] == true
     gained, lost = int((then & ~now).sum()), int((now & ~then).sum())
     if gained <= lost or mcnemar_p(gained, lost) >= SURE:
         return []

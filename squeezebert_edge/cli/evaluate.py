@@ -82,7 +82,7 @@ def evaluate(
             found = evaluate_bundles(
                 opened,
                 data,
-                scored=task,
+                dataset=task,
                 labels=None if labels is None else labels.split(","),
                 source=checkpoint,
                 limit=limit,

@@ -52,10 +52,10 @@ def export(
     the network in float that meet the gate.
     """
     from exporters.precision import Gates
+    from squeezebert_edge.accuracy.answers import reference_answers
     from squeezebert_edge.checkpoint.checkpoint import load_checkpoint
-    from squeezebert_edge.checkpoint.task import architecture_of
+    from squeezebert_edge.checkpoint.task import architecture_of, task_of
     from squeezebert_edge.forms import choices
-    from squeezebert_edge.verbs import evaluate as evaluation
     from squeezebert_edge.verbs import mixed
     from squeezebert_edge.verbs.export import export_bundles
     from squeezebert_edge.verbs.plan import Plan, calibrated, checked_lengths, possible_pairs
@@ -87,8 +87,12 @@ def export(
         if data is None or max_drop is None:
             bundles += export_bundles(loaded, plan, directory, force=force, progress=progress)
         else:
-            reference = evaluation.reference_answers(
-                loaded, data, scored=scored, labels=options.parse_labels(labels), max_length=plan.lengths[-1]
+            reference = reference_answers(
+                loaded,
+                task_of(loaded).read(data),
+                dataset=scored,
+                labels=options.parse_labels(labels),
+                max_length=plan.lengths[-1],
             )
             for bundle, comparison in mixed.export_within(
                 loaded, plan, directory, reference, max_drop, force=force, progress=progress

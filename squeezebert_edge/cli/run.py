@@ -72,7 +72,7 @@ def run(
     Without --precision, every one that a format has. The default model brings its own labelled sample.
     OUT/report.html shows it all; its latencies are this machine's.
     """
-    from squeezebert_edge.accuracy.presets import head_of
+    from squeezebert_edge.accuracy.datasets import head_of
     from squeezebert_edge.checkpoint.checkpoint import load_checkpoint
     from squeezebert_edge.checkpoint.task import architecture_of
     from squeezebert_edge.latency.protocol import PRESETS
@@ -97,7 +97,7 @@ def run(
             plan,
             directory,
             data=data,
-            scored=task,
+            dataset=task,
             labels=options.parse_labels(labels),
             protocol=PRESETS.get(latency.value),
             force=force,

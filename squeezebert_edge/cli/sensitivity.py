@@ -33,10 +33,11 @@ def sensitivity(
 
     Computed in torch, without an export. `export --max-drop` keeps the costliest parts in float.
     """
+    from squeezebert_edge.accuracy.answers import reference_answers
     from squeezebert_edge.accuracy.sensitivity import Sensitivity
     from squeezebert_edge.checkpoint.checkpoint import load_checkpoint
+    from squeezebert_edge.checkpoint.task import task_of
     from squeezebert_edge.forms import choices
-    from squeezebert_edge.verbs import evaluate as evaluation
     from squeezebert_edge.verbs.plan import Plan, calibrated, checked_lengths, possible_pairs
 
     with show.progress() as progress:
@@ -45,8 +46,12 @@ def sensitivity(
         ((name, wished),) = possible_pairs([to], [precision])
         (length,) = checked_lengths([length], loaded.config)
         plan = calibrated(Plan([(name, wished)], [length]), loaded, calibration, calibration_samples)
-        reference = evaluation.reference_answers(
-            loaded, data, scored=scored, labels=options.parse_labels(labels), limit=limit, max_length=length
+        reference = reference_answers(
+            loaded,
+            task_of(loaded).read(data)[:limit],
+            dataset=scored,
+            labels=options.parse_labels(labels),
+            max_length=length,
         )
         exact = choices.exact_precision(name, wished).name
         costs = Sensitivity(loaded, reference, name, exact, plan.calibration).rank(progress)
@@ -56,14 +61,14 @@ def sensitivity(
                 "checkpoint": checkpoint,
                 "format": name,
                 "precision": exact,
-                "metric": reference.metrics[0].name,
-                "examples": len(reference.examples),
+                "metric": reference.data.metrics[0].name,
+                "examples": len(reference.data.examples),
                 "parts": [{"part": c.part, "sqnr_db": c.sqnr_db, "drop": c.drop} for c in costs],
             }
         )
         return
     show.table(
-        f"{checkpoint}: each part alone in {exact} for {name}, on {len(reference.examples)} examples",
-        ("part", ">SQNR dB", f">{reference.metrics[0].name} lost"),
+        f"{checkpoint}: each part alone in {exact} for {name}, on {len(reference.data.examples)} examples",
+        ("part", ">SQNR dB", f">{reference.data.metrics[0].name} lost"),
         [(cost.part, f"{cost.sqnr_db:.1f}", f"{cost.drop:+.2f}") for cost in costs],
     )

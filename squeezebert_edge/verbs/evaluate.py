@@ -1,4 +1,4 @@
-"""Bundles beside the checkpoints they were made from, on a file of labelled examples."""
+"""Bundles compared with the checkpoints they were made from, on a file of labelled examples."""
 
 from __future__ import annotations
 
@@ -12,22 +12,18 @@ from typing import TYPE_CHECKING
 
 from exporters.errors import InputError
 from squeezebert_edge import __version__
-from squeezebert_edge.accuracy.answers import ReferenceAnswers, compare, fingerprint
+from squeezebert_edge.accuracy.answers import BatchedAnswers, RunnerAnswers, compare, reference_answers
+from squeezebert_edge.accuracy.datasets import resolve_dataset
+from squeezebert_edge.accuracy.labelled import LabelledData, fingerprint
 from squeezebert_edge.accuracy.paired import AccuracyComparison
-from squeezebert_edge.accuracy.presets import scored_as
 from squeezebert_edge.bundle.manifest import MANIFEST
 from squeezebert_edge.bundle.opened import Bundle
-from squeezebert_edge.checkpoint.checkpoint import Checkpoint
-from squeezebert_edge.checkpoint.task import task_of
 from squeezebert_edge.devices import Device
 from squeezebert_edge.devices.answering import DeviceRunner
 from squeezebert_edge.latency.record import Settings
 from squeezebert_edge.plumbing.journal import Journal, open_journal
 from squeezebert_edge.plumbing.progress import Progress, silent, with_prefix
-from squeezebert_edge.proof.reference import Reference
-from squeezebert_edge.tasks.data import Example
 from squeezebert_edge.tasks.rows import Compute, rows_of
-from squeezebert_edge.text.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     from squeezebert_edge.devices import Inputs
@@ -37,7 +33,7 @@ def evaluate_bundles(
     bundles: Sequence[Bundle],
     data: Path,
     *,
-    scored: str | None = None,
+    dataset: str | None = None,
     labels: Sequence[str] | None = None,
     source: str | None = None,
     limit: int | None = None,
@@ -47,114 +43,92 @@ def evaluate_bundles(
     resume: bool = False,
     progress: Progress = silent,
 ) -> list[AccuracyComparison]:
-    """Compare each bundle with its own float reference on the same examples, in the order of `bundles`.
+    """Compare each bundle with its own float reference on the same examples.
 
     Answers are kept beside a bundle, in `<bundle>.answers.jsonl`, until all bundles are done.
 
     Args:
         data: a labelled file of a form that the bundles' task reads.
-        scored: a preset of presets.PRESETS, or the head's name; by default the head's own metrics.
+        dataset: a data set that is known by name, for its metrics and labels, or the head's name; by default
+            the head's own metrics.
         labels: the file's names for the model's outputs, in their order.
         source: where the checkpoint of all bundles is now; by default where their manifests say.
         limit: how many of the first examples to take.
-        device: where the bundles answer, by the code that a latency is measured with there; by default in
-            this process.
+        device: where the bundles run, in the code that latencies are measured with there; by default they run
+            in this process.
         resume: take the answers that an interrupted call has kept.
 
+    Returns:
+        A comparison for each bundle, in the order of `bundles`.
+
     Raises:
-        GateError: a device that gave no answers.
-        InputError: bundles of different tasks, a checkpoint that is gone or another one, data that is wrong,
-            or kept answers that are of other data or settings.
+        GateError: the device gave no answers.
+        InputError: the bundles have different tasks, a checkpoint is gone or is another one, the data is
+            wrong, or the kept answers are of other data or settings.
     """
     tasks = {bundle.manifest.task for bundle in bundles}
     if len(tasks) != 1:
-        raise InputError(f"bundles for {', '.join(sorted(tasks))}", allowed="bundles of one task at once")
+        raise InputError(
+            f"the bundles are for different tasks: {', '.join(sorted(tasks))}",
+            allowed="bundles of one task at once",
+        )
     for bundle in bundles:
-        scored_as(bundle.task, scored, labels)
-    examples = type(bundles[0].task).read(data)[:limit]
+        resolve_dataset(bundle.task, dataset, labels)
+    examples = bundles[0].task.read(data)[:limit]
     where = device and [str(device.describe()), device.runner]
-    settings = [scored, labels, runtime, where, fingerprint(examples)]
-    found = []
+    settings = [dataset, labels, runtime, where, fingerprint(examples)]
+    comparisons = []
     with ExitStack() as stack:
-        kept = []
-        references: dict[tuple[str, int], ReferenceAnswers] = {}
+        journals = []
+        references: dict[tuple[str, int], BatchedAnswers] = {}
         for bundle in bundles:
-            mine = with_prefix(bundle.directory.name, progress)
+            bundle_progress = with_prefix(bundle.directory.name, progress)
             lengths = bundle.manifest.lengths
             key = (bundle.manifest.source.sha256, lengths[-1])
             if key not in references:
-                mine("loading the checkpoint", 0, 0)
+                bundle_progress("loading the checkpoint", 0, 0)
                 checkpoint = bundle.load_checkpoint(source)
-                references[key] = reference_on(checkpoint, examples, scored, labels, lengths[-1])
-            kept.append(stack.enter_context(_journal(bundle, settings, resume=resume)))
-            tokenizer = bundle.tokenizer
-            compute: Compute
+                references[key] = reference_answers(
+                    checkpoint, examples, dataset=dataset, labels=labels, max_length=lengths[-1]
+                )
+            reference = references[key]
+            journal = stack.enter_context(_open_journal(bundle, settings, resume=resume))
+            journals.append(journal)
+            runner: Compute
             if device is None:
-                compute = bundle.load_runner(threads=threads, runtime=runtime)
+                runner = bundle.load_runner(threads=threads, runtime=runtime)
             else:
-                answers = kept[-1]
-                rows = _asked(references[key], tokenizer, lengths, set(answers.done) if answers else ())
+                rows = _pending_rows(reference.data, bundle, set(journal.done) if journal else ())
                 own = None if bundle.manifest.format == "coreml" else threads  # Core ML has no such setting
-                asked = Settings(threads=own, runtime=runtime)
-                compute = DeviceRunner(device, bundle, asked, rows, mine)
-            found.append(
-                compare(references[key], tokenizer, compute, lengths, journal=kept[-1], progress=mine)
-            )
-        for answers in filter(None, kept):
-            answers.delete()
-    return found
+                runner = DeviceRunner(
+                    device, bundle, Settings(threads=own, runtime=runtime), rows, bundle_progress
+                )
+            answers = RunnerAnswers(reference.data, bundle.tokenizer, runner, lengths)
+            comparisons.append(compare(reference, answers, journal=journal, progress=bundle_progress))
+        for journal in filter(None, journals):
+            journal.delete()
+    return comparisons
 
 
-def reference_answers(
-    checkpoint: Checkpoint,
-    data: Path,
-    *,
-    scored: str | None = None,
-    labels: Sequence[str] | None = None,
-    limit: int | None = None,
-    max_length: int,
-) -> ReferenceAnswers:
-    """The float reference of a checkpoint on a labelled file; for the arguments see `evaluate_bundles`.
-
-    Raises:
-        InputError: data that is wrong, or a head that is not scored as asked.
-    """
-    examples = type(task_of(checkpoint)).read(data)[:limit]
-    return reference_on(checkpoint, examples, scored, labels, max_length)
-
-
-def reference_on(
-    checkpoint: Checkpoint,
-    examples: Sequence[Example],
-    scored: str | None,
-    labels: Sequence[str] | None,
-    max_length: int,
-) -> ReferenceAnswers:
-    """The float reference of a checkpoint on examples that were read already."""
-    task, metrics = scored_as(task_of(checkpoint), scored, labels)
-    reference = Reference(checkpoint.model, type(task))
-    return ReferenceAnswers(task, metrics, checkpoint.tokenizer, reference, examples, max_length)
-
-
-def _asked(
-    reference: ReferenceAnswers, tokenizer: Tokenizer, lengths: Sequence[int], known: Collection[int]
-) -> Iterator[Inputs]:
-    """The rows that `compare` will ask for, in its order."""
-    for batch in reference.batches:
+def _pending_rows(data: LabelledData, bundle: Bundle, known: Collection[int]) -> Iterator[Inputs]:
+    """The rows that `compare` will ask a bundle for, in its order."""
+    for batch in data.batches:
         for index in batch:
             if index not in known:
-                yield from rows_of(reference.task, tokenizer, reference.examples[index], lengths)
+                yield from rows_of(data.task, bundle.tokenizer, data.examples[index], bundle.manifest.lengths)
 
 
 def answers_path(bundle: Bundle) -> Path:
-    """Where a bundle's answers are kept while it is evaluated: beside it, since it holds no other file."""
+    """Where a bundle's answers are kept while it is evaluated: beside it, since nothing may be in it."""
     directory = bundle.directory.resolve()
     return directory.with_name(f"{directory.name}.answers.jsonl")
 
 
-def _journal(bundle: Bundle, settings: object, *, resume: bool) -> AbstractContextManager[Journal | None]:
+def _open_journal(
+    bundle: Bundle, settings: object, *, resume: bool
+) -> AbstractContextManager[Journal | None]:
     if not resume and not os.access(answers_path(bundle).parent, os.W_OK):
-        return nullcontext()  # bundles that nobody may write beside can be evaluated too
+        return nullcontext()  # a bundle in a directory that cannot be written can be evaluated too
     manifest = hashlib.sha256((bundle.directory / MANIFEST).read_bytes()).hexdigest()
     key = json.dumps([__version__, manifest, settings])
     return open_journal(answers_path(bundle), hashlib.sha256(key.encode()).hexdigest(), resume=resume)

@@ -1,4 +1,4 @@
-"""Mixed precision by measurement: as much of a network quantized as an accuracy allows."""
+"""Mixed precision by measurement: as much of a network is quantized as its accuracy allows."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import exporters
-from squeezebert_edge.accuracy.answers import ReferenceAnswers, compare
+from squeezebert_edge.accuracy.answers import BatchedAnswers, RunnerAnswers, compare
 from squeezebert_edge.accuracy.paired import AccuracyComparison
 from squeezebert_edge.accuracy.sensitivity import FORM, Sensitivity, fewest_in_float
 from squeezebert_edge.bundle.opened import Bundle
@@ -22,7 +22,7 @@ def export_within(
     checkpoint: Checkpoint,
     plan: Plan,
     out: Path,
-    reference: ReferenceAnswers,
+    reference: BatchedAnswers,
     max_drop: float,
     *,
     force: bool = False,
@@ -30,26 +30,30 @@ def export_within(
 ) -> Iterator[tuple[Bundle, AccuracyComparison]]:
     """Make the plan's bundles, each with the fewest parts in float that lose at most `max_drop` points.
 
-    A bundle that loses more whatever is kept, or in a precision that has no parts to keep, is made all the
-    same: `AccuracyComparison.passes` tells.
+    A bundle is also made if it loses more whatever stays in float, or if its precision has no parts to
+    choose from: `AccuracyComparison.passes` tells.
+
+    Args:
+        reference: answers of the checkpoint's float model, cut to the plan's longest length.
 
     Raises:
-        InputError: as pipeline.export.
+        InputError: as `export_bundles`.
     """
     refuse_outputs(plan, out, force=force)
     for format_, precision in plan.pairs:
         mine = replace(plan, pairs=[(format_, precision)])
-        named = with_prefix(f"{format_} {precision}", progress)
+        part_progress = with_prefix(f"{format_} {precision}", progress)
         replacing = force
         exact = choices.exact_precision(format_, precision).name
         form = plan.form_of(format_, exact).name
-        for kept in _candidates(checkpoint, mine, exact, reference, max_drop, named):
-            # Every form but the plain one has parts of these names.
+        for kept in _candidates(checkpoint, mine, exact, reference, max_drop, part_progress):
+            # Of all forms, only the plain one has no parts of these names.
             chosen = replace(mine, keep_float=kept, form=FORM if kept and form == "plain" else plan.form)
             (bundle,) = export_bundles(checkpoint, chosen, out, force=replacing, progress=progress)
-            replacing = True  # what stands there now is of this call
-            runner, tokenizer = bundle.load_runner(), bundle.tokenizer
-            comparison = compare(reference, tokenizer, runner, runner.lengths, progress=named)
+            replacing = True  # from here on, the bundle that is there was made by this call
+            runner = bundle.load_runner()
+            answers = RunnerAnswers(reference.data, bundle.tokenizer, runner, runner.lengths)
+            comparison = compare(reference, answers, progress=part_progress)
             if comparison.passes(max_drop):
                 break
         yield bundle, comparison
@@ -59,17 +63,17 @@ def _candidates(
     checkpoint: Checkpoint,
     plan: Plan,
     exact: str,
-    reference: ReferenceAnswers,
+    reference: BatchedAnswers,
     max_drop: float,
     progress: Progress,
 ) -> Iterator[tuple[str, ...]]:
-    """Sets of parts to keep in float, the first the most promising; never none at all."""
+    """Sets of parts to keep in float, the most promising first; there is always one."""
     ((format_, _),) = plan.pairs
-    found = False
+    any_meets_gate = False
     if exporters.format_named(format_).precision(exact).rounding:
         sensitivity = Sensitivity(checkpoint, reference, format_, exact, plan.calibration)
         for kept in fewest_in_float(sensitivity, max_drop, progress):
-            found = True
+            any_meets_gate = True
             yield kept
-    if not found:
+    if not any_meets_gate:
         yield ()

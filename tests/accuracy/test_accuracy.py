@@ -14,8 +14,14 @@ import pytest
 import torch
 
 from exporters.errors import InputError
-from squeezebert_edge.accuracy import presets
-from squeezebert_edge.accuracy.answers import BATCH_ROWS, ReferenceAnswers, compare, evaluate
+from squeezebert_edge.accuracy.answers import (
+    BatchedAnswers,
+    RunnerAnswers,
+    compare,
+    evaluate,
+    reference_answers,
+)
+from squeezebert_edge.accuracy.labelled import BATCH_ROWS
 from squeezebert_edge.accuracy.paired import AccuracyComparison
 from squeezebert_edge.checkpoint.checkpoint import Checkpoint, load_checkpoint
 from squeezebert_edge.checkpoint.task import task_of
@@ -43,24 +49,31 @@ Compute = Callable[[Mapping[str, Array]], Mapping[str, Array]]
 def reference_of(
     loaded: Checkpoint,
     examples: Sequence[Example],
-    scored: str | None = None,
+    dataset: str | None = None,
     labels: Sequence[str] | None = None,
     max_length: int = LENGTHS[-1],
-) -> ReferenceAnswers:
-    task, chosen = presets.scored_as(task_of(loaded), scored, labels)
-    reference = Reference(loaded.model, type(task))
-    return ReferenceAnswers(task, chosen, loaded.tokenizer, reference, examples, max_length)
+) -> BatchedAnswers:
+    return reference_answers(loaded, examples, dataset=dataset, labels=labels, max_length=max_length)
 
 
 def runner_of(loaded: Checkpoint, lengths: tuple[int, ...] = LENGTHS) -> TorchRunner:
     return TorchRunner(loaded.model, type(task_of(loaded)), lengths)
 
 
-def compared(
-    loaded: Checkpoint, examples: Sequence[Example], compute: Compute | None = None, **options: Any
+def answers_of(
+    loaded: Checkpoint,
+    reference: BatchedAnswers,
+    runner: Compute | None = None,
+    lengths: tuple[int, ...] = LENGTHS,
+) -> RunnerAnswers:
+    return RunnerAnswers(reference.data, loaded.tokenizer, runner or runner_of(loaded, lengths), lengths)
+
+
+def compare_runner(
+    loaded: Checkpoint, examples: Sequence[Example], runner: Compute | None = None, **options: Any
 ) -> AccuracyComparison:
     reference = reference_of(loaded, examples, **options)
-    return compare(reference, loaded.tokenizer, compute or runner_of(loaded), LENGTHS)
+    return compare(reference, answers_of(loaded, reference, runner))
 
 
 def of_head(task: type[Task]) -> Checkpoint:
@@ -93,18 +106,19 @@ def test_batches_of_the_reference_equal_single_rows(task: type[Task]) -> None:
     loaded = of_head(task)
     examples = samples(task_of(loaded), loaded.tokenizer)
     reference = reference_of(loaded, examples)
-    assert sorted(index for batch in reference.batches for index in batch) == list(range(len(examples)))
+    data = reference.data
+    assert sorted(index for batch in data.batches for index in batch) == list(range(len(examples)))
     alone = Reference(loaded.model, task)
-    for batch in reference.batches:
-        reference.answer(batch)
+    for batch in data.batches:
+        reference.compute(batch)
     for index, example in enumerate(examples):
-        encodings = reference.task.encode(example, loaded.tokenizer, LENGTHS[-1], DEFAULT_DOC_STRIDE)
+        encodings = data.task.encode(example, loaded.tokenizer, LENGTHS[-1], DEFAULT_DOC_STRIDE)
         rows = [
-            answer_rows(reference.task, loaded.tokenizer, alone, example, [len(encoding)])[0]
+            answer_rows(data.task, loaded.tokenizer, alone, example, [len(encoding)])[0]
             for encoding in encodings[:1]
         ]
-        expected = reference.task.compared(rows, loaded.tokenizer)
-        for name, found in reference.said[index].outputs.items():
+        expected = data.task.compared(rows, loaded.tokenizer)
+        for name, found in reference.known[index].outputs.items():
             np.testing.assert_allclose(found[: expected[name].size], expected[name], atol=1e-5)
 
 
@@ -112,7 +126,7 @@ def test_batches_of_the_reference_equal_single_rows(task: type[Task]) -> None:
 def test_an_equal_artifact_loses_nothing(task: type[Task]) -> None:
     loaded = of_head(task)
     examples = samples(task_of(loaded), loaded.tokenizer)
-    found = compared(loaded, examples)
+    found = compare_runner(loaded, examples)
     assert found.examples == len(examples)
     assert (found.agreement, found.flips) == (1.0, ())
     assert found.sqnr_db > 100
@@ -124,22 +138,21 @@ def test_an_equal_artifact_loses_nothing(task: type[Task]) -> None:
     assert found.passes(0.0)
     assert any("examples are few" in warning for warning in found.warnings)
     assert json.loads(json.dumps(found.to_json(), allow_nan=False))["examples"] == len(examples)
-    for side in (Reference(loaded.model, task), runner_of(loaded)):
-        alone = evaluate(task_of(loaded), loaded.tokenizer, side, examples, LENGTHS)
-        assert alone.values == pytest.approx({metric.name: metric.reference for metric in found.metrics})
+    reference = reference_of(loaded, examples)
+    for side in (reference, answers_of(loaded, reference)):
+        assert evaluate(side) == pytest.approx({metric.name: metric.reference for metric in found.metrics})
 
 
 def test_a_regression_is_compared_by_its_correlations() -> None:
     loaded = small_checkpoint(num_labels=1, problem_type="regression", id2label={0: "score"})
     examples = [Example("good " * n, label=str(n / 2)) for n in range(1, 30)]
-    reference = reference_of(loaded, examples, "stsb")
     runner = runner_of(loaded)
     noise = np.random.default_rng(0)
-    noisy = compare(
-        reference,
-        loaded.tokenizer,
+    noisy = compare_runner(
+        loaded,
+        examples,
         lambda inputs: {"logits": runner(inputs)["logits"] + noise.normal(size=(1, 1)).astype(np.float32)},
-        LENGTHS,
+        dataset="stsb",
     )
     assert [metric.name for metric in noisy.metrics] == ["pearson", "spearman"]
     assert all(metric.low < metric.difference < metric.high for metric in noisy.metrics)
@@ -172,7 +185,8 @@ def without_numbers(runner: Compute) -> Compute:
 @pytest.mark.parametrize("damage", [swapped, without_mask, without_numbers])
 def test_the_gate_sees_damage(default: Checkpoint, damage: Callable[[Compute], Compute]) -> None:
     reference = reference_of(default, SENTENCES, max_length=128)
-    found = compare(reference, default.tokenizer, damage(runner_of(default, (128,))), (128,))
+    runner = damage(runner_of(default, (128,)))
+    found = compare(reference, answers_of(default, reference, runner, (128,)))
     assert not found.passes(0.3)
     assert found.agreement is not None
     assert found.agreement < 0.995
@@ -193,8 +207,8 @@ def test_the_gate_counts_points_of_the_first_metric(default: Checkpoint) -> None
         return {"logits": -logits if calls == 1 else logits}
 
     reference = reference_of(default, SENTENCES, max_length=128)
-    shortest = reference.batches[0][0]
-    found = compare(reference, default.tokenizer, wrong_once, (128,))
+    shortest = reference.data.batches[0][0]
+    found = compare(reference, answers_of(default, reference, wrong_once, (128,)))
     (flip,) = found.flips
     example = SENTENCES[shortest]
     assert (flip.index, flip.text, flip.where, flip.label) == (
@@ -211,12 +225,12 @@ def test_labels_in_another_order_are_suspected(default: Checkpoint) -> None:
     relabelled = [
         replace(example, label={"negative": "1", "positive": "0"}[example.label]) for example in SENTENCES
     ]
-    found = compared(default, relabelled)
+    found = compare_runner(default, relabelled)
     (warning,) = [warning for warning in found.warnings if "another order" in warning]
     assert "--labels positive,negative" in warning
     assert any("no better than chance" in warning for warning in found.warnings)
-    assert not compared(default, relabelled, labels=["1", "0"]).warnings
-    assert not compared(default, SENTENCES).warnings
+    assert not compare_runner(default, relabelled, labels=["1", "0"]).warnings
+    assert not compare_runner(default, SENTENCES).warnings
 
 
 def test_a_reference_by_chance_is_said() -> None:
@@ -227,14 +241,14 @@ def test_a_reference_by_chance_is_said() -> None:
         Example("".join(row), label=str(label))
         for row, label in zip(letters, random.integers(0, 2, 250), strict=True)
     ]
-    (warning,) = compared(loaded, examples).warnings
+    (warning,) = compare_runner(loaded, examples).warnings
     assert "no better than chance" in warning
 
 
 def test_texts_that_are_cut_are_counted() -> None:
     loaded = small_checkpoint(id2label={0: "no", 1: "yes"})
     examples = [Example("good " * length, label="no") for length in (3, 46, 47, 90)]
-    assert compared(loaded, examples).truncated == 2
+    assert compare_runner(loaded, examples).truncated == 2
 
 
 @pytest.mark.parametrize(
@@ -275,11 +289,12 @@ class Interrupted:
 def test_an_interrupted_comparison_continues(tmp_path: Path) -> None:
     loaded = of_head(QuestionAnswering)
     examples = samples(task_of(loaded), loaded.tokenizer)[:12]
-    expected = compared(loaded, examples)
+    expected = compare_runner(loaded, examples)
     path = tmp_path / "answers.jsonl"
     runner = Interrupted(runner_of(loaded), after=20)
     with pytest.raises(KeyboardInterrupt), open_journal(path, "k", resume=False) as kept:
-        compare(reference_of(loaded, examples), loaded.tokenizer, runner, LENGTHS, journal=kept)
+        reference = reference_of(loaded, examples)
+        compare(reference, answers_of(loaded, reference, runner), journal=kept)
     with path.open("a") as file:
         file.write('[11, {"refer')  # a line that was being written
     runner.left = 10_000
@@ -287,10 +302,10 @@ def test_an_interrupted_comparison_continues(tmp_path: Path) -> None:
         assert 0 < len(kept.done) < 12
         before = {*kept.done}
         reference = reference_of(loaded, examples)
-        found = compare(reference, loaded.tokenizer, runner, LENGTHS, journal=kept)
-        done = [batch for batch in reference.batches if before >= {*batch}]
+        found = compare(reference, answers_of(loaded, reference, runner), journal=kept)
+        done = [batch for batch in reference.data.batches if before >= {*batch}]
         assert done
-        assert not {index for batch in done for index in batch} & {*reference.said}  # neither side again
+        assert not {index for batch in done for index in batch} & {*reference.known}  # neither side again
         kept.delete()
     assert found == expected
     assert list(tmp_path.iterdir()) == []
@@ -337,7 +352,7 @@ def damaged(loaded: Checkpoint) -> TorchRunner:
 def test_qnli(shared: Path) -> None:
     loaded = with_real_words(shared, "SqueezeBertForSequenceClassification", num_labels=2)
     examples = read_texts(shared / "data" / "qnli" / "dev.tsv")[:300]
-    found = compared(loaded, examples, damaged(loaded), scored="qnli")
+    found = compare_runner(loaded, examples, damaged(loaded), dataset="qnli")
     right = np.mean([flip.reference == flip.label for flip in found.flips])
     worse = np.mean([flip.artifact == flip.label for flip in found.flips])
     assert found.flips
@@ -348,7 +363,7 @@ def test_qnli(shared: Path) -> None:
 def test_squad(shared: Path) -> None:
     loaded = with_real_words(shared, "SqueezeBertForQuestionAnswering")
     examples = read_questions(shared / "data" / "squad" / "dev-v1.1.json")[:40]
-    found = compared(loaded, examples, damaged(loaded), scored="squad")
+    found = compare_runner(loaded, examples, damaged(loaded), dataset="squad")
     assert [metric.name for metric in found.metrics] == ["exact_match", "answer_f1"]
     assert found.metrics[1].reference > 0  # random spans share some words with the answers
     assert found.metrics[1].method == "bootstrap"
@@ -362,7 +377,7 @@ def test_squad(shared: Path) -> None:
 def test_codah(shared: Path) -> None:
     loaded = with_real_words(shared, "SqueezeBertForMultipleChoice")
     examples = read_choices(shared / "data" / "codah" / "full_data.tsv")[:100]
-    found = compared(loaded, examples, damaged(loaded), scored="codah")
+    found = compare_runner(loaded, examples, damaged(loaded), dataset="codah")
     assert 0 < found.metrics[0].reference < 1
     assert all(len(flip.choices) == 4 for flip in found.flips)
     assert found.agreement == pytest.approx(1 - len(found.flips) / 100)
@@ -374,11 +389,9 @@ def test_the_whole_of_sst2_at_the_speed_of_batches(shared: Path) -> None:
     loaded = load_checkpoint(source)
     recorded = np.load(source / "sst2_dev_reference.npz")  # transformers' own logits
     reference = reference_of(loaded, read_texts(shared / "data" / "sst2" / "dev.tsv"), "sst2", max_length=64)
-    for batch in reference.batches:
-        reference.answer(batch)
-    logits = np.stack([reference.said[index].outputs["logits"] for index in range(872)])
+    for batch in reference.data.batches:
+        reference.compute(batch)
+    logits = np.stack([reference.known[index].outputs["logits"] for index in range(872)])
     np.testing.assert_allclose(logits, recorded["logits"], atol=1e-5)
-    found = evaluate(reference.task, loaded.tokenizer, Reference(loaded.model, type(reference.task)),
-                     reference.examples, (64,))  # fmt: skip
-    assert found.right == "712 of 872"
+    assert evaluate(reference)["accuracy"] * 872 == pytest.approx(712)
     assert BATCH_ROWS > 1

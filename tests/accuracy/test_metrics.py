@@ -16,7 +16,7 @@ from sklearn import metrics as sklearn
 
 from exporters.errors import InputError
 from squeezebert_edge.accuracy import metrics
-from squeezebert_edge.accuracy.metrics import Answers, Metric
+from squeezebert_edge.accuracy.metrics import LabelledPredictions, Metric
 from squeezebert_edge.tasks.heads import UNANSWERED, Prediction
 
 RANDOM = np.random.default_rng(0)
@@ -24,50 +24,62 @@ DRAWS = RANDOM.integers(0, 60, (20, 60))
 TAGS = ("O", "O", "O", "B-PER", "I-PER", "B-LOC", "I-LOC")
 
 
-def classes(names: Sequence[str], agree: float = 0.6) -> Answers:
+def classes(names: Sequence[str], agree: float = 0.6) -> LabelledPredictions:
     wanted = RANDOM.choice(names, 60)
     given = np.where(RANDOM.random(60) < agree, wanted, RANDOM.choice(names, 60))
-    return Answers([(str(name),) for name in wanted], [Prediction((str(name),)) for name in given])
+    return LabelledPredictions(
+        [(str(name),) for name in wanted], [Prediction((str(name),)) for name in given]
+    )
 
 
-def numbers() -> Answers:
+def numbers() -> LabelledPredictions:
     wanted = RANDOM.integers(0, 6, 60).astype(float)  # with ties, as STS-B's have
-    return Answers(wanted.tolist(), [Prediction((), float(v)) for v in wanted + RANDOM.normal(size=60)])
+    return LabelledPredictions(
+        wanted.tolist(), [Prediction((), float(v)) for v in wanted + RANDOM.normal(size=60)]
+    )
 
 
-def tagged() -> Answers:
+def tagged() -> LabelledPredictions:
     targets, predictions = [], []
     for length in RANDOM.integers(1, 12, 60):
         wanted = RANDOM.choice(TAGS, length)
         given = np.where(RANDOM.random(length) < 0.7, wanted, RANDOM.choice(TAGS, length))
         targets.append(tuple(map(str, wanted)))
         predictions.append(Prediction(tuple(map(str, given))))
-    return Answers(targets, predictions)
+    return LabelledPredictions(targets, predictions)
 
 
 TEXTS = ("The cat", "a cat!", "cat sat", "sat on the mat", "mat", "dog", "Cat, on a mat", "")
 TWO, THREE, NUMBERS, TAGGED = classes(("no", "yes")), classes(("a", "b", "c")), numbers(), tagged()
-QUESTIONS = Answers(
+QUESTIONS = LabelledPredictions(
     [tuple(map(str, RANDOM.choice(TEXTS[:-1], RANDOM.integers(1, 4)))) for _ in range(60)],
     [Prediction((str(text),)) for text in RANDOM.choice(TEXTS, 60)],
 )
-LOSSES = Answers([("w",)] * 60, [Prediction(("w",), float(loss)) for loss in RANDOM.exponential(size=60)])
+LOSSES = LabelledPredictions(
+    [("w",)] * 60, [Prediction(("w",), float(loss)) for loss in RANDOM.exponential(size=60)]
+)
 
 
-def of(answers: Answers, indices: Sequence[int]) -> Answers:
-    return Answers([answers.targets[i] for i in indices], [answers.predictions[i] for i in indices])
+def of(answers: LabelledPredictions, indices: Sequence[int]) -> LabelledPredictions:
+    return LabelledPredictions(
+        [answers.targets[i] for i in indices], [answers.predictions[i] for i in indices]
+    )
 
 
-def sides(answers: Answers) -> tuple[list[Any], list[Any]]:
-    return [list(target) for target in answers.targets], [list(said.decided) for said in answers.predictions]
+def sides(answers: LabelledPredictions) -> tuple[list[Any], list[Any]]:
+    return [list(target) for target in answers.targets], [
+        list(prediction.decided) for prediction in answers.predictions
+    ]
 
 
-def flat(answers: Answers) -> tuple[list[str], list[str]]:
-    return [target[0] for target in answers.targets], [said.decided[0] for said in answers.predictions]
+def flat(answers: LabelledPredictions) -> tuple[list[str], list[str]]:
+    return [target[0] for target in answers.targets], [
+        prediction.decided[0] for prediction in answers.predictions
+    ]
 
 
-def correlated(answers: Answers, correlation: Callable[..., Any]) -> float:
-    return float(correlation(answers.targets, [said.value for said in answers.predictions])[0])
+def correlated(answers: LabelledPredictions, correlation: Callable[..., Any]) -> float:
+    return float(correlation(answers.targets, [prediction.value for prediction in answers.predictions])[0])
 
 
 def normalized(text: str) -> list[str]:
@@ -85,14 +97,16 @@ def official_f1(given: str, accepted: str) -> float:
     return 2 * precision * recall / (precision + recall)
 
 
-def official(answers: Answers, score: Callable[[str, str], float]) -> float:
+def official(answers: LabelledPredictions, score: Callable[[str, str], float]) -> float:
     pairs = zip(answers.targets, answers.predictions, strict=True)
     return float(
-        np.mean([max(score(said.decided[0], text) for text in accepted) for accepted, said in pairs])
+        np.mean(
+            [max(score(prediction.decided[0], text) for text in accepted) for accepted, prediction in pairs]
+        )
     )
 
 
-CASES: dict[str, tuple[Metric, Answers, Callable[[Answers], float]]] = {
+CASES: dict[str, tuple[Metric, LabelledPredictions, Callable[[LabelledPredictions], float]]] = {
     "accuracy": (metrics.Accuracy(), THREE, lambda a: sklearn.accuracy_score(*flat(a))),
     "f1": (metrics.BinaryF1("yes"), TWO, lambda a: sklearn.f1_score(*flat(a), pos_label="yes")),
     "matthews": (metrics.Matthews(), TWO, lambda a: sklearn.matthews_corrcoef(*flat(a))),
@@ -107,7 +121,11 @@ CASES: dict[str, tuple[Metric, Answers, Callable[[Answers], float]]] = {
         lambda a: official(a, lambda given, text: float(normalized(given) == normalized(text))),
     ),
     "answer f1": (metrics.AnswerF1(), QUESTIONS, lambda a: official(a, official_f1)),
-    "loss": (metrics.Loss(), LOSSES, lambda a: float(np.mean([said.value for said in a.predictions]))),
+    "loss": (
+        metrics.Loss(),
+        LOSSES,
+        lambda a: float(np.mean([prediction.value for prediction in a.predictions])),
+    ),
 }
 
 
@@ -120,25 +138,25 @@ def test_a_metric_equals_the_official_one(case: str) -> None:
 @pytest.mark.parametrize("case", CASES)
 def test_resampled_values_are_those_of_the_resampled_examples(case: str) -> None:
     metric, answers, expected = CASES[case]
-    found = metric.resampled(answers)(DRAWS)
+    found = metric.resampler(answers)(DRAWS)
     np.testing.assert_allclose(found, [expected(of(answers, draw)) for draw in DRAWS.tolist()], atol=1e-6)
 
 
 @pytest.mark.parametrize("answer", ["the", "...", ""])
 def test_an_answer_of_articles_and_punctuation_alone(answer: str) -> None:
-    answers = Answers([("cat",)], [Prediction((answer,))])
+    answers = LabelledPredictions([("cat",)], [Prediction((answer,))])
     assert metrics.ExactMatch().value(answers) == metrics.AnswerF1().value(answers) == 0.0
 
 
 def test_a_word_without_an_answer_is_wrong_and_in_no_entity() -> None:
-    answers = Answers([("B-PER", "O")], [Prediction(("B-PER", UNANSWERED))])
+    answers = LabelledPredictions([("B-PER", "O")], [Prediction(("B-PER", UNANSWERED))])
     assert metrics.EntityF1().value(answers) == 1.0
     assert metrics.TagAccuracy().value(answers) == 0.5
 
 
 def test_correlations_with_what_never_changes_are_no_numbers() -> None:
-    constant = Answers([1.0, 2.0], [Prediction((), 3.0)] * 2)
-    broken = Answers([1.0, 2.0], [Prediction((), float("nan"))] * 2)
+    constant = LabelledPredictions([1.0, 2.0], [Prediction((), 3.0)] * 2)
+    broken = LabelledPredictions([1.0, 2.0], [Prediction((), float("nan"))] * 2)
     for answers in (constant, broken):
         assert np.isnan(metrics.Pearson().value(answers))
         assert np.isnan(metrics.Spearman().value(answers))

@@ -11,14 +11,12 @@ from typing import Any, cast
 import pytest
 
 from exporters.errors import InputError
-from squeezebert_edge.accuracy.answers import ReferenceAnswers
-from squeezebert_edge.accuracy.metrics import Accuracy
+from squeezebert_edge.accuracy.answers import BatchedAnswers, RunnerAnswers, compare, reference_answers
 from squeezebert_edge.accuracy.sensitivity import PartCost, Sensitivity, fewest_in_float
 from squeezebert_edge.checkpoint.checkpoint import Checkpoint, load_checkpoint
 from squeezebert_edge.checkpoint.task import task_of
 from squeezebert_edge.forms.calibration import Calibration
 from squeezebert_edge.forms.calibration import read as read_calibration
-from squeezebert_edge.proof.reference import Reference
 from squeezebert_edge.tasks.heads import TextClassification
 from squeezebert_edge.verbs import mixed
 from squeezebert_edge.verbs.export import export_bundles
@@ -34,17 +32,15 @@ def loaded() -> Checkpoint:
 
 
 @pytest.fixture(scope="module")
-def reference(loaded: Checkpoint) -> ReferenceAnswers:
-    task = task_of(loaded)
-    model = Reference(loaded.model, type(task))
-    return ReferenceAnswers(task, [Accuracy()], loaded.tokenizer, model, SENTENCES, 32)
+def reference(loaded: Checkpoint) -> BatchedAnswers:
+    return reference_answers(loaded, SENTENCES, max_length=32)
 
 
 def text(loaded: Checkpoint) -> Calibration:
     return read_calibration(None, task_of(loaded), loaded.tokenizer, samples=64, max_length=32)
 
 
-def test_the_costliest_part_comes_first(loaded: Checkpoint, reference: ReferenceAnswers) -> None:
+def test_the_costliest_part_comes_first(loaded: Checkpoint, reference: BatchedAnswers) -> None:
     costs = Sensitivity(loaded, reference, "tflite", "int4").rank()
     parts = [cost.part for cost in costs]
     layers = loaded.config.num_hidden_layers
@@ -56,7 +52,7 @@ def test_the_costliest_part_comes_first(loaded: Checkpoint, reference: Reference
     assert costs[0].sqnr_db < 40
 
 
-def test_nothing_quantized_costs_nothing(loaded: Checkpoint, reference: ReferenceAnswers) -> None:
+def test_nothing_quantized_costs_nothing(loaded: Checkpoint, reference: BatchedAnswers) -> None:
     sensitivity = Sensitivity(loaded, reference, "tflite", "int4")
     assert sensitivity.measure([]).sqnr_db > 100
     assert sensitivity.measure(["head"]).sqnr_db > sensitivity.measure(sensitivity.parts).sqnr_db
@@ -64,20 +60,19 @@ def test_nothing_quantized_costs_nothing(loaded: Checkpoint, reference: Referenc
 
 @pytest.mark.parametrize("exact", ["int8-dynamic", "int8-static", "int4"])
 def test_what_torch_predicts_the_runtime_shows(
-    tmp_path: Path, loaded: Checkpoint, reference: ReferenceAnswers, exact: str
+    tmp_path: Path, loaded: Checkpoint, reference: BatchedAnswers, exact: str
 ) -> None:
-    from squeezebert_edge.accuracy.answers import compare
-
     calibration = text(loaded)
     sensitivity = Sensitivity(loaded, reference, "tflite", exact, calibration)
     predicted = sensitivity.measure(sensitivity.parts)
     plan = Plan([("tflite", exact)], (32,), calibration=calibration)
     (bundle,) = export_bundles(loaded, plan, tmp_path)
-    shown = compare(reference, loaded.tokenizer, bundle.load_runner(), (32,))
+    answers = RunnerAnswers(reference.data, loaded.tokenizer, bundle.load_runner(), (32,))
+    shown = compare(reference, answers)
     assert shown.sqnr_db == pytest.approx(predicted.sqnr_db, abs=1.5)
 
 
-def test_planted_outliers_cost_nothing_more(loaded: Checkpoint, reference: ReferenceAnswers) -> None:
+def test_planted_outliers_cost_nothing_more(loaded: Checkpoint, reference: BatchedAnswers) -> None:
     planted = replace(loaded, model=with_outliers(loaded.model))
     calibration = text(loaded)
     costs = []
@@ -88,7 +83,7 @@ def test_planted_outliers_cost_nothing_more(loaded: Checkpoint, reference: Refer
     assert costs[1] == pytest.approx(costs[0], abs=3)
 
 
-def test_a_pair_that_quantizes_nothing_is_refused(loaded: Checkpoint, reference: ReferenceAnswers) -> None:
+def test_a_pair_that_quantizes_nothing_is_refused(loaded: Checkpoint, reference: BatchedAnswers) -> None:
     with pytest.raises(InputError, match="fp16 quantizes nothing in tflite"):
         Sensitivity(loaded, reference, "tflite", "fp16")
 
@@ -114,7 +109,7 @@ def test_the_fewest_parts_stay_float(max_drop: float, kept: tuple[str, ...]) -> 
 
 
 def test_an_export_keeps_parts_until_the_gate_is_met(
-    tmp_path: Path, loaded: Checkpoint, reference: ReferenceAnswers, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, loaded: Checkpoint, reference: BatchedAnswers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tried = [("head",), ("head", "layers.0")]
     monkeypatch.setattr(mixed, "fewest_in_float", lambda *_: iter(tried))

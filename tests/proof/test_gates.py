@@ -12,12 +12,10 @@ from torch import nn
 
 from exporters.precision import INT8_GATES
 from exporters.spec import Runner
-from squeezebert_edge.accuracy.answers import ReferenceAnswers, compare
-from squeezebert_edge.accuracy.metrics import Accuracy
+from squeezebert_edge.accuracy.answers import RunnerAnswers, compare, reference_answers
 from squeezebert_edge.checkpoint.checkpoint import Checkpoint, load_checkpoint
 from squeezebert_edge.checkpoint.task import task_of
 from squeezebert_edge.proof.parity import verify
-from squeezebert_edge.proof.reference import Reference
 from squeezebert_edge.tasks.heads import TextClassification
 from tests.kit.small import TorchRunner
 
@@ -92,11 +90,9 @@ def test_a_mask_that_is_ignored_fails_the_proof(loaded: Checkpoint) -> None:
 
 @pytest.mark.parametrize("wrap", [MaskIgnored, None], ids=["mask ignored", "labels swapped"])
 def test_damage_fails_the_accuracy(loaded: Checkpoint, wrap: Callable[[Runner], Runner] | None) -> None:
-    task = task_of(loaded)
-    reference = ReferenceAnswers(
-        task, [Accuracy()], loaded.tokenizer, Reference(loaded.model, type(task)), SENTENCES, LENGTHS[-1]
-    )
-    sound = compare(reference, loaded.tokenizer, runner_of(loaded), LENGTHS)
-    assert sound.passes(0.0)
+    reference = reference_answers(loaded, SENTENCES, max_length=LENGTHS[-1])
+    sound = RunnerAnswers(reference.data, loaded.tokenizer, runner_of(loaded), LENGTHS)
+    assert compare(reference, sound).passes(0.0)
     runner = wrap(runner_of(loaded)) if wrap else runner_of(loaded, swap_labels)
-    assert not compare(reference, loaded.tokenizer, runner, LENGTHS).passes(0.3)
+    damaged = RunnerAnswers(reference.data, loaded.tokenizer, runner, LENGTHS)
+    assert not compare(reference, damaged).passes(0.3)

@@ -18,13 +18,11 @@ import typer
 from typer.testing import CliRunner
 
 from exporters.errors import GateError, InputError, UnavailableError
-from squeezebert_edge.accuracy.answers import evaluate
+from squeezebert_edge.accuracy.answers import evaluate, reference_answers
 from squeezebert_edge.checkpoint.checkpoint import load_checkpoint, save_checkpoint
 from squeezebert_edge.checkpoint.task import task_of
 from squeezebert_edge.cli.train import train as train_verb
-from squeezebert_edge.proof.reference import Reference
 from squeezebert_edge.tasks.data import Example, read_texts
-from squeezebert_edge.tasks.heads import TextClassification
 from squeezebert_edge.training import train as training
 from squeezebert_edge.training.data import epoch_order, hold_out, labels_in
 from squeezebert_edge.training.layers import BatchNoise, to_train
@@ -59,9 +57,8 @@ def test_it_learns_and_writes_what_transformers_reads(tmp_path: Path) -> None:
     loaded = load_checkpoint(str(tmp_path / "out"))
     task = task_of(loaded)
     assert task.labels == ("negative", "positive")
-    reference = Reference(loaded.model, TextClassification)
-    measured = evaluate(task, loaded.tokenizer, reference, VALIDATION, (24,))
-    assert measured.mean == pytest.approx(result.accuracy)
+    measured = evaluate(reference_answers(loaded, VALIDATION, max_length=24))
+    assert measured == {"accuracy": pytest.approx(result.accuracy)}
 
     theirs = SqueezeBertForSequenceClassification.from_pretrained(tmp_path / "out").eval()
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "out")
@@ -253,9 +250,8 @@ def test_half_stores_float16_and_reports_the_accuracy_of_what_is_stored(tmp_path
     result = run(tmp_path / "out", replace(CONFIG, epochs=4), dtype=torch.float16)
     assert {tensor.dtype for tensor in weights(tmp_path / "out").values()} == {torch.float16}
     loaded = load_checkpoint(str(tmp_path / "out"))
-    reference = Reference(loaded.model, TextClassification)
-    measured = evaluate(task_of(loaded), loaded.tokenizer, reference, VALIDATION, (24,))
-    assert measured.mean == pytest.approx(result.accuracy)
+    measured = evaluate(reference_answers(loaded, VALIDATION, max_length=24))
+    assert measured == {"accuracy": pytest.approx(result.accuracy)}
 
 
 def save_tiny(directory: Path, architecture: str, **overrides: Any) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from exporters.errors import InputError
-from squeezebert_edge.accuracy import metrics, presets
+from squeezebert_edge.accuracy import metrics
+from squeezebert_edge.accuracy.datasets import resolve_dataset
 from squeezebert_edge.tasks.heads import (
     FeatureExtraction,
     FillMask,
@@ -17,7 +18,7 @@ from squeezebert_edge.tasks.heads import (
 
 
 def names(task: Task, name: str | None) -> list[str]:
-    return [metric.name for metric in presets.scored_as(task, name)[1]]
+    return [metric.name for metric in resolve_dataset(task, name)[1]]
 
 
 def test_glue_s_tasks_have_glue_s_metrics() -> None:
@@ -34,14 +35,14 @@ def test_glue_s_tasks_have_glue_s_metrics() -> None:
 
 def test_a_file_s_labels_name_the_outputs_in_their_order() -> None:
     unnamed = TextClassification(["LABEL_0", "LABEL_1"])
-    assert presets.scored_as(unnamed, "qnli")[0].labels == ("entailment", "not_entailment")
+    assert resolve_dataset(unnamed, "qnli")[0].labels == ("entailment", "not_entailment")
     known = TextClassification(["not_entailment", "entailment"])
-    assert presets.scored_as(known, "rte")[0].labels == known.labels
+    assert resolve_dataset(known, "rte")[0].labels == known.labels
     tagger = TokenClassification(["LABEL_0", "LABEL_1"])
-    assert [metric.name for metric in presets.scored_as(tagger, None)[1]] == ["tag_accuracy"]
-    named, (first, _) = presets.scored_as(tagger, "conll", ["O", "B-PER"])
+    assert [metric.name for metric in resolve_dataset(tagger, None)[1]] == ["tag_accuracy"]
+    named, (first, _) = resolve_dataset(tagger, "conll", ["O", "B-PER"])
     assert (named.labels, first.name) == (("O", "B-PER"), "entity_f1")
-    swapped, (_, f1) = presets.scored_as(known, "mrpc", ["1", "0"])
+    swapped, (_, f1) = resolve_dataset(known, "mrpc", ["1", "0"])
     assert swapped.label_index("1") == 0
     assert isinstance(f1, metrics.BinaryF1)
     assert f1.positive == "1"  # the file's positive class, wherever the head has it
@@ -66,4 +67,4 @@ def test_what_a_head_cannot_be_scored_by_is_refused(
     task: Task, name: str | None, labels: list[str] | None, says: str
 ) -> None:
     with pytest.raises(InputError, match=says):
-        presets.scored_as(task, name, labels)
+        resolve_dataset(task, name, labels)
