@@ -157,7 +157,11 @@ def test_a_drop_beyond_the_gate_exits_with_1(
             "dev.tsv:3: the model has no label 'awful'\nallowed: bad, good",
         ),
         (b"sentence\tlabel\n\xe9t\xe9\t1\n", [], "dev.tsv: not UTF-8 at byte 15"),
-        (DATA, ["--task", "squad"], "task squad with a head for text-classification\nallowed: sst2"),
+        (
+            DATA,
+            ["--task", "squad"],
+            "a head for text-classification cannot be scored as squad\nallowed: sst2",
+        ),
         (DATA, ["--task", "glue"], "task glue with a head"),
         (DATA, ["--labels", "a,b,c"], "allowed: 2 different names"),
         (DATA, ["--checkpoint", "gone"], "gone"),
