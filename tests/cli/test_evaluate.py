@@ -162,7 +162,7 @@ def test_a_drop_beyond_the_gate_exits_with_1(
             ["--task", "squad"],
             "a head for text-classification cannot be scored as squad\nallowed: sst2",
         ),
-        (DATA, ["--task", "glue"], "task glue with a head"),
+        (DATA, ["--task", "glue"], "cannot be scored as glue"),
         (DATA, ["--labels", "a,b,c"], "allowed: 2 different names"),
         (DATA, ["--checkpoint", "gone"], "gone"),
         (DATA, ["--flips", "exists"], "exists exists"),
