@@ -133,6 +133,10 @@ class AccuracyComparison:
         fields: dict[str, Any] = _without_infinities(asdict(self))
         return fields
 
+    def summary(self) -> dict[str, Any]:
+        """The same with the flips counted."""
+        return {**self.to_json(), "flips": len(self.flips)}
+
 
 def compare_pairs(data: LabelledData, pairs: Sequence[Pair]) -> AccuracyComparison:
     """Compare both sides over all examples.

@@ -105,7 +105,7 @@ def evaluate(
                 "data": str(data),
                 "max_drop": max_drop,
                 "bundles": [
-                    {"bundle": str(bundle.directory), **described(comparison), "passed": not fails}
+                    {"bundle": str(bundle.directory), **comparison.summary(), "passed": not fails}
                     for bundle, comparison, fails in zip(opened, found, failed, strict=True)
                 ],
             }
@@ -117,11 +117,6 @@ def evaluate(
             first = comparison.metrics[0]
             show.note(f"{bundle.directory}: {first.name} dropped by {first.drop:.2f}, more than {max_drop:g}")
     raise typer.Exit(1 if any(failed) else 0)
-
-
-def described(comparison: AccuracyComparison) -> dict[str, object]:
-    """A comparison for machines, the flips counted."""
-    return {**comparison.to_json(), "flips": len(comparison.flips)}
 
 
 def print_accuracy(data: str, names: Sequence[str], found: Sequence[AccuracyComparison]) -> None:

@@ -11,7 +11,6 @@ import typer
 import exporters
 from exporters.errors import InputError
 from squeezebert_edge.cli import options, show
-from squeezebert_edge.cli.evaluate import described as accuracy_described
 from squeezebert_edge.cli.evaluate import print_accuracy
 
 if TYPE_CHECKING:
@@ -100,7 +99,7 @@ def export(
                 bundles.append(bundle)
                 measured.append(comparison)
     if json:
-        accuracies = [{"accuracy": accuracy_described(comparison)} for comparison in measured]
+        accuracies = [{"accuracy": comparison.summary()} for comparison in measured]
         rows = zip(bundles, accuracies or [{}] * len(bundles), strict=True)
         show.as_json({"bundles": [described(bundle) | accuracy for bundle, accuracy in rows]})
     else:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from squeezebert_edge.cli import options, show
-from squeezebert_edge.cli.run import described, print_report
+from squeezebert_edge.cli.run import print_report
 
 
 class Form(StrEnum):
@@ -58,6 +58,7 @@ def report(
     from squeezebert_edge.report import files
     from squeezebert_edge.report.measurements import measurement
     from squeezebert_edge.report.rows import collect
+    from squeezebert_edge.report.table import describe_bundles
 
     if out is not None:
         files.refuse([out], force=force, form=form)
@@ -67,7 +68,7 @@ def report(
     if json:
         show.as_json(
             {
-                "bundles": described(found),
+                "bundles": describe_bundles(found),
                 "records": [measurement(each) for each in found.records],
             }
         )

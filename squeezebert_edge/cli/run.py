@@ -10,13 +10,12 @@ import typer
 
 import exporters
 from squeezebert_edge.cli import options, show
-from squeezebert_edge.cli.evaluate import described as accuracy_described
 from squeezebert_edge.cli.export import default_out, exit_code
 
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from squeezebert_edge.report.rows import Report, Row
+    from squeezebert_edge.report.rows import Report
 
 
 class Latency(StrEnum):
@@ -78,6 +77,7 @@ def run(
     from squeezebert_edge.latency.protocol import PRESETS
     from squeezebert_edge.plumbing.staging import refuse_existing_file
     from squeezebert_edge.report import files
+    from squeezebert_edge.report.table import describe_bundles
     from squeezebert_edge.verbs.plan import Plan, calibrated, checked_lengths, possible_pairs
     from squeezebert_edge.verbs.run import compare_precisions
 
@@ -112,7 +112,7 @@ def run(
                 "checkpoint": checkpoint,
                 "report": str(page),
                 "proposed_lengths": proposal.lengths if proposal else None,
-                "bundles": described(report),
+                "bundles": describe_bundles(report),
             }
         )
     else:
@@ -123,30 +123,6 @@ def run(
         show.note(f"the whole report: {page}")
     proofs = [row.verification for row in report.rows]
     raise typer.Exit(exit_code(proofs, require_runtime=require_runtime))
-
-
-def described(report: Report) -> list[dict[str, object]]:
-    """A report's rows for machines, the flips counted."""
-    return [_described(report, row) for row in report.rows]
-
-
-def _described(report: Report, row: Row) -> dict[str, object]:
-    from squeezebert_edge.report.measurements import measurement
-
-    devices = report.devices()
-    quoted = {devices[label]: found for label in devices if (found := report.quoted(row, label))}
-    return {
-        "bundle": row.bundle,
-        "format": row.format,
-        "precision": row.precision.name,
-        "exact_precision": row.precision.exact,
-        "kept_float": row.precision.kept_float,
-        "form": row.form,
-        "bytes": row.bytes,
-        "verification": row.verification.model_dump(),
-        "accuracy": accuracy_described(row.accuracy) if row.accuracy else None,
-        "latency": {device: measurement(found) for device, found in quoted.items()},
-    }
 
 
 def print_report(title: str, report: Report) -> None:

@@ -44,7 +44,10 @@ def form_of(target: Path) -> str:
     """
     form = target.suffix.lower().removeprefix(".")
     if form not in WRITERS:
-        raise InputError(f"report {target}", allowed=f"a name that ends in .{', .'.join(WRITERS)}")
+        raise InputError(
+            f"{target} does not say what form the report should have",
+            allowed=f"a name that ends in .{', .'.join(WRITERS)}",
+        )
     return form
 
 

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 
 import exporters
-from squeezebert_edge.accuracy.paired import Flip
+from squeezebert_edge.accuracy.paired import AccuracyComparison, Flip
 from squeezebert_edge.latency.record import Record
 from squeezebert_edge.report import plots, timelines
-from squeezebert_edge.report.cells import milliseconds, number
-from squeezebert_edge.report.measurements import conditions, latencies
-from squeezebert_edge.report.rows import Report, Row
-from squeezebert_edge.report.table import metric_cells, metric_names, quoted_devices, table
+from squeezebert_edge.report.cells import Table, milliseconds, number, tabulate
+from squeezebert_edge.report.measurements import conditions, latencies, median_ms
+from squeezebert_edge.report.overview import Entry, Overview, in_unit
+from squeezebert_edge.report.plots import HeatMap
+from squeezebert_edge.report.rows import Ranking, Report
+from squeezebert_edge.report.timelines import Lines, Timeline
 
 MOST_FLIPS = 100  # of a bundle, on the page; the JSON has all
-GATES = {  # names of parity.Gates in words
+GATES = {  # names of proof.gates.Gates in words
     "max_error": "error ≤ {:g} of the output",
     "min_sqnr_db": "SQNR ≥ {:g} dB",
     "max_padding_error": "by padding ≤ {:g} of the output",
@@ -40,7 +42,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Bar:
-    """A bundle's SQNR and its gate, as shares of the axis from 0 to 1; null is not known or not gated."""
+    """A bundle's SQNR and its gate, as shares of the axis from 0 to 1; None is not known or not gated."""
 
     name: str
     format: str
@@ -54,7 +56,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Speed:
-    """A record's percentiles, as shares of the axis from 0 to 1, with their words; p99 may be null."""
+    """A record's percentiles, as shares of the axis from 0 to 1, and in words; p99 may be None."""
 
     name: str
     device: str
@@ -62,7 +64,7 @@ class Speed:
     p50: float
     p90: float
     p99: float | None
-    said: str
+    text: str
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,86 @@ class Card:
     title: str
     value: str
     note: str
+
+
+@dataclass(frozen=True)
+class FlipLine:
+    """An example that was decided differently: its label, both sides' answers, and what that does.
+
+    effect: broken, mended or changed.
+    """
+
+    flip: Flip
+    label: str
+    reference: str
+    bundle: str
+    effect: str
+
+
+@dataclass(frozen=True)
+class Flips:
+    """A bundle's flips, the first MOST_FLIPS of them as lines."""
+
+    name: str
+    accuracy: AccuracyComparison
+    lines: Sequence[FlipLine]
+
+
+@dataclass(frozen=True)
+class Latency:
+    """The section of measurements.
+
+    tables: latencies and conditions, a row for each of `records`.
+    distribution: of those that may be quoted; None if there are none. timelines: a plot of each of these.
+    """
+
+    records: Sequence[Record]
+    tables: Sequence[Table]
+    speeds: Sequence[Speed]
+    distribution: Lines | None
+    timelines: Sequence[tuple[Timeline, Record]]
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """The size of every plot, and the edges of the frame that its data stand in."""
+
+    width: int = plots.WIDTH
+    height: int = plots.HEIGHT
+    left: int = plots.LEFT
+    right: int = plots.RIGHT
+    top: int = plots.TOP
+    bottom: int = plots.BOTTOM
+
+
+@dataclass(frozen=True)
+class Page:
+    """Everything that the templates show.
+
+    data, examples: what the accuracies are of. devices: what they are called in tables, and their labels.
+    table: a row for each of `entries`. formats: those that there are, with their names in words.
+    latency: None without measurements. unmoved: bundles without flips.
+    """
+
+    title: str
+    version: str
+    checkpoints: Sequence[str]
+    tasks: Sequence[str]
+    data: Sequence[str]
+    examples: Sequence[int]
+    cards: Sequence[Card]
+    warnings: Sequence[str]
+    entries: Sequence[Entry]
+    table: Table
+    devices: Sequence[tuple[str, str]]
+    formats: Sequence[tuple[str, str]]
+    figures: Sequence[Figure]
+    bars: Sequence[Bar]
+    latency: Latency | None
+    heat_maps: Sequence[tuple[Ranking, HeatMap]]
+    flips: Sequence[Flips]
+    unmoved: Sequence[str]
+    canvas: Canvas = Canvas()
 
 
 def to_html(report: Report) -> str:
@@ -85,128 +167,128 @@ def to_html(report: Report) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return templates.get_template("page.html").render(_context(report))
+    return templates.get_template("page.html").render(page=_page(report))
 
 
-def _context(report: Report) -> Mapping[str, object]:
+def _page(report: Report) -> Page:
+    rows, records = report.rows, report.records
     checkpoints = list(
-        dict.fromkeys(
-            [row.checkpoint for row in report.rows] + [each.bundle.checkpoint for each in report.records]
-        )
+        dict.fromkeys([row.checkpoint for row in rows] + [each.bundle.checkpoint for each in records])
     )
-    quoted = [each for each in report.records if each.quotable]
-    names = _names(quoted)
-    return {
-        "title": ", ".join(PurePath(checkpoint).name for checkpoint in checkpoints) or "no bundles",
-        "checkpoints": checkpoints,
-        "version": report.version,
-        "tasks": sorted({row.task for row in report.rows} | {each.bundle.task for each in report.records}),
-        "data": sorted({row.data for row in report.rows if row.data}),
-        "examples": sorted({row.accuracy.examples for row in report.rows if row.accuracy}),
-        "devices": [(name, label) for label, name in quoted_devices(report).items()],
-        "warnings": report.warnings,
-        "cards": list(_cards(report)),
-        "table": table(report),
-        "rows": list(zip(report.names, report.rows, strict=True)),
-        "figures": list(_figures(report)),
-        "formats": [
-            (name, exporters.title(name)) for name in dict.fromkeys(row.format for row in report.rows)
-        ],
-        "measured": [latencies(report.records), conditions(report.records)] if report.records else [],
-        "records": report.records,
-        "speeds": _speeds(quoted),
-        "distribution": timelines.distribution(quoted, names) if quoted else None,
-        "timelines": [
-            (timelines.over_time(each, name), each) for each, name in zip(quoted, names, strict=True)
-        ],
-        "frame": {"left": plots.LEFT, "right": plots.RIGHT, "top": plots.TOP, "bottom": plots.BOTTOM},
-        "size": (plots.WIDTH, plots.HEIGHT),
-        "bars": _bars(report),
-        "heat_maps": [
+    overview = Overview.of(report)
+    return Page(
+        title=", ".join(PurePath(checkpoint).name for checkpoint in checkpoints) or "no bundles",
+        version=report.version,
+        checkpoints=checkpoints,
+        tasks=sorted({row.task for row in rows} | {each.bundle.task for each in records}),
+        data=sorted({row.data for row in rows if row.data}),
+        examples=sorted({row.accuracy.examples for row in rows if row.accuracy}),
+        cards=list(_cards(overview)),
+        warnings=report.warnings,
+        entries=overview.entries,
+        table=tabulate(overview.columns(), overview.entries),
+        devices=[(name, label) for label, name in overview.devices.items()],
+        formats=[(name, exporters.title(name)) for name in dict.fromkeys(row.format for row in rows)],
+        figures=list(_figures(overview)),
+        bars=_bars(overview),
+        latency=_latency(records) if records else None,
+        heat_maps=[
             (ranking, plots.heat_map([(cost.part, cost.sqnr_db, cost.drop) for cost in ranking.parts]))
             for ranking in report.rankings
             if ranking.parts
         ],
-        "flips": [
-            (name, row.accuracy, [(flip, *_sides(flip)) for flip in row.accuracy.flips[:MOST_FLIPS]])
-            for name, row in zip(report.names, report.rows, strict=True)
-            if row.accuracy
+        flips=[
+            Flips(entry.name, accuracy, [_line(flip) for flip in accuracy.flips[:MOST_FLIPS]])
+            for entry in overview.entries
+            if (accuracy := entry.row.accuracy)
         ],
-        "unmoved": [
-            name
-            for name, row in zip(report.names, report.rows, strict=True)
-            if row.accuracy and not row.accuracy.flips
+        unmoved=[
+            entry.name for entry in overview.entries if entry.row.accuracy and not entry.row.accuracy.flips
         ],
-    }
+    )
 
 
-def _cards(report: Report) -> Iterator[Card]:
-    if not report.rows:
-        quoted = sum(each.quotable for each in report.records)
-        yield Card("Latencies to be quoted", f"{quoted} of {len(report.records)}", "measurements")
+def _latency(records: Sequence[Record]) -> Latency:
+    quoted = [each for each in records if each.quotable]
+    names = _names(quoted)
+    return Latency(
+        records,
+        [latencies(records), conditions(records)],
+        _speeds(quoted),
+        timelines.distribution(quoted, names) if quoted else None,
+        [(timelines.over_time(each, name), each) for each, name in zip(quoted, names, strict=True)],
+    )
+
+
+def _cards(overview: Overview) -> Iterator[Card]:
+    entries, records = overview.entries, overview.report.records
+    if not entries:
+        quoted = sum(each.quotable for each in records)
+        yield Card("Latencies to be quoted", f"{quoted} of {len(records)}", "measurements")
         return
-    statuses = Counter(row.verification.status for row in report.rows)
+    statuses = Counter(entry.row.verification.status for entry in entries)
     others = [f"{statuses[status]} {status}" for status in ("failed", "not verified") if statuses[status]]
     yield Card(
         "Proven equal to the float model",
-        f"{statuses['verified']} of {len(report.rows)}",
+        f"{statuses['verified']} of {len(entries)}",
         ", ".join(others) or "every bundle",
     )
-    proven = [
-        (name, row)
-        for name, row in zip(report.names, report.rows, strict=True)
-        if row.verification.status == "verified"
-    ]
-    first = next((row.accuracy for row in report.rows if row.accuracy), None)
+    first = next((entry.row.accuracy for entry in entries if entry.row.accuracy), None)
     if first:
         metric = first.metrics[0]
-        yield Card(
-            "Float reference", metric_cells(metric)[0], f"{metric.name} on {first.examples:,} examples"
-        )
+        value = in_unit(metric.unit)(metric.reference)
+        yield Card("Float reference", value, f"{metric.name} on {first.examples:,} examples")
+    proven = [entry for entry in entries if entry.proven]
     if proven:
-        name, row = min(proven, key=lambda item: item[1].bytes)
-        yield Card("Smallest proven", f"{row.bytes / 1e6:.1f} MB", f"{name}{_loss(row)}")
-    for label, device in quoted_devices(report).items():
-        timed = [(each, name, row) for name, row in proven if (each := report.quoted(row, label))]
+        smallest = min(proven, key=lambda entry: entry.row.bytes)
+        yield Card(
+            "Smallest proven", f"{smallest.megabytes:.1f} MB", f"{smallest.name}{_difference(smallest)}"
+        )
+    for label, device in overview.devices.items():
+        timed = [(median_ms(record), entry) for entry in proven if (record := entry.records[label])]
         if timed:
-            each, name, row = min(timed, key=lambda item: item[0].latency.overall.p50_ns)
-            median = milliseconds(each.latency.overall.p50_ns / 1e6)
-            yield Card(f"Fastest proven ({device})", f"{median} ms", f"{name}, the median{_loss(row)}")
+            median, fastest = min(timed, key=lambda item: item[0])
+            yield Card(
+                f"Fastest proven ({device})",
+                f"{milliseconds(median)} ms",
+                f"{fastest.name}, the median{_difference(fastest)}",
+            )
 
 
-def _loss(row: Row) -> str:
-    if row.accuracy is None:
+def _difference(entry: Entry) -> str:
+    if entry.row.accuracy is None:
         return ""
-    metric = row.accuracy.metrics[0]
+    metric = entry.row.accuracy.metrics[0]
     return f", {metric.difference:+.2f} {metric.unit}"
 
 
-def _figures(report: Report) -> Iterator[Figure]:
+def _figures(overview: Overview) -> Iterator[Figure]:
     """Gain against size, and against latency where one was taken."""
-    sizes = [row.bytes / 1e6 for row in report.rows]
-    yield from _figure(report, "size", "size, MB", sizes)
-    for label, device in quoted_devices(report).items():
-        found = [report.quoted(row, label) for row in report.rows]
-        times = [each.latency.overall.p50_ns / 1e6 if each else None for each in found]
-        yield from _figure(report, f"latency on {device}", f"{device}: median ms", times)
+    yield from _figure(overview, "size", "size, MB", [entry.megabytes for entry in overview.entries])
+    for label, device in overview.devices.items():
+        records = [entry.records[label] for entry in overview.entries]
+        times = [None if record is None else median_ms(record) for record in records]
+        yield from _figure(overview, f"latency on {device}", f"{device}: median ms", times)
 
 
-def _figure(report: Report, what: str, x_title: str, xs: Sequence[float | None]) -> Iterator[Figure]:
-    metrics = metric_names(report)
-    gained = f"{metrics[0]}: {_unit(report, metrics[0])} gained" if metrics else "SQNR, dB"
+def _figure(overview: Overview, what: str, x_title: str, xs: Sequence[float | None]) -> Iterator[Figure]:
+    first = next(iter(overview.metrics.items()), None)
+    gained = "SQNR, dB" if first is None else f"{first[0]}: {first[1]} gained"
     points, missing = [], []
-    for name, row, x in zip(report.names, report.rows, xs, strict=True):
-        gain = _gain(row) if metrics else (row.verification.sqnr_db, None, None)
-        if x is None or gain[0] is None or not math.isfinite(gain[0]):
-            missing.append(name)
+    for entry, x in zip(overview.entries, xs, strict=True):
+        row = entry.row
+        gain, low, high = (row.verification.sqnr_db, None, None) if first is None else _gain(row.accuracy)
+        if x is None or gain is None or not math.isfinite(gain):
+            missing.append(entry.name)
             continue
-        proven = row.verification.status == "verified"
-        points.append(plots.Point(name, row.precision.name, row.format, x, gain[0], *gain[1:], proven))
+        points.append(
+            plots.Point(entry.name, row.precision.name, row.format, x, gain, low, high, entry.proven)
+        )
     if not points:
         return
     plot = plots.scatter(points)
     best = ", ".join(mark.point.name for mark in sorted(plot.marks, key=lambda m: m.x) if mark.on_front)
-    subject = "Accuracy" if metrics else "Error"
+    subject = "Error" if first is None else "Accuracy"
     yield Figure(
         f"{subject} against {what}",
         f"{len(plot.marks)} bundles by {x_title}, and by {gained}. On the front: {best or 'none'}.",
@@ -217,45 +299,35 @@ def _figure(report: Report, what: str, x_title: str, xs: Sequence[float | None])
     )
 
 
-def _gain(row: Row) -> tuple[float | None, float | None, float | None]:
+def _gain(accuracy: AccuracyComparison | None) -> tuple[float | None, float | None, float | None]:
     """How much better than the reference a bundle is in its first metric, with the interval."""
-    if row.accuracy is None:
+    if accuracy is None:
         return None, None, None
-    metric = row.accuracy.metrics[0]
+    metric = accuracy.metrics[0]
     sign = 1 if metric.higher_is_better else -1
     low, high = sorted((sign * metric.low, sign * metric.high))
     known = math.isfinite(low) and math.isfinite(high)
     return -metric.drop, low if known else None, high if known else None
 
 
-def _unit(report: Report, name: str) -> str:
-    return next(
-        metric.unit
-        for row in report.rows
-        if row.accuracy
-        for metric in row.accuracy.metrics
-        if metric.name == name
-    )
-
-
-def _bars(report: Report) -> list[Bar]:
-    most = max((row.verification.sqnr_db or 0.0 for row in report.rows), default=0.0)
-    gates = [row.verification.gates.get("min_sqnr_db", 0.0) for row in report.rows]
+def _bars(overview: Overview) -> list[Bar]:
+    proofs = [entry.row.verification for entry in overview.entries]
+    most = max((proof.sqnr_db or 0.0 for proof in proofs), default=0.0)
+    gates = [proof.gates.get("min_sqnr_db", 0.0) for proof in proofs]
     end = 1.05 * max([most, *gates, 1.0])
     bars = []
-    for name, row in zip(report.names, report.rows, strict=True):
-        found = row.verification
-        gate = found.gates.get("min_sqnr_db")
+    for entry, proof in zip(overview.entries, proofs, strict=True):
+        gate = proof.gates.get("min_sqnr_db")
         bars.append(
             Bar(
-                name,
-                row.format,
-                found.status,
-                None if found.sqnr_db is None else max(found.sqnr_db, 0.0) / end,
-                number(found.sqnr_db, ".0f"),
-                number(found.max_abs_error, ".2g"),
+                entry.name,
+                entry.row.format,
+                proof.status,
+                None if proof.sqnr_db is None else max(proof.sqnr_db, 0.0) / end,
+                number(proof.sqnr_db, ".0f"),
+                number(proof.max_abs_error, ".2g"),
                 None if gate is None else max(gate, 0.0) / end,
-                "; ".join(GATES.get(key, key + " {:g}").format(value) for key, value in found.gates.items()),
+                "; ".join(GATES.get(key, key + " {:g}").format(value) for key, value in proof.gates.items()),
             )
         )
     return bars
@@ -279,7 +351,7 @@ def _speeds(records: Sequence[Record]) -> list[Speed]:
     speeds = []
     for each, name in zip(ordered, _names(ordered), strict=True):
         overall = each.latency.overall
-        said = [
+        percentiles = [
             milliseconds(value and value / 1e6) for value in (overall.p50_ns, overall.p90_ns, overall.p99_ns)
         ]
         speeds.append(
@@ -290,14 +362,14 @@ def _speeds(records: Sequence[Record]) -> list[Speed]:
                 overall.p50_ns / end,
                 overall.p90_ns / end,
                 None if overall.p99_ns is None else overall.p99_ns / end,
-                " / ".join(said),
+                " / ".join(percentiles),
             )
         )
     return speeds
 
 
-def _sides(flip: Flip) -> tuple[str, str, str, str]:
-    """What was right, what each side said, and what that makes the flip; of many tags, those that changed."""
+def _line(flip: Flip) -> FlipLine:
+    """A flip in words; of many tags only those that changed."""
     if len(flip.reference) == 1:
         was, now = (side[0] in flip.label for side in (flip.reference, flip.artifact))
         wanted, before, after = " / ".join(flip.label), flip.reference[0], flip.artifact[0]
@@ -309,4 +381,4 @@ def _sides(flip: Flip) -> tuple[str, str, str, str]:
             for side in (flip.label, flip.reference, flip.artifact)
         )
     effect = "broken" if was and not now else "mended" if now and not was else "changed"
-    return wanted, before, after, effect
+    return FlipLine(flip, wanted, before, after, effect)

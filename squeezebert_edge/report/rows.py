@@ -1,4 +1,4 @@
-"""What a report is made of, and how it is kept: a row for each bundle, and records of measurements."""
+"""What a report is made of, and how it is saved: a row for each bundle, and records of measurements."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ RECORD = ConfigDict(extra="forbid", ser_json_inf_nan="strings")  # what is no nu
 
 @dataclass(frozen=True, config=RECORD)
 class Row:
-    """One bundle and its accuracy; null is not measured.
+    """One bundle and its accuracy; None was not measured.
 
     bundle: its directory. seal: its manifest's sha256, which names its content, in records too.
     data: what the accuracy was measured on.
@@ -139,7 +139,7 @@ class Report:
         found += [warning for row in self.rows if row.accuracy for warning in row.accuracy.warnings]
         if len({row.data for row in self.rows if row.accuracy}) > 1:
             found.append("the accuracies are of different data, so they do not compare")
-        found += self._doubts_of_latencies()
+        found += self._latency_warnings()
         if any(row.verification.by == "mil-evaluator" for row in self.rows):
             found.append(
                 "Core ML was computed by the MIL evaluator, not by Core ML, "
@@ -147,7 +147,7 @@ class Report:
             )
         return list(dict.fromkeys(found))
 
-    def _doubts_of_latencies(self) -> list[str]:
+    def _latency_warnings(self) -> list[str]:
         found = [
             f"the latency of {each.bundle.name} on {each.label} is not quoted: {each.standing}"
             for each in self.records
@@ -167,13 +167,13 @@ class Report:
         return found
 
     def devices(self) -> dict[str, str]:
-        """What devices are called here by the labels of their records: their kind, where that is enough."""
+        """What the devices are called here, by their labels in records: their kind where that is enough."""
         labels = {each.label: each.device.kind for each in self.records}
         kinds = list(labels.values())
         return {label: kind if kinds.count(kind) == 1 else label for label, kind in labels.items()}
 
-    def quoted(self, row: Row, label: str) -> Record | None:
-        """The last quotable record of a bundle on a device."""
+    def record_of(self, row: Row, label: str) -> Record | None:
+        """The last quotable record of a bundle on a device, by the label of the device's records."""
         of_row = [
             each
             for each in self.records
@@ -216,9 +216,11 @@ def collect(paths: Sequence[Path], rankings: Sequence[Path] = ()) -> Report:
                 rows[row.seal] = row
     tasks = sorted({row.task for row in rows.values()})
     if len(tasks) > 1:
-        raise InputError(f"bundles for {', '.join(tasks)}", allowed="bundles of one task at once")
+        raise InputError(
+            f"the bundles are for different tasks: {', '.join(tasks)}", allowed="bundles of one task at once"
+        )
     ranked += [
-        _parsed(path, _RANKING, "a file of what `squeezebert-edge sensitivity --json` printed")
+        _parse(path, _RANKING, "a file of what `squeezebert-edge sensitivity --json` printed")
         for path in rankings
     ]
     return Report(
@@ -233,45 +235,45 @@ def _read(path: Path) -> Report:
     """A saved report, records, or bundles with what the report beside them says of their content."""
     if path.is_file():
         of_record = path.name.endswith(record.SUFFIX)
-        return Report((), (record.read(path),)) if of_record else _saved(path)
+        return Report((), (record.read(path),)) if of_record else _read_saved(path)
     alone = (path / MANIFEST).exists()
     bundles = [path] if alone else sorted(file.parent for file in path.glob(f"[!.]*/{MANIFEST}"))
     saved = (path.resolve().parent if alone else path) / SAVED
-    report = _saved(saved) if os.path.lexists(saved) else None
+    report = _read_saved(saved) if os.path.lexists(saved) else None
     records = tuple(record.read(file) for file in sorted(path.glob(f"[!.]*{record.SUFFIX}")))
     if not bundles and report is None and not records:
         raise InputError(
-            f"{path}: no bundle, no {SAVED} and no record there",
+            f"{path} holds no bundle, no {SAVED} and no record",
             allowed=f"bundles, {SAVED} and *{record.SUFFIX} files, and directories that hold them",
         )
     known = report or Report(())
     if bundles:
-        known = _of_bundles(known, bundles)
+        known = _keep_bundles(known, bundles)
     return replace(known, records=known.records + records)
 
 
-def _of_bundles(report: Report, bundles: Sequence[Path]) -> Report:
+def _keep_bundles(report: Report, bundles: Sequence[Path]) -> Report:
     """What a saved report says of the bundles that are there now."""
     known = {row.seal: row for row in report.rows}
     order = {seal: place for place, seal in enumerate(known)}
-    rows = [_measured(Row.of(open_bundle(bundle)), known) for bundle in bundles]
+    rows = [_with_accuracy(Row.of(open_bundle(bundle)), known) for bundle in bundles]
     rows.sort(key=lambda row: order.get(row.seal, len(order)))
     seals = {row.seal for row in rows}
     records = tuple(each for each in report.records if each.bundle.sha256 in seals)
     return replace(report, rows=tuple(rows), records=records)
 
 
-def _measured(row: Row, known: Mapping[str, Row]) -> Row:
+def _with_accuracy(row: Row, known: Mapping[str, Row]) -> Row:
     """The row with the accuracy that is known of its content."""
     old = known.get(row.seal, row)
     return replace(row, data=old.data, accuracy=old.accuracy)
 
 
-def _saved(path: Path) -> Report:
-    return _parsed(path, _REPORT, f"a {SAVED} that `squeezebert-edge run` wrote")
+def _read_saved(path: Path) -> Report:
+    return _parse(path, _REPORT, f"a {SAVED} that `squeezebert-edge run` wrote")
 
 
-def _parsed(path: Path, record: TypeAdapter[T], allowed: str) -> T:
+def _parse(path: Path, record: TypeAdapter[T], allowed: str) -> T:
     try:
         return record.validate_json(path.read_bytes())
     except OSError as error:
@@ -279,4 +281,4 @@ def _parsed(path: Path, record: TypeAdapter[T], allowed: str) -> T:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the whole"
-        raise InputError(f"{path}: {where}: {first['msg']}", allowed=allowed) from None
+        raise InputError(f"{path} is not as expected: {where}: {first['msg']}", allowed=allowed) from None

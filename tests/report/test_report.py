@@ -196,7 +196,7 @@ def test_devices_stand_side_by_side() -> None:
 def test_the_last_of_several_records_of_a_bundle_is_its_latency() -> None:
     bundle = row(difference=0.1)
     old = latency_of(bundle, 30.0, id="old", time="2026-11-24T00:00:00Z")
-    found = Report((bundle,), (latency_of(bundle, 9.0), old)).quoted(bundle, old.label)
+    found = Report((bundle,), (latency_of(bundle, 9.0), old)).record_of(bundle, old.label)
     assert found is not None
     assert found.id != "old"
 
@@ -319,7 +319,7 @@ def test_csv_holds_the_rows_unrounded() -> None:
         if each.accuracy:
             assert float(line["accuracy"]) == each.accuracy.metrics[0].artifact
             assert int(line["flips"]) == len(each.accuracy.flips)
-        quoted = report.quoted(each, "host: a host")
+        quoted = report.record_of(each, "host: a host")
         if quoted:
             assert float(line["host: p50 ms"]) == quoted.latency.overall.p50_ns / 1e6
             assert float(line["host: memory MB"]) == 21.0
@@ -430,11 +430,11 @@ def test_the_cost_of_parts_is_taken_as_sensitivity_prints_it(tmp_path: Path) -> 
 
 
 def test_what_is_no_report_is_explained(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no bundle, no report.json and no record"):
+    with pytest.raises(InputError, match="holds no bundle, no report.json and no record"):
         collect([tmp_path])
     (tmp_path / "report.json").write_text('{"rows": 3}')
     with pytest.raises(InputError, match="rows"):
         collect([tmp_path])
     (tmp_path / "report.json").write_text(to_json(Report((row(), replace(row("coreml"), task="fill-mask")))))
-    with pytest.raises(InputError, match="bundles of one task"):
+    with pytest.raises(InputError, match="for different tasks"):
         collect([tmp_path])
