@@ -1,0 +1,203 @@
+"""The face: six calls that take a checkpoint to a phone, each one verb with its usual defaults.
+
+`import squeezebert_edge as edge` gives them as `edge.load`, `edge.export` and so on. What they leave out is in
+`squeezebert_edge.verbs`: several bundles at once, progress, every option of the command line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from exporters.errors import GateError, InputError
+from squeezebert_edge.accuracy.paired import AccuracyComparison
+from squeezebert_edge.bundle import opened
+from squeezebert_edge.bundle.manifest import Verification
+from squeezebert_edge.bundle.opened import Bundle
+from squeezebert_edge.checkpoint.checkpoint import Checkpoint, load_checkpoint
+from squeezebert_edge.checkpoint.task import architecture_of
+from squeezebert_edge.devices import open_device
+from squeezebert_edge.latency.protocol import PROTOCOLS
+from squeezebert_edge.latency.record import Record, Settings
+from squeezebert_edge.verbs.bench import Request, benchmark_bundles
+from squeezebert_edge.verbs.evaluate import evaluate_bundles
+from squeezebert_edge.verbs.export import export_bundles
+from squeezebert_edge.verbs.plan import (
+    CALIBRATION_SAMPLES,
+    Plan,
+    add_calibration,
+    check_lengths,
+    possible_pairs,
+)
+from squeezebert_edge.verbs.verify import verify_bundle
+
+
+def load(source: str | Path = "default", *, task: str | None = None) -> Checkpoint:
+    """Load a checkpoint in Hugging Face's layout.
+
+    Args:
+        source: a directory, a hub id (owner/name), or "default", the embedded model.
+        task: the head, if not the one that the checkpoint's config names; by Hugging Face's pipeline name.
+
+    Raises:
+        InputError: it cannot be found or read; says why.
+    """
+    return load_checkpoint(str(source), architecture=architecture_of(task))
+
+
+def export(
+    checkpoint: Checkpoint | str | Path,
+    format: str,  # noqa: A002  # the word that users know from `--to FORMAT`
+    precision: str = "fp32",
+    *,
+    out: str | Path,
+    lengths: Sequence[int] | None = None,
+    form: str | None = None,
+    ios: int = 17,
+    calibration: str | Path | None = None,
+    force: bool = False,
+) -> Bundle:
+    """Make one bundle, proven equal to the float model, in `out/FORMAT-PRECISION`.
+
+    Args:
+        format: executorch, coreml or tflite.
+        precision: fp32, int8 (the best of the format), or another that the format has.
+        lengths: sequence lengths in the artifact, ascending; by default 32, 64 and 128 as far as they fit.
+        form: how the network is laid out; by default what suits the format and precision.
+        ios: the oldest iOS that a Core ML bundle runs on.
+        calibration: real texts for a calibrated precision; by default the built-in samples.
+        force: replace a bundle that is there.
+
+    Raises:
+        InputError: a format, precision or length that cannot be had, or a bundle that is there already.
+        GateError: the artifact is not equal to the float model, or leaves products outside the delegate.
+    """
+    loaded = checkpoint if isinstance(checkpoint, Checkpoint) else load(checkpoint)
+    plan = Plan(
+        possible_pairs([format], [precision]), check_lengths(lengths, loaded.config), ios=ios, form=form
+    )
+    plan = add_calibration(
+        plan, loaded, None if calibration is None else Path(calibration), CALIBRATION_SAMPLES
+    )
+    (bundle,) = export_bundles(loaded, plan, Path(out), force=force)
+    found = bundle.manifest.verification
+    if found.status == "failed":
+        raise GateError(
+            f"{bundle.directory} is not equal to the float model: {'; '.join(found.failures)}",
+            hint="another precision or form; the bundle stays there to be looked at",
+        )
+    return bundle
+
+
+def open_bundle(directory: str | Path) -> Bundle:
+    """Open a bundle and check every file against its manifest. A bundle that is called with a text answers.
+
+    Raises:
+        InputError: not a bundle, or one that was altered.
+    """
+    return opened.open_bundle(Path(directory))
+
+
+def verify(
+    bundle: Bundle | str | Path, *, checkpoint: str | Path | None = None, runtime: str | None = None
+) -> Verification:
+    """Prove a bundle against its checkpoint again.
+
+    Args:
+        checkpoint: where the checkpoint is now; by default where the manifest says it was.
+        runtime: one of several that a format has; by default the best that is installed.
+
+    Returns:
+        What was found; its `status` is "verified", "failed" or "not verified".
+
+    Raises:
+        InputError: the checkpoint is gone, or is another one.
+    """
+    return verify_bundle(_open(bundle), source=_text(checkpoint), runtime=runtime)
+
+
+def evaluate(
+    bundle: Bundle | str | Path,
+    data: str | Path,
+    *,
+    dataset: str | None = None,
+    labels: Sequence[str] | None = None,
+    checkpoint: str | Path | None = None,
+    limit: int | None = None,
+    threads: int = 1,
+    runtime: str | None = None,
+) -> AccuracyComparison:
+    """Compare a bundle with the float reference on labelled examples.
+
+    Args:
+        data: a labelled file of a form that the bundle's task reads.
+        dataset: a known data set (sst2, mrpc, squad, ...), for its metrics and the names of its labels.
+        labels: the file's names of the model's outputs, in their order.
+        checkpoint: where the checkpoint is now; by default where the manifest says it was.
+        limit: take so many of the first examples.
+        threads: of the bundle's runtime.
+
+    Returns:
+        Both sides' metrics, the difference with its 95% interval, and the examples whose answer changed.
+
+    Raises:
+        InputError: data that is wrong, or a checkpoint that is gone or another one.
+    """
+    (found,) = evaluate_bundles(
+        [_open(bundle)],
+        Path(data),
+        scored=dataset,
+        labels=labels,
+        source=_text(checkpoint),
+        limit=limit,
+        threads=threads,
+        runtime=runtime,
+    )
+    return found
+
+
+def benchmark(
+    bundle: Bundle | str | Path,
+    *,
+    device: str = "host",
+    runner: str | None = None,
+    protocol: str = "mlperf",
+    data: str | Path | None = None,
+    threads: int | None = None,
+    length: int | None = None,
+) -> Record:
+    """Measure the latency of a bundle on a device.
+
+    Args:
+        device: host, ssh:USER@HOST, android or ios, as `squeezebert-edge devices` lists them.
+        runner: what calls the runtime there, where there are several.
+        protocol: mlperf (1024 queries and 60 s), quick (128 and 10 s), or rapid (64 and 6 s, never quoted).
+        data: texts to ask; by default the built-in sample.
+        threads: of the runtime; one by default.
+        length: run all texts at this length; by default each at the shortest that fits.
+
+    Returns:
+        The record; `validity` says whether it kept the protocol's rules.
+
+    Raises:
+        InputError: settings that cannot be had.
+        UnavailableError: the device is not reachable, or does not run such bundles.
+        GateError: the run gave no measurement.
+    """
+    if protocol not in PROTOCOLS:
+        raise InputError(f"there is no protocol '{protocol}'", allowed=", ".join(PROTOCOLS))
+    request = Request(
+        PROTOCOLS[protocol],
+        Settings(threads=threads, length=length),
+        data=None if data is None else Path(data),
+    )
+    (record,) = benchmark_bundles([_open(bundle)], open_device(device, runner), request)
+    return record
+
+
+def _open(bundle: Bundle | str | Path) -> Bundle:
+    return bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
+
+
+def _text(source: str | Path | None) -> str | None:
+    return None if source is None else str(source)
