@@ -30,7 +30,7 @@ from squeezebert_edge.latency import workload
 from squeezebert_edge.latency.protocol import exactly
 from squeezebert_edge.latency.record import Settings
 from squeezebert_edge.verbs.export import export_bundles
-from squeezebert_edge.verbs.plan import Plan, checked_lengths, possible_pairs
+from squeezebert_edge.verbs.plan import Plan, check_lengths, possible_pairs
 
 QUERIES = 16
 LIMIT = 1.3  # of the artifact, that memory may grow by
@@ -97,7 +97,7 @@ def exported(directory: Path, formats: list[str], precisions: list[str]) -> list
     source = directory / "full-size"
     full_size(source, "text-classification")
     loaded = load_checkpoint(str(source))
-    lengths = checked_lengths(None, loaded.config)
+    lengths = check_lengths(None, loaded.config)
     plan = Plan(possible_pairs(formats, precisions), lengths)
     return list(export_bundles(loaded, plan, directory / "out"))
 

@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from exporters.errors import InputError
 from exporters.spec import ExportRequest, TensorSpec
 
 if TYPE_CHECKING:
+    import torch
+
     from exporters.arrays import Array
 
 
@@ -20,6 +21,8 @@ def describe(request: ExportRequest) -> tuple[tuple[TensorSpec, ...], tuple[Tens
 
     A dimension is the sequence length if it changes with it: a width of 32 is no length of 32.
     """
+    import torch  # here, for whoever only runs artifacts may have none
+
     longest = request.examples[request.lengths[-1]]
     shorter = {name: tensor[:, : max(1, tensor.shape[1] // 2)] for name, tensor in longest.items()}
     with torch.inference_mode():

@@ -1,35 +1,27 @@
 """The face: six calls that take a checkpoint to a phone, each one verb with its usual defaults.
 
-`import squeezebert_edge as edge` gives them as `edge.load`, `edge.export` and so on. What they leave out is in
-`squeezebert_edge.verbs`: several bundles at once, progress, every option of the command line.
+`import squeezebert_edge as edge` gives them as `edge.load`, `edge.export` and so on. What they leave out is
+in `squeezebert_edge.verbs`: several bundles at once, progress, every option of the command line.
+
+Each call imports what it needs, so that answering with a LiteRT bundle takes no torch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from exporters.errors import GateError, InputError
-from squeezebert_edge.accuracy.paired import AccuracyComparison
-from squeezebert_edge.bundle import opened
-from squeezebert_edge.bundle.manifest import Verification
-from squeezebert_edge.bundle.opened import Bundle
-from squeezebert_edge.checkpoint.checkpoint import Checkpoint, load_checkpoint
-from squeezebert_edge.checkpoint.task import architecture_of
-from squeezebert_edge.devices import open_device
-from squeezebert_edge.latency.protocol import PROTOCOLS
-from squeezebert_edge.latency.record import Record, Settings
-from squeezebert_edge.verbs.bench import Request, benchmark_bundles
-from squeezebert_edge.verbs.evaluate import evaluate_bundles
-from squeezebert_edge.verbs.export import export_bundles
-from squeezebert_edge.verbs.plan import (
-    CALIBRATION_SAMPLES,
-    Plan,
-    add_calibration,
-    check_lengths,
-    possible_pairs,
-)
-from squeezebert_edge.verbs.verify import verify_bundle
+
+if TYPE_CHECKING:
+    from squeezebert_edge.accuracy.paired import AccuracyComparison
+    from squeezebert_edge.bundle.manifest import Verification
+    from squeezebert_edge.bundle.opened import Bundle
+    from squeezebert_edge.checkpoint.checkpoint import Checkpoint
+    from squeezebert_edge.latency.record import Record
+
+CALIBRATION_SAMPLES = 200
 
 
 def load(source: str | Path = "default", *, task: str | None = None) -> Checkpoint:
@@ -42,6 +34,9 @@ def load(source: str | Path = "default", *, task: str | None = None) -> Checkpoi
     Raises:
         InputError: it cannot be found or read; says why.
     """
+    from squeezebert_edge.checkpoint.checkpoint import load_checkpoint
+    from squeezebert_edge.checkpoint.task import architecture_of
+
     return load_checkpoint(str(source), architecture=architecture_of(task))
 
 
@@ -72,7 +67,10 @@ def export(
         InputError: a format, precision or length that cannot be had, or a bundle that is there already.
         GateError: the artifact is not equal to the float model, or leaves products outside the delegate.
     """
-    loaded = checkpoint if isinstance(checkpoint, Checkpoint) else load(checkpoint)
+    from squeezebert_edge.verbs.export import export_bundles
+    from squeezebert_edge.verbs.plan import Plan, add_calibration, check_lengths, possible_pairs
+
+    loaded = load(checkpoint) if isinstance(checkpoint, str | Path) else checkpoint
     plan = Plan(
         possible_pairs([format], [precision]), check_lengths(lengths, loaded.config), ios=ios, form=form
     )
@@ -95,6 +93,8 @@ def open_bundle(directory: str | Path) -> Bundle:
     Raises:
         InputError: not a bundle, or one that was altered.
     """
+    from squeezebert_edge.bundle import opened
+
     return opened.open_bundle(Path(directory))
 
 
@@ -113,6 +113,8 @@ def verify(
     Raises:
         InputError: the checkpoint is gone, or is another one.
     """
+    from squeezebert_edge.verbs.verify import verify_bundle
+
     return verify_bundle(_open(bundle), source=_text(checkpoint), runtime=runtime)
 
 
@@ -143,6 +145,8 @@ def evaluate(
     Raises:
         InputError: data that is wrong, or a checkpoint that is gone or another one.
     """
+    from squeezebert_edge.verbs.evaluate import evaluate_bundles
+
     (found,) = evaluate_bundles(
         [_open(bundle)],
         Path(data),
@@ -184,6 +188,11 @@ def benchmark(
         UnavailableError: the device is not reachable, or does not run such bundles.
         GateError: the run gave no measurement.
     """
+    from squeezebert_edge.devices import open_device
+    from squeezebert_edge.latency.protocol import PROTOCOLS
+    from squeezebert_edge.latency.record import Settings
+    from squeezebert_edge.verbs.bench import Request, benchmark_bundles
+
     if protocol not in PROTOCOLS:
         raise InputError(f"there is no protocol '{protocol}'", allowed=", ".join(PROTOCOLS))
     request = Request(
@@ -196,7 +205,7 @@ def benchmark(
 
 
 def _open(bundle: Bundle | str | Path) -> Bundle:
-    return bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
+    return open_bundle(bundle) if isinstance(bundle, str | Path) else bundle
 
 
 def _text(source: str | Path | None) -> str | None:

@@ -57,7 +57,7 @@ def export(
     from squeezebert_edge.forms import choices
     from squeezebert_edge.verbs import mixed
     from squeezebert_edge.verbs.export import export_bundles
-    from squeezebert_edge.verbs.plan import Plan, calibrated, checked_lengths, possible_pairs
+    from squeezebert_edge.verbs.plan import Plan, add_calibration, check_lengths, possible_pairs
 
     if (data is None) != (max_drop is None):
         raise InputError(
@@ -72,14 +72,14 @@ def export(
         loaded = load_checkpoint(checkpoint, architecture=architecture_of(task))
         plan = Plan(
             pairs,
-            checked_lengths(options.parse_lengths(lengths), loaded.config),
+            check_lengths(options.parse_lengths(lengths), loaded.config),
             ios=ios,
             form=form,
             forms=choices.read_forms(forms) if forms else choices.FORMS_BY_PRECISION,
             allow_undelegated=allow_undelegated,
             gates=Gates(max_error=max_error, min_sqnr_db=min_sqnr),
         )
-        plan = calibrated(plan, loaded, calibration, calibration_samples)
+        plan = add_calibration(plan, loaded, calibration, calibration_samples)
         directory = out or default_out(checkpoint)
         bundles: list[Bundle] = []
         measured: list[AccuracyComparison] = []
@@ -172,8 +172,8 @@ def print_calibration(plan: Plan, bundles: Sequence[Bundle]) -> None:
         ranges = bundle.manifest.calibration
         if ranges and ranges.learned and ranges.calibrated:
             show.note(f"{bundle.directory}: not learned but calibrated: {', '.join(ranges.calibrated)}")
-    calibrated = any(b.manifest.calibration and b.manifest.calibration.calibrated for b in bundles)
-    for warning in plan.calibration.warnings if plan.calibration and calibrated else ():
+    add_calibration = any(b.manifest.calibration and b.manifest.calibration.calibrated for b in bundles)
+    for warning in plan.calibration.warnings if plan.calibration and add_calibration else ():
         show.note(f"warning: {warning}")
 
 

@@ -78,7 +78,7 @@ def run(
     from squeezebert_edge.plumbing.staging import refuse_existing_file
     from squeezebert_edge.report import files
     from squeezebert_edge.report.table import describe_bundles
-    from squeezebert_edge.verbs.plan import Plan, calibrated, checked_lengths, possible_pairs
+    from squeezebert_edge.verbs.plan import Plan, add_calibration, check_lengths, possible_pairs
     from squeezebert_edge.verbs.run import compare_precisions
 
     directory = out or default_out(checkpoint)
@@ -90,8 +90,8 @@ def run(
         pairs = possible_pairs(to or exporters.names(), precision or [])
         progress(f"loading {checkpoint}", 0, 0)
         loaded = load_checkpoint(checkpoint, architecture=architecture_of(head_of(task)))
-        wished = checked_lengths(options.parse_lengths(lengths), loaded.config)
-        plan = calibrated(Plan(pairs, wished, ios=ios), loaded, calibration, calibration_samples)
+        wished = check_lengths(options.parse_lengths(lengths), loaded.config)
+        plan = add_calibration(Plan(pairs, wished, ios=ios), loaded, calibration, calibration_samples)
         report = compare_precisions(
             loaded,
             plan,

@@ -38,14 +38,14 @@ def sensitivity(
     from squeezebert_edge.checkpoint.checkpoint import load_checkpoint
     from squeezebert_edge.checkpoint.task import task_of
     from squeezebert_edge.forms import choices
-    from squeezebert_edge.verbs.plan import Plan, calibrated, checked_lengths, possible_pairs
+    from squeezebert_edge.verbs.plan import Plan, add_calibration, check_lengths, possible_pairs
 
     with show.progress() as progress:
         progress(f"loading {checkpoint}", 0, 0)
         loaded = load_checkpoint(checkpoint)
         ((name, wished),) = possible_pairs([to], [precision])
-        (length,) = checked_lengths([length], loaded.config)
-        plan = calibrated(Plan([(name, wished)], [length]), loaded, calibration, calibration_samples)
+        (length,) = check_lengths([length], loaded.config)
+        plan = add_calibration(Plan([(name, wished)], [length]), loaded, calibration, calibration_samples)
         reference = reference_answers(
             loaded,
             task_of(loaded).read(data)[:limit],

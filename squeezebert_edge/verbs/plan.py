@@ -87,7 +87,7 @@ def possible_pairs(formats: Sequence[str], precisions: Sequence[str]) -> list[tu
     return pairs
 
 
-def checked_lengths(lengths: Sequence[int] | None, config: SqueezeBertConfig) -> tuple[int, ...]:
+def check_lengths(lengths: Sequence[int] | None, config: SqueezeBertConfig) -> tuple[int, ...]:
     """The lengths to export; without a wish, those of 32, 64 and 128 that the checkpoint has positions for.
 
     Raises:
@@ -105,7 +105,7 @@ def checked_lengths(lengths: Sequence[int] | None, config: SqueezeBertConfig) ->
     return tuple(lengths)
 
 
-def calibrated(plan: Plan, checkpoint: Checkpoint, path: Path | None, samples: int) -> Plan:
+def add_calibration(plan: Plan, checkpoint: Checkpoint, path: Path | None, samples: int) -> Plan:
     """The plan with calibration data from a file, or built-in ones, if any of its pairs needs them.
 
     Raises:

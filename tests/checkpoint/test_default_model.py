@@ -16,7 +16,7 @@ from squeezebert_edge.checkpoint.task import task_of
 from squeezebert_edge.tasks.data import Example, read_texts
 from squeezebert_edge.tasks.heads import TextClassification
 from squeezebert_edge.verbs.export import export_bundles
-from squeezebert_edge.verbs.plan import Plan, calibrated, checked_lengths, possible_pairs
+from squeezebert_edge.verbs.plan import Plan, add_calibration, check_lengths, possible_pairs
 
 DIRECTORY = Path(str(resources.files("squeezebert_edge"))) / "assets" / "default"
 CARD = (DIRECTORY / "README.md").read_text(encoding="utf-8")
@@ -29,7 +29,7 @@ def loaded() -> Checkpoint:
 
 
 def right(loaded: Checkpoint, examples: list[Example]) -> str:
-    lengths = checked_lengths(None, loaded.config)
+    lengths = check_lengths(None, loaded.config)
     accuracy = evaluate(reference_answers(loaded, examples, max_length=lengths[-1]))["accuracy"]
     return f"{accuracy * len(examples):.6g} of {len(examples)}"
 
@@ -71,6 +71,6 @@ def test_the_card_names_the_licence_and_no_place_of_one_machine() -> None:
 def test_it_is_verified_in_every_format_and_precision(
     tmp_path: Path, loaded: Checkpoint, pair: tuple[str, str]
 ) -> None:
-    plan = calibrated(Plan([pair], (32,)), loaded, None, samples=200)
+    plan = add_calibration(Plan([pair], (32,)), loaded, None, samples=200)
     (bundle,) = export_bundles(loaded, plan, tmp_path)
     assert (bundle.manifest.verification.status, bundle.manifest.verification.failures) == ("verified", [])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -18,16 +20,42 @@ ROOT = Path(__file__).parents[2]
 COMMANDS = re.findall(r"^    squeezebert-edge (\w+)(.*)$", (ROOT / "README.md").read_text(), re.MULTILINE)
 
 
-@pytest.mark.parametrize("block", range(2))
-def test_the_quick_start_runs_as_it_stands(tmp_path: Path, block: int) -> None:
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "quickstart.md").read_text(), re.DOTALL)
-    assert len(blocks) == 2
+BLOCKS = [
+    (page, number, code)
+    for page in ("README.md", "docs/quickstart.md")
+    for number, code in enumerate(re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL))
+]
+
+
+def test_the_pages_show_python() -> None:
+    assert [(page, number) for page, number, _ in BLOCKS] == [
+        ("README.md", 0), *(("docs/quickstart.md", number) for number in range(4))
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("code", [pytest.param(code, id=f"{page}-{n}") for page, n, code in BLOCKS])
+def test_the_python_of_the_pages_runs_as_it_stands(tmp_path: Path, code: str) -> None:
     (tmp_path / "out").mkdir()
     result = subprocess.run(
-        [sys.executable, "-c", blocks[block]], cwd=tmp_path, capture_output=True, text=True, check=False
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert result.returncode == 0, result.stderr
     assert result.stdout
+
+
+def test_the_notebook_runs_as_it_stands(tmp_path: Path) -> None:
+    """Without its plot this is the quick start; what a cell shows stays out of the project."""
+    notebook = ROOT / "examples" / "quickstart.ipynb"
+    assert not any(cell.get("outputs") for cell in json.loads(notebook.read_text())["cells"])
+    shutil.copy(notebook, tmp_path)
+    result = subprocess.run(
+        [str(Path(sys.executable).with_name("jupyter-execute")), "--inplace", notebook.name],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    ran = json.loads((tmp_path / notebook.name).read_text())
+    shown = [output for cell in ran["cells"] for output in cell.get("outputs", [])]
+    assert any("image/png" in output.get("data", {}) for output in shown)
 
 
 def test_the_kit_that_is_written_by_hand_is_one() -> None:

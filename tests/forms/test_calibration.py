@@ -10,7 +10,7 @@ import pytest
 from exporters.errors import InputError
 from squeezebert_edge.checkpoint.task import task_of
 from squeezebert_edge.forms import calibration
-from squeezebert_edge.verbs.plan import Plan, calibrated
+from squeezebert_edge.verbs.plan import Plan, add_calibration
 from tests.kit.small import small_checkpoint
 
 CHECKPOINT = small_checkpoint()
@@ -75,6 +75,6 @@ def test_another_encoding_is_refused(tmp_path: Path) -> None:
 
 def test_a_file_that_no_precision_needs_is_refused(tmp_path: Path) -> None:
     plan = Plan([("tflite", "int8")], (32,))
-    assert calibrated(plan, CHECKPOINT, None, 10) == plan
+    assert add_calibration(plan, CHECKPOINT, None, 10) == plan
     with pytest.raises(InputError, match="without a precision that takes any"):
-        calibrated(plan, CHECKPOINT, tmp_path / "texts.txt", 10)
+        add_calibration(plan, CHECKPOINT, tmp_path / "texts.txt", 10)

@@ -28,7 +28,7 @@ from squeezebert_edge.tasks.heads import TASKS, Task
 from squeezebert_edge.tasks.rows import answer_rows
 from squeezebert_edge.text.tokenizer import pad
 from squeezebert_edge.verbs.export import export_bundles
-from squeezebert_edge.verbs.plan import DEFAULT_LENGTHS, Plan, calibrated, checked_lengths, possible_pairs
+from squeezebert_edge.verbs.plan import DEFAULT_LENGTHS, Plan, add_calibration, check_lengths, possible_pairs
 from tests.kit.small import TorchRunner, small_checkpoint, uncased_layer
 
 LENGTHS = (16, 48)
@@ -117,9 +117,9 @@ def test_a_format_that_a_machine_cannot_have_says_so(monkeypatch: pytest.MonkeyP
 
 
 def test_default_lengths_are_those_that_fit() -> None:
-    assert checked_lengths(None, SqueezeBertConfig(max_position_embeddings=512)) == (32, 64, 128)
-    assert checked_lengths(None, SqueezeBertConfig(max_position_embeddings=64)) == (32, 64)
-    assert checked_lengths(None, SqueezeBertConfig(max_position_embeddings=24)) == (24,)
+    assert check_lengths(None, SqueezeBertConfig(max_position_embeddings=512)) == (32, 64, 128)
+    assert check_lengths(None, SqueezeBertConfig(max_position_embeddings=64)) == (32, 64)
+    assert check_lengths(None, SqueezeBertConfig(max_position_embeddings=24)) == (24,)
 
 
 def test_nothing_is_made_when_one_of_the_outputs_exists(tmp_path: Path) -> None:
@@ -177,7 +177,7 @@ def test_a_program_for_the_neural_engine_that_does_not_suit_it_fails_the_export(
 @pytest.mark.parametrize("precision", exporters.get("coreml").precisions)
 def test_core_ml_bundles_are_made_for_the_neural_engine(tmp_path: Path, precision: str) -> None:
     checkpoint = small_checkpoint(num_hidden_layers=1)
-    plan = calibrated(Plan([("coreml", precision)], LENGTHS), checkpoint, None, 16)
+    plan = add_calibration(Plan([("coreml", precision)], LENGTHS), checkpoint, None, 16)
     (bundle,) = export_bundles(checkpoint, plan, tmp_path)
     manifest = open_bundle(bundle.directory).manifest
     groups = "-groups" if precision == "int8-static" else ""
@@ -280,7 +280,7 @@ def test_core_ml_s_int8_scales_lose_no_more_than_those_of_linear_layers(tmp_path
     source = shared / "checkpoints" / "squeezebert-medium-sst2"
     checkpoint = load_checkpoint(source)
     plan = Plan([("coreml", "int8-static")], (32, 64))
-    plan = calibrated(plan, checkpoint, shared / "data" / "sst2" / "train.tsv", 128)
+    plan = add_calibration(plan, checkpoint, shared / "data" / "sst2" / "train.tsv", 128)
     found = {}
     for form in (None, "group-resident"):
         (bundle,) = export_bundles(checkpoint, replace(plan, form=form), tmp_path / str(form))
