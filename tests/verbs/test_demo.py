@@ -54,7 +54,7 @@ def there(project: Path, system: str = "android") -> Path:
 
 
 def names(project: Path) -> set[str]:
-    return {path.name for path in there(project).iterdir()} - {demo.PUT}
+    return {path.name for path in there(project).iterdir()} - {demo.PLACED}
 
 
 @pytest.mark.parametrize("system", DEMOS)
@@ -150,7 +150,7 @@ def test_links_lead_nowhere(bundles: Mapping[str, Path], project: Path, tmp_path
 
 def test_a_list_of_what_was_put_names_nothing_elsewhere(bundles: Mapping[str, Path], project: Path) -> None:
     there(project).mkdir(parents=True)
-    (there(project) / demo.PUT).write_text(json.dumps(["../../AndroidManifest.xml", 3]))
+    (there(project) / demo.PLACED).write_text(json.dumps(["../../AndroidManifest.xml", 3]))
     manifest = there(project).parents[1] / "AndroidManifest.xml"
     manifest.write_text("")
     place("android", project, [bundles["tflite"]])
