@@ -100,7 +100,7 @@ def report(times: dict[str, list[float]], texts: list[str], tokens: int) -> None
         low, _, high = statistics.quantiles(found, n=4)
         print(f"| {name} | {medians[name]:.2f} | {high - low:.2f} | {medians[name] / medians[LIBRARY]:.2f} |")
     print(f"\n- {len(set(texts))} different sentences, {tokens / len(texts):.1f} tokens each")
-    where = machine.described()
+    where = machine.describe()
     print(f"- {where['name']}, {where['cpus']} cores, {where['os']}")
     print(f"- tokenizers {version('tokenizers')}, Python {platform.python_version()}")
     java = subprocess.run(["java", "-version"], capture_output=True, text=True, check=True).stderr

@@ -109,7 +109,7 @@ def bench(
         Request,
         benchmark_bundles,
         benchmark_devices,
-        each,
+        expand_device,
     )
 
     protocol = options.protocol_of(queries, quick=quick, rapid=rapid)
@@ -133,9 +133,13 @@ def bench(
     with show.progress(show.BESIDE_MEASUREMENTS) as progress:
         measured: Iterator[record.Record | Failure]
         if device == ALL_PHONES:
-            measured = benchmark_devices(opened, each(device), request, runner=runner, progress=progress)
+            measured = benchmark_devices(
+                opened, expand_device(device), request, runner=runner, progress=progress
+            )
         else:
-            measured = benchmark_bundles(opened, devices.opened(device, runner), request, progress=progress)
+            measured = benchmark_bundles(
+                opened, devices.open_device(device, runner), request, progress=progress
+            )
         try:
             for made in measured:
                 if isinstance(made, Failure):

@@ -46,7 +46,7 @@ def demo(
     json: options.JsonOption = False,
 ) -> None:
     """Put bundles into a demo app's project, in place of those that were put there before."""
-    from squeezebert_edge.verbs.demo import DEMOS, phone_named, place
+    from squeezebert_edge.verbs.demo import DEMOS, parse_phone, place
     from squeezebert_edge.verbs.demo import install as put_on_phone
 
     if install and system is not System.ANDROID:
@@ -54,7 +54,7 @@ def demo(
     if not install and (apk or device != "android"):
         raise InputError("--apk or --device without --install", allowed="with it")
     if install:
-        phone_named(device)
+        parse_phone(device)
     directory = project or DEMOS[system].directory
     with show.progress() as progress:
         placed = place(system, directory, bundles, progress)

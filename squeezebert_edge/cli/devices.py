@@ -9,9 +9,9 @@ from squeezebert_edge.cli import options, show
 
 def devices(json: options.JsonOption = False) -> None:
     """List the devices that --device can name now, what each runs with each --runner, and what they need."""
-    from squeezebert_edge.devices import listings
+    from squeezebert_edge.devices import list_devices
 
-    found = listings()
+    found = list_devices()
     if json:
         show.as_json({"devices": [asdict(listing) for listing in found]})
         return

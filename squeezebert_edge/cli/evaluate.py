@@ -88,7 +88,7 @@ def evaluate(
                 limit=limit,
                 threads=threads,
                 runtime=runtime,
-                device=None if device is None else devices.opened(device, runner),
+                device=None if device is None else devices.open_device(device, runner),
                 resume=resume,
                 progress=progress,
             )

@@ -74,7 +74,7 @@ def run(
     from squeezebert_edge.accuracy.datasets import head_of
     from squeezebert_edge.checkpoint.checkpoint import load_checkpoint
     from squeezebert_edge.checkpoint.task import architecture_of
-    from squeezebert_edge.latency.protocol import PRESETS
+    from squeezebert_edge.latency.protocol import PROTOCOLS
     from squeezebert_edge.plumbing.staging import refuse_existing_file
     from squeezebert_edge.report import files
     from squeezebert_edge.report.table import describe_bundles
@@ -99,7 +99,7 @@ def run(
             data=data,
             dataset=task,
             labels=options.parse_labels(labels),
-            protocol=PRESETS.get(latency.value),
+            protocol=PROTOCOLS.get(latency.value),
             force=force,
             progress=progress,
         )

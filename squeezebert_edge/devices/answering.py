@@ -1,4 +1,4 @@
-"""A bundle on a device, called as if it were here; rows are computed many at a time, ahead of the calls."""
+"""A bundle on a device, called as if it were here; many rows are computed at once, ahead of the calls."""
 
 from __future__ import annotations
 
@@ -10,25 +10,24 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from squeezebert_edge.bundle.opened import Bundle
-from squeezebert_edge.latency.record import Settings
-from squeezebert_edge.plumbing.progress import Progress
-
 if TYPE_CHECKING:
+    from squeezebert_edge.bundle.opened import Bundle
     from squeezebert_edge.devices import Device, Inputs, Outputs
+    from squeezebert_edge.latency.record import Settings
+    from squeezebert_edge.plumbing.progress import Progress
 
 MOST_ROWS, MOST_BYTES = 1024, 256_000_000  # of one errand: its answers are held in memory
 
 
-class DeviceRunner:
-    """What a device answers.
+class BundleOnDevice:
+    """A bundle on a device.
 
     Args:
         rows: every row that will be asked for, in that order.
         progress: told of each errand.
 
     Raises:
-        InputError, UnavailableError: settings or a bundle that the device does not take.
+        InputError, UnavailableError: the device does not take these settings or this bundle.
     """
 
     def __init__(
@@ -43,11 +42,11 @@ class DeviceRunner:
         self._ready: deque[tuple[Inputs, Outputs]] = deque()
 
     def __call__(self, inputs: Inputs) -> Outputs:
-        """The outputs for one row: name -> (1, length) int32 in, name -> float32 out.
+        """Compute the outputs for one row: name -> (1, length) int32 in, name -> float32 out.
 
         Raises:
             GateError: the device gave none.
-            ValueError: another row than the one whose turn it is.
+            ValueError: it is the turn of another row.
         """
         if not self._ready:
             rows = list(islice(self._rows, self._most))

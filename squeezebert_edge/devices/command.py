@@ -1,4 +1,4 @@
-"""A program of this computer run to its end, or to the end of a time; nothing of it is left running."""
+"""A program of this computer, run to its end or for a limited time; nothing of it is left running."""
 
 from __future__ import annotations
 
@@ -8,58 +8,106 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import IO
 
 from squeezebert_edge.plumbing.progress import Progress
-
-
-@dataclass(frozen=True)
-class Said:
-    """How a program ended, and what it said on both its outputs."""
-
-    status: int
-    text: str
-
-
-def said(command: Sequence[str], limit: float, progress: Progress) -> Said | None:
-    """Run a program; null if it was not done within so many seconds.
-
-    Args:
-        progress: told about twice a second how long it runs; what it raises ends the program.
-    """
-    # A file, not a pipe: a server that it starts inherits the end of a pipe and would keep it open for ever.
-    with tempfile.TemporaryFile() as output:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,  # its end tells the other side that we are gone
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-        )
-        try:
-            status = wait(process, time.monotonic() + limit, progress)
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            if process.stdin:
-                process.stdin.close()
-        output.seek(0)
-        text = output.read().decode("utf-8", "replace").strip()
-    return None if status is None else Said(status, text)
-
 
 POLL = 0.5  # seconds: seldom, so that waiting takes nothing from what is measured
 
 
-def wait(process: subprocess.Popen[bytes], end: float, progress: Progress) -> int | None:
-    """The exit status of a process, or null if it has none by then (seconds of the monotonic clock)."""
+@dataclass(frozen=True)
+class Finished:
+    """How a program ended, and what it printed.
+
+    status: a signal is a negative number, as Python has it, or one above 128, as a shell has it.
+    """
+
+    status: int
+    output: str
+
+    @property
+    def ending(self) -> str:
+        """The status in words: "by signal 9", "with status 1"."""
+        number = -self.status if self.status < 0 else self.status - 128
+        return f"by signal {number}" if number > 0 else f"with status {self.status}"
+
+    @property
+    def tail(self) -> str:
+        """The last 800 characters that it printed, or that it printed nothing."""
+        return self.output[-800:].strip() or "it printed nothing"
+
+    @property
+    def last_line(self) -> str:
+        """The last 300 characters of the last line that it printed, or that it printed nothing."""
+        lines = self.output.splitlines()
+        return lines[-1][-300:] if lines else "it printed nothing"
+
+
+def run_program(
+    command: Sequence[str],
+    limit: float,
+    progress: Progress,
+    *,
+    environment: Mapping[str, str] | None = None,
+) -> Finished | None:
+    """Run a program; its two outputs become one.
+
+    Args:
+        limit: seconds after which it is ended.
+        progress: told about twice a second how long it has run; what it raises ends the program.
+        environment: the program's environment variables; by default those of this process.
+
+    Returns:
+        How it ended, or None if it was not done within the limit.
+
+    Raises:
+        FileNotFoundError: there is no such program.
+    """
+    # A file, not a pipe: a server that it starts inherits the end of a pipe and would keep it open for ever.
+    with tempfile.TemporaryFile() as output:
+        process = start(command, output, output, environment)
+        try:
+            status = wait(process, limit, progress)
+        finally:
+            end(process)
+            if process.stdin:
+                process.stdin.close()
+        output.seek(0)
+        text = output.read().decode("utf-8", "replace").strip()
+    return None if status is None else Finished(status, text)
+
+
+def start(
+    command: Sequence[str],
+    stdout: IO[bytes],
+    stderr: IO[bytes],
+    environment: Mapping[str, str] | None = None,
+) -> subprocess.Popen[bytes]:
+    """Start a program in a session of its own, so that `end` finds all of it, and Ctrl-C does not.
+
+    Its standard input is a pipe, whose end tells it that this process is gone.
+    """
+    return subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=stdout, stderr=stderr, env=environment, start_new_session=True
+    )
+
+
+def wait(process: subprocess.Popen[bytes], limit: float, progress: Progress) -> int | None:
+    """Wait for so many seconds; returns the exit status, or None if the process still runs."""
     begin = time.monotonic()
-    while (now := time.monotonic()) < end:
+    while (now := time.monotonic()) < begin + limit:
         progress("running, seconds", int(now - begin), 0)
         try:
-            return process.wait(min(POLL, end - now))
+            return process.wait(min(POLL, begin + limit - now))
         except subprocess.TimeoutExpired:
             continue
     return None
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """End a process that `start` gave, and everything that it has started."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()

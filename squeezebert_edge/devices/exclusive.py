@@ -1,4 +1,4 @@
-"""One measurement at a time on a device: what is measured beside another has no latency of its own."""
+"""One measurement at a time on a device: two at once would each slow the other down."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from exporters.errors import UnavailableError
 
 @contextmanager
 def exclusive(device: str) -> Iterator[None]:
-    """Keep every other process and thread of this user off a device.
+    """Keep every other process and thread of this user off a device, for the time of a block.
 
     Args:
-        device: what it is, however it was reached.
+        device: which one, by a name that is the same however it is reached.
 
     Raises:
-        UnavailableError: somebody has it.
+        UnavailableError: another process or thread has it.
     """
     named = hashlib.sha256(f"{getpass.getuser()} {device}".encode()).hexdigest()[:16]
     path = Path(tempfile.gettempdir()) / f"squeezebert-edge-{named}.lock"

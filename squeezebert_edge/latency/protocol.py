@@ -1,8 +1,9 @@
-"""Latency by MLPerf's rules: single stream, warmed up, counted, timed; what breaks a rule is no number.
+"""Latency by MLPerf's rules: single stream, warmed up, counted, timed; a run that breaks a rule is invalid.
 
-The protocol of MLPerf Inference's single-stream scenario (loadgen, https://github.com/mlcommons/inference):
-one query after the other, at least so many and for at least so long. Needs nothing but the standard library,
-since it also runs where nothing else is; every other implementation is held to tests/vectors/statistics.json.
+The protocol is that of MLPerf Inference's single-stream scenario: one query after the other, at least so many
+and for at least so long (loadgen, https://github.com/mlcommons/inference). This module needs nothing but the
+standard library, since it also runs where nothing else is; every other implementation is held to
+tests/vectors/statistics.json.
 """
 
 from __future__ import annotations
@@ -28,16 +29,16 @@ TOO_SLOW = "too slow"
 
 Clock = Callable[[], int]  # nanoseconds that only grow
 
-STRICT = {"extra": "forbid"}  # for pydantic, which makes these records part of record.py's schema
+STRICT = {"extra": "forbid"}  # for pydantic, which makes these classes part of record.py's schema
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """How long is measured, and what is then good for.
+    """How long a run takes, and what its numbers are good for.
 
     name: mlperf, quick, rapid, or queries for so many and no more.
     queries: at least so many. seconds: for at least so long.
-    most_seconds: by when the queries must be done, warm-up apart; null where the count alone decides.
+    most_seconds: by when the queries must be done, warm-up apart; None where the count alone decides.
     cool_down: seconds of rest between two runs.
     quoted: whether its numbers may be shown as the device's.
     """
@@ -53,7 +54,7 @@ class Protocol:
 
     @property
     def time_limit(self) -> float:
-        """Seconds after which a device that has not answered hangs: start, warm-up, queries, a margin."""
+        """Seconds after which a device that has not answered hangs: start, warm-up, queries and a margin."""
         margin = 300.0
         if self.most_seconds is None:
             return margin + 60.0 * 3 * self.queries  # an emulated device takes half a minute a query
@@ -63,11 +64,11 @@ class Protocol:
 MLPERF = Protocol("mlperf", 1024, 60.0, 600.0, cool_down=300.0, quoted=True)
 QUICK = Protocol("quick", 128, 10.0, 60.0, cool_down=0.0, quoted=True)
 RAPID = Protocol("rapid", 64, 6.0, 60.0, cool_down=0.0, quoted=False)
-PRESETS = {protocol.name: protocol for protocol in (MLPERF, QUICK, RAPID)}
+PROTOCOLS = {protocol.name: protocol for protocol in (MLPERF, QUICK, RAPID)}
 
 
 def exactly(queries: int) -> Protocol:
-    """So many queries, however long they take; never quoted."""
+    """The protocol of so many queries, however long they take; never quoted."""
     return Protocol("queries", queries, 0.0, None, cool_down=0.0, quoted=False)
 
 
@@ -75,8 +76,8 @@ def exactly(queries: int) -> Protocol:
 class Samples:
     """Every query that was measured, in order, by column.
 
-    row: which text it was. length: the sequence length it ran at.
-    start_ns: when it began, from the beginning of the first. latency_ns: how long it took.
+    row: which row it was. length: the sequence length that it ran at.
+    start_ns: when it began, counted from the beginning of the first. latency_ns: how long it took.
     """
 
     __pydantic_config__: ClassVar[Any] = STRICT
@@ -89,7 +90,7 @@ class Samples:
 
 @dataclass(frozen=True)
 class WarmUp:
-    """Queries at one length before any is measured; steady if the last two blocks' medians agreed."""
+    """Queries at one length before any is measured. steady: whether the last two blocks' medians agreed."""
 
     __pydantic_config__: ClassVar[Any] = STRICT
 
@@ -100,10 +101,10 @@ class WarmUp:
 
 @dataclass(frozen=True)
 class Statistics:
-    """Of latencies, in nanoseconds.
+    """Statistics of latencies, in nanoseconds.
 
-    p50, p90, p99: see `percentile`; p99 is null under FEWEST_FOR_P99 samples.
-    standard_deviation: of the sample (divided by n - 1); null of a single one.
+    p50, p90, p99: see `percentile`; p99 is None under FEWEST_FOR_P99 samples.
+    standard_deviation: of the sample (divided by n - 1); None of a single one.
     per_second: the reciprocal of the mean: queries a second, one after the other.
     """
 
@@ -121,7 +122,7 @@ class Statistics:
 
 
 def percentile(ascending: Sequence[int], percent: int) -> int:
-    """The value at index floor(n * percent / 100), from 0: that of loadgen's results.cc, in whole numbers.
+    """The value at index floor(n * percent / 100), counted from 0, as in loadgen's results.cc.
 
     It is one of the values, and at least as large as so many percent of them.
     """
@@ -129,7 +130,7 @@ def percentile(ascending: Sequence[int], percent: int) -> int:
 
 
 def statistics(latencies: Sequence[int]) -> Statistics:
-    """Of at least one latency in nanoseconds."""
+    """The statistics of at least one latency, in nanoseconds."""
     ascending = sorted(latencies)
     count, total = len(ascending), sum(ascending)
     mean = total / count
@@ -155,17 +156,21 @@ def by_length(samples: Samples) -> dict[int, Statistics]:
     return {length: statistics(found[length]) for length in sorted(found)}
 
 
-def broken_rule(protocol: Protocol, samples: Samples) -> str | None:
-    """The rule that a run breaks, or null: a device that did not get done has no latency."""
+def broken_rule(protocol: Protocol, samples: Samples, medians_ns: Sequence[int] = ()) -> str | None:
+    """The first rule that a run breaks, or None.
+
+    Args:
+        medians_ns: of all repeated runs, if it is one of several.
+    """
     if len(samples.latency_ns) < protocol.queries:
         return TOO_SLOW
     if samples.start_ns[-1] + samples.latency_ns[-1] < protocol.seconds * SECOND:
         return "too short"
-    return None
+    return broken_repeat(medians_ns) if medians_ns else None
 
 
 def broken_repeat(medians: Sequence[int]) -> str | None:
-    """The rule that repeated runs break, or null: their medians must agree."""
+    """The rule that repeated runs break, or None: their medians must agree."""
     least, most = min(medians), max(medians)
     if most - least > REPEAT_TOLERANCE * least:
         return f"repeat: medians differ by {(most - least) / least:.1%}, more than {REPEAT_TOLERANCE:.0%}"
@@ -174,7 +179,7 @@ def broken_repeat(medians: Sequence[int]) -> str | None:
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """Without Python's collector of garbage, as timeit does it."""
+    """Switch Python's garbage collector off for the time of a block, as timeit does."""
     enabled = gc.isenabled()
     gc.collect()
     gc.disable()
@@ -188,13 +193,13 @@ def undisturbed() -> Iterator[None]:
 def warm_up(
     run: Callable[[int], object], lengths: Sequence[int], protocol: Protocol, clock: Clock = time.monotonic_ns
 ) -> tuple[WarmUp, ...]:
-    """Run at each length until two consecutive tens have medians within 2%, at most a hundred times.
+    """Run at each length until two consecutive blocks of ten have medians within 2%, at most a hundred times.
 
     Warm-up exceeds neither the protocol's count nor its time: what is slower will be found too slow.
 
     Args:
-        run: computes the row of that index.
-        lengths: of each row; the first row of a length stands for it.
+        run: computes the row of an index.
+        lengths: of each row; the first row of a length is the one that runs.
     """
     most = math.inf if protocol.most_seconds is None else protocol.most_seconds * SECOND
     end = clock() + most
@@ -227,7 +232,7 @@ def measure(
     """Run the rows in turn until the protocol has its count and its time, or is out of time.
 
     Args:
-        run: computes the row of that index.
+        run: computes the row of an index.
         lengths: of each row.
     """
     starts: list[int] = []

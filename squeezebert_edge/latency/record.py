@@ -1,6 +1,6 @@
 """The record of one measurement: what every device writes, and what every report is made of.
 
-Written alike by Python, the native runner and the apps; docs/record.md says what each field means, and
+Python, the native runner and the apps all write it alike. docs/record.md says what each field means, and
 docs/record.schema.json is generated from here. Times are whole nanoseconds.
 """
 
@@ -8,26 +8,35 @@ from __future__ import annotations
 
 import math
 import secrets
-from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from exporters.errors import InputError
 from squeezebert_edge.bundle.manifest import SEAL, FormatName
-from squeezebert_edge.bundle.opened import Bundle
-from squeezebert_edge.latency import protocol as latency
+from squeezebert_edge.latency.protocol import (
+    Protocol,
+    Samples,
+    Statistics,
+    WarmUp,
+    broken_rule,
+    by_length,
+    statistics,
+)
 from squeezebert_edge.plumbing.staging import write_whole
+
+if TYPE_CHECKING:
+    from squeezebert_edge.bundle.opened import Bundle
 
 SUFFIX = ".record.json"
 VERSION: Literal[1] = 1
 
-Kind = Literal["host", "ssh", "android", "ios"]
+KindName = Literal["host", "ssh", "android", "ios"]
 Delegate = Literal["cpu", "gpu"]
-Runner = Literal["python", "native", "app"]
+RunnerName = Literal["python", "native", "app"]
 
 
 class _Fields(BaseModel):
@@ -35,7 +44,7 @@ class _Fields(BaseModel):
 
 
 class _Facts(_Fields):
-    """Fields that a device may not give: each is null then, and `unknown` has the reason by its name."""
+    """Fields that a device may not give: such a field is None, and `unknown` has the reason by its name."""
 
     unknown: dict[str, str] = Field(default_factory=dict)
 
@@ -43,7 +52,7 @@ class _Facts(_Fields):
     def _explained(self) -> Self:
         missing = {name for name in type(self).model_fields if getattr(self, name) is None}
         if missing != self.unknown.keys():
-            raise ValueError(f"null is {sorted(missing)}, explained is {sorted(self.unknown)}")
+            raise ValueError(f"{sorted(missing)} are null, and {sorted(self.unknown)} are explained")
         return self
 
 
@@ -54,7 +63,7 @@ class Device(_Facts):
     clusters: numbers of the CPUs of each kind, the fastest kind first; one list where all are alike.
     """
 
-    kind: Kind
+    kind: KindName
     name: str
     os: str
     architecture: str
@@ -93,7 +102,7 @@ class Runtime(_Fields):
 
     name: FormatName
     version: str
-    runner: Runner
+    runner: RunnerName
     libc: str
 
 
@@ -114,7 +123,7 @@ class Measured(_Fields):
 
     @classmethod
     def of(cls, bundle: Bundle) -> Measured:
-        """What a record says of a bundle."""
+        """The facts of a bundle that a record has."""
         manifest = bundle.manifest
         return cls(
             name=bundle.directory.resolve().name,
@@ -159,7 +168,7 @@ class Tokenization(_Fields):
     """How long it takes to make a text's rows, no part of any latency. where: host or device."""
 
     where: Literal["host", "device"]
-    statistics: latency.Statistics
+    statistics: Statistics
 
 
 class ColdStart(_Facts):
@@ -186,7 +195,7 @@ class Memory(_Facts):
 
     @property
     def growth_bytes(self) -> int | None:
-        """What the artifact adds."""
+        """Bytes that the artifact adds."""
         if self.peak_bytes is None or self.baseline_bytes is None:
             return None
         return self.peak_bytes - self.baseline_bytes
@@ -202,20 +211,20 @@ class Repeat(_Fields):
     @model_validator(mode="after")
     def _complete(self) -> Self:
         if not self.index <= self.of == len(self.medians_ns):
-            raise ValueError(f"run {self.index} of {self.of}, with {len(self.medians_ns)} medians")
+            raise ValueError(f"it is run {self.index} of {self.of}, with {len(self.medians_ns)} medians")
         return self
 
 
 class Latency(_Fields):
     """The samples in numbers: all of them, and those of each length."""
 
-    overall: latency.Statistics
-    by_length: dict[int, latency.Statistics]
+    overall: Statistics
+    by_length: dict[int, Statistics]
 
     @classmethod
-    def of(cls, samples: latency.Samples) -> Latency:
-        """The numbers of at least one sample."""
-        return cls(overall=latency.statistics(samples.latency_ns), by_length=latency.by_length(samples))
+    def of(cls, samples: Samples) -> Latency:
+        """The statistics of at least one sample."""
+        return cls(overall=statistics(samples.latency_ns), by_length=by_length(samples))
 
 
 class Validity(_Fields):
@@ -245,8 +254,8 @@ class Run(_Fields):
     after: State
     cold_start: ColdStart
     memory: Memory
-    warm_up: list[latency.WarmUp]
-    samples: latency.Samples
+    warm_up: list[WarmUp]
+    samples: Samples
     emulated: bool
 
 
@@ -264,7 +273,7 @@ class Record(Run):
     generator: str
     bundle: Measured
     settings: Settings
-    protocol: latency.Protocol
+    protocol: Protocol
     repeat: Repeat
     texts: Texts
     tokenization: Tokenization
@@ -277,26 +286,26 @@ class Record(Run):
     def _consistent(self) -> Self:
         columns = {len(column) for column in asdict(self.samples).values()}
         if len(columns) != 1 or columns == {0}:
-            raise ValueError("samples: columns of different lengths, or none")
+            raise ValueError("the samples are columns of different lengths, or none")
         if not _same(Latency.of(self.samples), self.latency):
-            raise ValueError("latency is not that of the samples")
+            raise ValueError("the latency is not that of the samples")
         if self.repeat.medians_ns[self.repeat.index - 1] != self.latency.overall.p50_ns:
-            raise ValueError("repeat: the median of this run is another")
+            raise ValueError("repeat has another median for this run")
         rule = broken_rule(self.protocol, self.samples, self.repeat.medians_ns)
         if self.validity.valid != (self.validity.rule is None) or (rule and self.validity.valid):
             raise ValueError(f"validity says {self.validity.rule}, the samples say {rule}")
         if self.quotable != (self.validity.valid and self.protocol.quoted and not self.emulated):
-            raise ValueError("quotable is what is valid, of a quoted protocol, and not emulated")
+            raise ValueError("only a valid run of a quoted protocol that was not emulated is quotable")
         return self
 
     @property
     def label(self) -> str:
-        """What its numbers are headed with: the device's kind, its name, and that it is emulated if it is."""
+        """The heading of its numbers: the device's kind and name, and whether it is emulated."""
         return f"{self.device.kind}: {self.device.name}" + (", emulated" if self.emulated else "")
 
     @property
     def standing(self) -> str:
-        """That it is quoted, why it is not to be, or the rule it broke; with the protocol's name."""
+        """Whether it is quoted, with the protocol's name; or why not, or the rule that it broke."""
         if self.validity.rule:
             return f"invalid: {self.validity.rule}"
         if self.emulated:
@@ -305,7 +314,7 @@ class Record(Run):
 
     @property
     def doubts(self) -> list[str]:
-        """What speaks against a valid latency."""
+        """What speaks against its latency, though it is valid."""
         found = [
             f"{warmed.length} tokens were not steady after {warmed.queries} queries"
             for warmed in self.warm_up
@@ -319,44 +328,37 @@ class Record(Run):
         return found
 
 
-def broken_rule(
-    protocol: latency.Protocol, samples: latency.Samples, medians_ns: Sequence[int]
-) -> str | None:
-    """The first rule that a run or its repeats break, or null."""
-    return latency.broken_rule(protocol, samples) or latency.broken_repeat(medians_ns)
-
-
 def now() -> str:
-    """This moment as records have it."""
+    """The time as records have it."""
     return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def new_id() -> str:
-    """Of a record, unlike any other's."""
+    """An id for a record, unlike any other's."""
     return secrets.token_hex(8)
 
 
 def write(record: Record, directory: Path) -> Path:
-    """Write a record into a directory of them, whole or not at all, beside what is there; gives its path.
+    """Write a record into a directory, whole or not at all, beside what is there; returns its path.
 
     Raises:
-        InputError: nothing can be written there.
+        InputError: the directory cannot be written to.
     """
     stamp = record.time.replace("-", "").replace(":", "")
     target = directory / f"{record.bundle.name}.{record.device.kind}.{stamp}.{record.id}{SUFFIX}"
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"{directory}: cannot be made: {error.strerror}") from None
+        raise InputError(f"{directory} cannot be made: {error.strerror}") from None
     write_whole(target, record.model_dump_json() + "\n")
     return target
 
 
 def read(path: Path) -> Record:
-    """A record as it was written.
+    """Read a record.
 
     Raises:
-        InputError: it cannot be read, is cut short, of another version, or contradicts itself.
+        InputError: the file cannot be read, is cut short or of another version, or contradicts itself.
     """
     try:
         return Record.model_validate_json(path.read_bytes())
@@ -366,18 +368,18 @@ def read(path: Path) -> Record:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the whole"
         raise InputError(
-            f"{path}: {where}: {first['msg']}",
+            f"{path} is wrong at {where}: {first['msg']}",
             allowed=f"a record of version {VERSION}, see docs/record.md",
         ) from None
 
 
-def _same(found: Latency, said: Latency) -> bool:
-    """Whether two have the same counts and times; means and what follows from them to nine digits."""
-    if found.by_length.keys() != said.by_length.keys():
+def _same(found: Latency, written: Latency) -> bool:
+    """Whether two have the same counts and times, and to nine digits the same means and what follows."""
+    if found.by_length.keys() != written.by_length.keys():
         return False
     pairs = [
-        (found.overall, said.overall),
-        *((found.by_length[n], said.by_length[n]) for n in found.by_length),
+        (found.overall, written.overall),
+        *((found.by_length[n], written.by_length[n]) for n in found.by_length),
     ]
     for mine, theirs in pairs:
         for a, b in zip(asdict(mine).values(), asdict(theirs).values(), strict=True):

@@ -1,4 +1,4 @@
-"""Real texts as the rows that a latency is measured on, and how long making them takes."""
+"""Real texts as the rows that a latency is measured on, and how long it takes to make them."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ BUILT_IN = "the built-in sample"
 class Workload:
     """Rows to run in turn.
 
-    source: what the texts are from, as it was named. texts: how many they are.
-    rows: of each the inputs by name, (1, length) int32.
-    tokenization_ns: what each text took from characters to rows.
+    source: where the texts are from, as it was named. texts: how many there are.
+    rows: each row's inputs by name, (1, length) int32.
+    tokenization_ns: how long each text took from characters to rows.
     """
 
     source: str
@@ -36,13 +36,8 @@ class Workload:
     tokenization_ns: tuple[int, ...]
 
     @property
-    def described(self) -> record.Texts:
-        """As records have it."""
-        return record.Texts(source=self.source, texts=self.texts, rows=len(self.rows))
-
-    @property
     def tokenization(self) -> record.Tokenization:
-        """As records have it."""
+        """How long tokenizing took, as records have it."""
         return record.Tokenization(where="host", statistics=statistics(self.tokenization_ns))
 
 
@@ -54,11 +49,11 @@ def of_bundle(bundle: Bundle, data: Path | None, length: int | None) -> Workload
         length: cut or pad every text to it; by default each to the shortest length that fits.
 
     Raises:
-        InputError: a length that the bundle does not have, or data that is wrong.
+        InputError: the bundle does not have the length, or the data is wrong.
     """
     lengths = bundle.manifest.lengths
     if length is not None and length not in lengths:
-        raise InputError(f"length {length}", allowed=", ".join(map(str, lengths)))
+        raise InputError(f"{bundle.directory} has no length {length}", allowed=", ".join(map(str, lengths)))
     return of_data(bundle.task, bundle.tokenizer, data, [length] if length else lengths)
 
 
@@ -66,11 +61,11 @@ def of_data(task: Task, tokenizer: Tokenizer, data: Path | None, lengths: Sequen
     """The rows of a file's first texts, or of the built-in sample's, each at the shortest length that fits.
 
     Raises:
-        InputError: data that is wrong.
+        InputError: the data is wrong.
     """
     examples = task.built_in() if data is None else type(task).read(data)[:MOST_TEXTS]
     if not examples:
-        raise InputError(f"{data}: no texts", allowed="at least one")
+        raise InputError(f"{data} has no texts", allowed="at least one")
     source = BUILT_IN if data is None else data.name
     return of_examples(task, tokenizer, examples, lengths, source)
 
@@ -78,7 +73,7 @@ def of_data(task: Task, tokenizer: Tokenizer, data: Path | None, lengths: Sequen
 def of_examples(
     task: Task, tokenizer: Tokenizer, examples: Sequence[Example], lengths: Sequence[int], source: str
 ) -> Workload:
-    """The rows of examples, each of them at the shortest length that fits."""
+    """The rows of examples, each at the shortest length that fits."""
     rows: list[Mapping[str, Array]] = []
     times = []
     rows_of(task, tokenizer, examples[0], lengths)  # the first call of a tokenizer is a slow one

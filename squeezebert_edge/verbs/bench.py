@@ -1,4 +1,4 @@
-"""Bundles measured on a device, one after the other, each run to its record."""
+"""Measures bundles on a device, one after the other, and makes a record of each run."""
 
 from __future__ import annotations
 
@@ -12,20 +12,23 @@ from queue import SimpleQueue
 from exporters.errors import EdgeError, InputError
 from squeezebert_edge import __version__
 from squeezebert_edge.bundle.opened import Bundle
-from squeezebert_edge.devices import Device, opened
+from squeezebert_edge.devices import Device, open_device
 from squeezebert_edge.devices.android.benchmark_model import BenchmarkModel
 from squeezebert_edge.devices.ios.coremltools_benchmark import CoremltoolsBenchmark
 from squeezebert_edge.latency import record, workload
-from squeezebert_edge.latency.protocol import Protocol
+from squeezebert_edge.latency.protocol import Protocol, broken_rule
 from squeezebert_edge.latency.workload import Workload
 from squeezebert_edge.plumbing.progress import Progress, silent, with_prefix
+
+ALL_PHONES = "android:all"
 
 
 @dataclass(frozen=True)
 class Request:
     """How bundles are measured.
 
-    protocol: of each run. settings: of the runtime; what is open there the device decides.
+    protocol: of each run.
+    settings: of the runtime; the device decides those that are left open.
     data: texts of a form that the bundles' task reads; by default the built-in sample.
     repeat: runs of each bundle, whose medians must agree.
     benchmark_model: Google's tool for the phone, which is then run after them; for tflite bundles on Android.
@@ -43,7 +46,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Failure:
-    """Why one of several devices gave no more records. device: as --device names it."""
+    """The reason why one of several devices gave no more records. device: as --device names it."""
 
     device: str
     error: EdgeError
@@ -57,20 +60,20 @@ def benchmark_bundles(
     progress: Progress = silent,
     sleep: Callable[[float], object] = time.sleep,
 ) -> Iterator[record.Record]:
-    """Measure each bundle; the records of one come when its last run is done.
+    """Measure each bundle; a bundle's records come when its last run is done.
 
-    An invalid run is a record too, which names the rule it broke.
+    An invalid run is a record too, which names the rule that it broke.
 
     Args:
         sleep: rests for so many seconds between two runs.
 
     Raises:
-        InputError: before anything is measured: settings that cannot be had, wrong data.
+        InputError: before anything is measured: the device cannot honour a setting, or the data is wrong.
         UnavailableError: the device does not run such bundles, or is gone.
-        GateError: a run that gave no measurement, or after all records a foreign tool that gave none.
+        GateError: a run gave no measurement; or, after all records, a foreign tool gave none.
     """
-    work = _workloads(bundles, request)
-    yield from _measured(bundles, work, device, request, progress, sleep)
+    work = _load_workloads(bundles, request)
+    yield from _measure(bundles, work, device, request, progress, sleep)
 
 
 def benchmark_devices(
@@ -84,12 +87,12 @@ def benchmark_devices(
     """Measure each bundle on several devices at the same time; records come as for each of them alone.
 
     Args:
-        names: of the devices, for --device. runner: for all of them, as `devices.opened` takes it.
+        names: of the devices, for --device. runner: for all of them, as `open_device` takes it.
 
     Raises:
-        InputError: wrong data; what is wrong with a device is its Failure.
+        InputError: the data is wrong; what is wrong with a device is its Failure.
     """
-    work = _workloads(bundles, request)  # once, and not while another thread takes time from tokenizing
+    work = _load_workloads(bundles, request)  # once, and not while another thread takes time from tokenizing
     found: SimpleQueue[record.Record | Failure | BaseException | None] = SimpleQueue()
     stopped = threading.Event()
 
@@ -100,7 +103,7 @@ def benchmark_devices(
             progress(f"{name}: {stage}", done, total)
 
         try:
-            for made in _measured(bundles, work, opened(name, runner), request, tell, time.sleep):
+            for made in _measure(bundles, work, open_device(name, runner), request, tell, time.sleep):
                 found.put(made)
         except EdgeError as error:
             found.put(Failure(name, error))
@@ -128,13 +131,62 @@ def benchmark_devices(
             thread.join()
 
 
-def _workloads(bundles: Sequence[Bundle], request: Request) -> list[Workload]:
+def expand_device(text: str) -> list[str]:
+    """List the devices that --device names: `android:all` is every phone attached, ready or not.
+
+    Raises:
+        UnavailableError: no phone is attached.
+    """
+    if text != ALL_PHONES:
+        return [text]
+    from squeezebert_edge.devices.android.phone import list_serials
+
+    return [f"android:{serial}" for serial in list_serials()]
+
+
+def make_records(
+    bundle: Bundle,
+    texts: Workload,
+    protocol: Protocol,
+    settings: record.Settings,
+    runs: Sequence[record.Run],
+    foreign: Sequence[record.Foreign] = (),
+) -> list[record.Record]:
+    """Make the records of a bundle's repeated runs, with their statistics and whether they are valid."""
+    numbers = [record.Latency.of(run.samples) for run in runs]
+    medians = [number.overall.p50_ns for number in numbers]
+    found = []
+    for turn, (run, number) in enumerate(zip(runs, numbers, strict=True), start=1):
+        rule = broken_rule(protocol, run.samples, medians)
+        found.append(
+            record.Record(
+                **{name: getattr(run, name) for name in record.Run.model_fields},
+                record_version=record.VERSION,
+                id=record.new_id(),
+                time=record.now(),
+                generator=f"squeezebert-edge {__version__}",
+                bundle=record.Measured.of(bundle),
+                settings=settings,
+                protocol=protocol,
+                repeat=record.Repeat(index=turn, of=len(runs), medians_ns=medians),
+                texts=record.Texts(source=texts.source, texts=texts.texts, rows=len(texts.rows)),
+                tokenization=texts.tokenization,
+                latency=number,
+                foreign=list(foreign),
+                validity=record.Validity(valid=rule is None, rule=rule),
+                quotable=rule is None and protocol.quoted and not run.emulated,
+            )
+        )
+    return found
+
+
+def _load_workloads(bundles: Sequence[Bundle], request: Request) -> list[Workload]:
     if request.repeat < 1:
-        raise InputError(f"{request.repeat} runs", allowed="1 or more")
+        raise InputError(f"--repeat {request.repeat} measures nothing", allowed="1 or more")
     return [workload.of_bundle(bundle, request.data, request.settings.length) for bundle in bundles]
 
 
-def _measured(
+def _measure(
     bundles: Sequence[Bundle],
     work: Sequence[Workload],
     device: Device,
@@ -150,21 +202,20 @@ def _measured(
         runs: list[record.Run] = []
         foreign: list[record.Foreign] = []
         for turn in range(request.repeat):
-            named = with_prefix(
-                f"{bundle.directory.name}{f', run {turn + 1}' if request.repeat > 1 else ''}", progress
-            )
+            name = f"{bundle.directory.name}{f', run {turn + 1}' if request.repeat > 1 else ''}"
+            told = with_prefix(name, progress)
             if not rested:
-                cool_down(request.protocol.cool_down, named, sleep)
-            runs.append(device.measure(bundle, texts.rows, request.protocol, settings, named))
+                cool_down(request.protocol.cool_down, told, sleep)
+            runs.append(device.measure(bundle, texts.rows, request.protocol, settings, told))
             rested = False
         for tool in tools:
-            named = with_prefix(f"{bundle.directory.name}, {tool.name}", progress)
-            cool_down(request.protocol.cool_down, named, sleep)
+            told = with_prefix(f"{bundle.directory.name}, {tool.name}", progress)
+            cool_down(request.protocol.cool_down, told, sleep)
             try:
-                foreign.append(tool.measure(bundle, settings, max(runs[0].samples.length), named))
+                foreign.append(tool.measure(bundle, settings, max(runs[0].samples.length), told))
             except EdgeError as error:
                 failure = failure or error
-        yield from recorded(bundle, texts, request.protocol, settings, runs, foreign)
+        yield from make_records(bundle, texts, request.protocol, settings, runs, foreign)
     if failure:
         raise failure
 
@@ -180,63 +231,11 @@ def _foreign_tools(
     return tools
 
 
-def recorded(
-    bundle: Bundle,
-    texts: Workload,
-    protocol: Protocol,
-    settings: record.Settings,
-    runs: Sequence[record.Run],
-    foreign: Sequence[record.Foreign] = (),
-) -> list[record.Record]:
-    """Repeated runs of a bundle as records, with what they are in numbers and whether they count."""
-    numbers = [record.Latency.of(run.samples) for run in runs]
-    medians = [number.overall.p50_ns for number in numbers]
-    found = []
-    for turn, (run, number) in enumerate(zip(runs, numbers, strict=True), start=1):
-        rule = record.broken_rule(protocol, run.samples, medians)
-        found.append(
-            record.Record(
-                **{name: getattr(run, name) for name in record.Run.model_fields},
-                record_version=record.VERSION,
-                id=record.new_id(),
-                time=record.now(),
-                generator=f"squeezebert-edge {__version__}",
-                bundle=record.Measured.of(bundle),
-                settings=settings,
-                protocol=protocol,
-                repeat=record.Repeat(index=turn, of=len(runs), medians_ns=medians),
-                texts=texts.described,
-                tokenization=texts.tokenization,
-                latency=number,
-                foreign=list(foreign),
-                validity=record.Validity(valid=rule is None, rule=rule),
-                quotable=rule is None and protocol.quoted and not run.emulated,
-            )
-        )
-    return found
-
-
 def cool_down(seconds: float, progress: Progress, sleep: Callable[[float], object]) -> None:
-    """Rest before a run, told of every second."""
+    """Rest before a run; the progress is told of every second."""
     whole = int(seconds)
     for second in range(whole):
         progress("cool-down, seconds", second, whole)
         sleep(1.0)
     if seconds > whole:
         sleep(seconds - whole)
-
-
-ALL_PHONES = "android:all"
-
-
-def each(text: str) -> list[str]:
-    """What --device names, one by one: `android:all` is every phone attached, ready or not.
-
-    Raises:
-        UnavailableError: none is.
-    """
-    if text != ALL_PHONES:
-        return [text]
-    from squeezebert_edge.devices.android import phone as android_phone
-
-    return [f"android:{serial}" for serial in android_phone.everyone()]

@@ -1,4 +1,4 @@
-"""Bundles put into the projects of the demo apps, and the Android app put on a phone."""
+"""Puts bundles into the projects of the demo apps, and the Android app on a phone."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from exporters.errors import GateError, InputError, UnavailableError
 from squeezebert_edge.bundle.manifest import SEAL
 from squeezebert_edge.bundle.opened import Bundle, open_bundle
 from squeezebert_edge.devices.android import adb
-from squeezebert_edge.devices.android import phone as android_phone
 from squeezebert_edge.devices.android.adb import Adb
-from squeezebert_edge.devices.demo_app import APP
+from squeezebert_edge.devices.android.phone import find_serial
+from squeezebert_edge.devices.demo_app import APP_ID
 from squeezebert_edge.plumbing.progress import Progress, silent, with_prefix
 from squeezebert_edge.plumbing.staging import stage_directory
 
-PUT = ".squeezebert-edge"  # lists what was put there; hidden, so that neither app takes it for a bundle
+PLACED = ".squeezebert-edge"  # lists the bundles put there; hidden, so that neither app takes it for one
 APK = Path("app", "build", "outputs", "apk", "debug", "app-debug.apk")
 BUILD = "./gradlew :app:assembleDebug"
 
@@ -29,8 +29,8 @@ BUILD = "./gradlew :app:assembleDebug"
 class Demo:
     """A demo app's project.
 
-    directory: where it is in a checkout. sign: a file by which it is known.
-    bundles: where its bundles go. formats: what the app runs. next: what its user does then.
+    directory: its path in a checkout. sign: a file by which it is known.
+    bundles: the directory for its bundles. formats: those that the app runs. next: what its user does then.
     """
 
     directory: Path
@@ -68,23 +68,28 @@ def place(
     Args:
         system: a key of DEMOS. project: the app's directory.
 
+    Returns:
+        The copies.
+
     Raises:
-        InputError: no such project, no bundle, one that the app does not run, a name that is taken, or a
-            place that cannot be written.
+        InputError: the project is not there or cannot be written to, a directory is no bundle, the app does
+            not run it, or its name is taken.
     """
     demo = DEMOS[system]
     if not (project / demo.sign).is_file():
         raise InputError(
-            f"{project} is not the {system} demo: no {demo.sign} in it",
+            f"{project} is not the {system} demo: there is no {demo.sign} in it",
             allowed=f"{demo.directory} of a checkout of squeezebert-edge, which no installed package has",
             hint="--project DIR",
         )
     target = project / demo.bundles
     if target.resolve() != project.resolve() / demo.bundles or (target.exists() and not target.is_dir()):
-        raise InputError(f"{target} is a link or no directory: bundles are not put there", hint="remove it")
+        raise InputError(
+            f"{target} is a link or no directory, so bundles are not put there", hint="remove it"
+        )
     bundles = [open_bundle(path) for path in dict.fromkeys(path.resolve() for path in directories)]
     names = [bundle.directory.name for bundle in bundles]
-    earlier = {PUT, *_put_before(target)}
+    earlier = {PLACED, *_read_placed(target)}
     kept = [path for path in (target.iterdir() if target.exists() else ()) if path.name not in earlier]
     _refuse(system, bundles, {path.name for path in kept})
     with stage_directory(target, marker=None, force=True) as staging:
@@ -94,19 +99,19 @@ def place(
             progress("copying", done, len(bundles))
             _copy(bundle.directory, staging / bundle.directory.name)
             open_bundle(staging / bundle.directory.name)  # what was copied is what was checked
-        (staging / PUT).write_text(json.dumps(names) + "\n", encoding="utf-8")
+        (staging / PLACED).write_text(json.dumps(names) + "\n", encoding="utf-8")
     return [Bundle(target / bundle.directory.name, bundle.manifest) for bundle in bundles]
 
 
-def phone_named(device: str) -> str | None:
-    """The serial in a --device that is one Android phone, null for the only one attached.
+def parse_phone(device: str) -> str | None:
+    """The serial in a --device that is one Android phone; None for the only one attached.
 
     Raises:
-        InputError: something else than a phone, or all of them.
+        InputError: it is no Android phone, or all of them.
     """
     name, _, address = device.partition(":")
     if name != "android" or address == "all":
-        raise InputError(f"--install on {device}", allowed="android[:SERIAL]")
+        raise InputError(f"--install is not possible on {device}", allowed="android[:SERIAL]")
     return address or None
 
 
@@ -118,44 +123,45 @@ def install(
     device: str = "android",
     progress: Progress = silent,
 ) -> str:
-    """Put the Android app on a phone and start it; gives the phone's serial.
+    """Put the Android app on a phone and start it; returns the phone's serial.
 
     Args:
         bundles: as `place` gave them; an app that was built before they were in its project is refused.
         apk: the app's package; by default the one that Gradle builds.
-        device: which phone, as --device names it.
+        device: the phone, as --device names it.
 
     Raises:
-        InputError: several phones and none is named, or something else than a phone is.
-        UnavailableError: no app that has these bundles, no phone that is ready, or it does not take the app.
+        InputError: several phones are attached and none is named, or the device is no phone.
+        UnavailableError: the app is not there or lacks a bundle, or no phone is ready or takes the app.
+        GateError: the app does not start.
     """
     package = apk or project / APK
-    address = phone_named(device)
+    address = parse_phone(device)
     lacking = [bundle.directory.name for bundle in bundles if not _has(package, bundle)]
     if lacking:
         raise UnavailableError(
-            f"{package} does not hold {', '.join(lacking)}" if package.exists() else f"no {package}",
+            f"{package} does not hold {', '.join(lacking)}" if package.exists() else f"there is no {package}",
             hint=f"{BUILD} in {project}, which needs the Android SDK; then this again",
         )
-    phone = Adb(android_phone.chosen(address))
+    phone = Adb(find_serial(address))
     limit = adb.CALL + package.stat().st_size / adb.SLOWEST
     telling = with_prefix("installing", progress)
-    said = adb.call("install", "-r", str(package), serial=phone.serial, limit=limit, progress=telling)
-    if said.status or "Failure" in said.text:
+    installed = adb.call("install", "-r", str(package), serial=phone.serial, limit=limit, progress=telling)
+    if installed.status or "Failure" in installed.output:
         raise UnavailableError(
-            f"{phone.serial} does not take the app: {_last(said.text)}",
-            hint=f"if another builder's is there: adb uninstall {APP}",
+            f"{phone.serial} does not take the app: {installed.last_line}",
+            hint=f"if another builder's is there: adb uninstall {APP_ID}",
         )
-    started = phone.shell(f"am start -W -n {APP}/.MainActivity", progress=progress)
-    if started.status or "Error" in started.text:
+    started = phone.shell(f"am start -W -n {APP_ID}/.MainActivity", progress=progress)
+    if started.status or "Error" in started.output:
         raise GateError(
-            f"the app does not start: {_last(started.text)}", hint="unlock the phone and start it there"
+            f"the app does not start: {started.last_line}", hint="unlock the phone and start it there"
         )
     return phone.serial
 
 
 def _refuse(system: str, bundles: Sequence[Bundle], others: Collection[str]) -> None:
-    """Raise InputError for bundles that the app does not run, or whose names would meet."""
+    """Raise InputError for bundles that the app does not run, or whose names are taken."""
     formats = DEMOS[system].formats
     for bundle in bundles:
         name = bundle.directory.name
@@ -166,7 +172,8 @@ def _refuse(system: str, bundles: Sequence[Bundle], others: Collection[str]) -> 
             )
         if name.startswith((".", "_")):
             raise InputError(
-                f"{name}: build tools leave out such a name", allowed="one that begins otherwise"
+                f"{bundle.directory}: build tools leave out names like {name}",
+                allowed="a name that begins with neither . nor _",
             )
         if name in others:
             raise InputError(
@@ -177,19 +184,22 @@ def _refuse(system: str, bundles: Sequence[Bundle], others: Collection[str]) -> 
         name for name, count in Counter(bundle.directory.name for bundle in bundles).items() if count > 1
     ]
     if twice:
-        raise InputError(f"several bundles named {', '.join(twice)}", hint="rename the directories of some")
+        raise InputError(
+            f"several bundles are named {', '.join(twice)}", hint="rename the directories of some"
+        )
 
 
-def _put_before(target: Path) -> list[str]:
+def _read_placed(target: Path) -> list[str]:
+    """The names of the bundles that were put there before."""
     try:
-        found = json.loads((target / PUT).read_text(encoding="utf-8"))
+        found = json.loads((target / PLACED).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return []
     return [name for name in found if isinstance(name, str)] if isinstance(found, list) else []
 
 
 def _copy(source: Path, target: Path) -> None:
-    """Copy a file, a link as such, or a directory; an error is the system's own, unlike shutil.copytree's."""
+    """Copy a file, a link as such, or a directory; errors are the system's own, unlike shutil.copytree's."""
     if source.is_dir() and not source.is_symlink():
         target.mkdir()
         for path in source.iterdir():
@@ -206,7 +216,3 @@ def _has(package: Path, bundle: Bundle) -> bool:
             return archive.read(seal) == (bundle.directory / SEAL).read_bytes()
     except (OSError, KeyError, zipfile.BadZipFile):
         return False
-
-
-def _last(text: str) -> str:
-    return text.splitlines()[-1][-300:] if text else "adb said nothing"

@@ -19,7 +19,7 @@ from squeezebert_edge.accuracy.paired import AccuracyComparison
 from squeezebert_edge.bundle.manifest import MANIFEST
 from squeezebert_edge.bundle.opened import Bundle
 from squeezebert_edge.devices import Device
-from squeezebert_edge.devices.answering import DeviceRunner
+from squeezebert_edge.devices.answering import BundleOnDevice
 from squeezebert_edge.latency.record import Settings
 from squeezebert_edge.plumbing.journal import Journal, open_journal
 from squeezebert_edge.plumbing.progress import Progress, silent, with_prefix
@@ -100,7 +100,7 @@ def evaluate_bundles(
             else:
                 rows = _pending_rows(reference.data, bundle, set(journal.done) if journal else ())
                 own = None if bundle.manifest.format == "coreml" else threads  # Core ML has no such setting
-                runner = DeviceRunner(
+                runner = BundleOnDevice(
                     device, bundle, Settings(threads=own, runtime=runtime), rows, bundle_progress
                 )
             answers = RunnerAnswers(reference.data, bundle.tokenizer, runner, lengths)

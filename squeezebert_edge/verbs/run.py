@@ -99,7 +99,7 @@ def _measure_latency(
     bundles: Sequence[Bundle], protocol: Protocol, data: Path | None, notes: list[str], progress: Progress
 ) -> Iterator[Record]:
     """The records of the bundles that run here. A measurement that fails is noted, and the rest goes on."""
-    device = devices.opened("host")
+    device = devices.open_device("host")
     for bundle in bundles:
         if bundle.manifest.verification.by != "runtime":
             continue

@@ -221,7 +221,7 @@ def test_a_measurement_that_breaks_a_rule_exits_with_1(bundle: Path, tmp_path: P
         (["--compute-units", "all"], 2, "--compute-units"),
         (["--cpus", "one"], 2, "--cpus one"),
         (["--length", "24"], 2, "allowed: 16, 32"),
-        (["--device", "toaster"], 2, "unknown device"),
+        (["--device", "toaster"], 2, "names no kind of device"),
         (["--device", "android"], 3, "adb"),
         (["--data", "absent.tsv"], 2, "absent.tsv"),
     ],

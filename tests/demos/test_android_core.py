@@ -18,7 +18,8 @@ from typer.testing import CliRunner
 
 from squeezebert_edge import cli
 from squeezebert_edge.bundle.opened import Bundle
-from squeezebert_edge.devices import demo_app as app_job
+from squeezebert_edge.devices import JOB, OUTPUTS, RESULT, demo_app
+from squeezebert_edge.devices.results import read_answers, read_result
 from squeezebert_edge.latency import record
 from squeezebert_edge.latency.protocol import Protocol, exactly
 from squeezebert_edge.text.tokenizer import pad
@@ -159,8 +160,8 @@ def job(bundle: Bundle, directory: Path, protocol: Protocol | None) -> list[Inpu
     tokenizer = bundle.tokenizer
     pad_id = tokenizer.special_ids["pad"]
     rows = [pad(tokenizer.encode(text, max_length=length), length, pad_id) for text, length in ROWS]
-    shutil.copytree(bundle.directory, directory / app_job.BUNDLE)
-    (directory / app_job.JOB).write_text(app_job.job_of(rows, record.Settings(threads=1), protocol))
+    shutil.copytree(bundle.directory, directory / demo_app.BUNDLE)
+    (directory / JOB).write_text(demo_app.job_of(rows, record.Settings(threads=1), protocol))
     return rows
 
 
@@ -182,8 +183,8 @@ def test_a_job_to_answer_gives_what_the_runtime_computes(
 ) -> None:
     rows = job(classifier, tmp_path, None)
     core.run("job", tmp_path, *HOST)
-    text = (tmp_path / app_job.RESULT).read_text()
-    found = app_job.answers(text, tmp_path / app_job.OUTPUTS, classifier, len(rows))
+    result = read_result(tmp_path / RESULT, demo_app.WRITER)
+    found = read_answers(tmp_path / OUTPUTS, result, classifier, len(rows), demo_app.WRITER)
     runner = classifier.load_runner()
     for row, outputs in zip(rows, found, strict=True):
         np.testing.assert_allclose(outputs["logits"], runner(row)["logits"], rtol=1e-6, atol=1e-6)

@@ -17,7 +17,7 @@ import pytest
 from exporters.errors import GateError, InputError, UnavailableError
 from squeezebert_edge import devices
 from squeezebert_edge.bundle.opened import Bundle
-from squeezebert_edge.devices import demo_app as app_job
+from squeezebert_edge.devices import demo_app
 from squeezebert_edge.devices.android import app as android_app
 from squeezebert_edge.latency import workload
 from squeezebert_edge.latency.protocol import Protocol, exactly
@@ -79,14 +79,14 @@ def test_the_app_measures_and_answers_as_the_host_does(
 ) -> None:
     bundle, phone = bundles[name], plugged()
     fake_app.install(phone)
-    device = devices.opened("android", "app")
+    device = devices.open_device("android", "app")
     (found,) = benchmark_bundles([bundle], device, Request(exactly(5)))
     assert found.validity.valid
     assert (found.device.kind, found.runtime.runner) == ("android", "app")
     assert found.settings.threads == 1
     settings = device.settle(bundle, Settings())
     answers = device.answer(bundle, rows_of(bundle), settings, silent)
-    expected = devices.opened("host").answer(bundle, rows_of(bundle), settings, silent)
+    expected = devices.open_device("host").answer(bundle, rows_of(bundle), settings, silent)
     for here, there in zip(expected, answers, strict=True):
         assert here["logits"].tolist() == there["logits"].tolist()
     assert fake_app.left(phone) == []
@@ -107,7 +107,7 @@ def test_evaluate_with_the_app_says_what_the_host_says(
 def test_phones_are_listed_with_whether_they_have_the_app(plugged: Callable[..., FakePhone]) -> None:
     with_app, without = plugged(), plugged()
     fake_app.install(with_app)
-    listed = {each.device: each for each in devices.listings() if each.runner == "app"}
+    listed = {each.device: each for each in devices.list_devices() if each.runner == "app"}
     one, other = listed[f"android:{with_app.serial}"], listed[f"android:{without.serial}"]
     assert (one.name, one.runs, one.needs) == ("Phone 1", ("executorch", "tflite"), None)
     assert other.runs == ()
@@ -117,9 +117,9 @@ def test_phones_are_listed_with_whether_they_have_the_app(plugged: Callable[...,
 def test_a_phone_without_the_app(bundles: Mapping[str, Bundle], plugged: Callable[..., FakePhone]) -> None:
     plugged()
     with pytest.raises(
-        UnavailableError, match=f"{app_job.APP} is not installed(.|\n)*android_demo/README.md"
+        UnavailableError, match=f"{demo_app.APP_ID} is not installed(.|\n)*android_demo/README.md"
     ):
-        asked(devices.opened("android", "app"), bundles["tflite"], "measure")
+        asked(devices.open_device("android", "app"), bundles["tflite"], "measure")
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_a_phone_that_sleeps_or_is_locked(
 ) -> None:
     phone = plugged()
     fake_app.install(phone, "")
-    device = devices.opened("android", "app")
+    device = devices.open_device("android", "app")
     phone.says("dumpsys", says)
     with pytest.raises(UnavailableError, match=f"{found}(.|\n)*wake and unlock it"):
         asked(device, bundles["tflite"], "measure")
@@ -147,7 +147,7 @@ def test_a_phone_that_sleeps_or_is_locked(
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        (Settings(delegate="gpu"), "--delegate gpu for a bundle of executorch"),
+        (Settings(delegate="gpu"), "--delegate gpu is not possible for a bundle of executorch"),
         (Settings(compute_units="all"), "--compute-units"),
         (Settings(runtime="tflite-runtime"), "--runtime"),
         (Settings(cpus=[0]), "--cpus"),
@@ -158,7 +158,7 @@ def test_what_no_app_can_honour_is_refused(
 ) -> None:
     fake_app.install(plugged(), "")
     with pytest.raises(InputError, match=says):
-        devices.opened("android", "app").settle(bundles["executorch"], settings)
+        devices.open_device("android", "app").settle(bundles["executorch"], settings)
 
 
 # What the app is asked for becomes its error, where it would say that it has no GPU.
@@ -175,22 +175,22 @@ def test_the_app_is_asked_for_a_gpu_and_says_if_it_has_none(
     phone = plugged()
     fake_app.install(phone, SETTINGS_BACK)
     request = Request(exactly(2), Settings(delegate="gpu"))
-    with pytest.raises(GateError, match="the app: no gpu with threads None"):
-        list(benchmark_bundles([bundles["tflite"]], devices.opened("android", "app"), request))
+    with pytest.raises(GateError, match="the app failed: no gpu with threads None"):
+        list(benchmark_bundles([bundles["tflite"]], devices.open_device("android", "app"), request))
 
 
 def test_a_gpu_has_no_threads(bundles: Mapping[str, Bundle], plugged: Callable[..., FakePhone]) -> None:
     fake_app.install(plugged(), "")
-    with pytest.raises(InputError, match="--threads with --delegate gpu"):
-        devices.opened("android", "app").settle(bundles["tflite"], Settings(delegate="gpu", threads=2))
+    with pytest.raises(InputError, match="--threads means nothing to --delegate gpu"):
+        devices.open_device("android", "app").settle(bundles["tflite"], Settings(delegate="gpu", threads=2))
 
 
 @pytest.mark.parametrize("runner", ["app", "native", "python"])
 def test_a_runner_that_a_device_does_not_have(runner: str) -> None:
     for device in ("host", "ssh:me@board", "android"):
         if runner not in devices.KINDS[device.partition(":")[0]].runners:
-            with pytest.raises(InputError, match=f"--runner {runner} on"):
-                devices.opened(device, runner)
+            with pytest.raises(InputError, match=f"has no --runner {runner}"):
+                devices.open_device(device, runner)
 
 
 FAULTS = {
@@ -199,7 +199,7 @@ FAULTS = {
     "hangs deaf": ("os.kill(os.getpid(), signal.SIGSTOP)", "the app hung"),
     "writes rubbish": ("text = 'rubbish'", "wrote no result"),
     "is cut short": ("text = text[:20]", "wrote no result"),
-    "writes a list": ("text = '[]'", "wrote list"),
+    "writes a list": ("text = '[]'", "wrote a list"),
     "writes nothing of use": ("text = '{}'", "wrote no measurement"),
     "explains itself": ('text = \'{"error": "a reason"}\'', "a reason"),
 }
@@ -215,7 +215,7 @@ def test_an_app_that_fails_is_explained_and_gone(
     program, says = FAULTS[fault]
     phone = plugged()
     fake_app.install(phone, program)
-    device = devices.opened("android", "app")
+    device = devices.open_device("android", "app")
     monkeypatch.setattr(Protocol, "time_limit", 5.0 if fault.startswith("hangs") else 60.0)
     start = time.monotonic()
     with pytest.raises(GateError, match=says):
@@ -229,7 +229,7 @@ def test_an_app_that_fails_is_explained_and_gone(
     ("change", "says"),
     [
         ("text = text.replace('\"app\"', '\"native\"')", "by the runner native"),
-        ("text = text.replace('\"android\"', '\"host\"')", "it is of host"),
+        ("text = text.replace('\"android\"', '\"host\"')", "it is of the kind host"),
         ("text = text.replace('\"row\": [0, 1]', '\"row\": [1, 0]')", "not the rows in turn"),
     ],
 )
@@ -238,7 +238,7 @@ def test_a_measurement_of_something_else_is_refused(
 ) -> None:
     fake_app.install(plugged(), change)
     with pytest.raises(GateError, match=says):
-        asked(devices.opened("android", "app"), bundles["tflite"], "measure")
+        asked(devices.open_device("android", "app"), bundles["tflite"], "measure")
 
 
 @pytest.mark.parametrize(
@@ -255,7 +255,7 @@ def test_a_phone_that_fails_is_explained_in_time(
 ) -> None:
     phone = plugged(fault)
     fake_app.install(phone, "time.sleep(600)" if fault == "wait" else "")
-    device = devices.opened("android", "app")
+    device = devices.open_device("android", "app")
     start = time.monotonic()
     with pytest.raises(UnavailableError, match=says):
         asked(device, bundles["tflite"], "measure")
@@ -270,7 +270,7 @@ def test_a_phone_whose_app_is_full(bundles: Mapping[str, Bundle], plugged: Calla
     fake_app.install(phone, "")
     phone.script("cp", 'echo "cp: model.tflite: No space left on device" >&2; exit 1')
     with pytest.raises(UnavailableError, match="no room"):
-        asked(devices.opened("android", "app"), bundles["tflite"], "measure")
+        asked(devices.open_device("android", "app"), bundles["tflite"], "measure")
     assert fake_app.left(phone) == []
 
 
@@ -280,7 +280,7 @@ def test_where_the_shell_may_not_write_the_app_s_own_files_are_used(
 ) -> None:
     phone = plugged()
     fake_app.install(phone, "assert 'data/data' in str(directory)", open_to_shell=False)
-    asked(devices.opened("android", "app"), bundles["tflite"], mode)
+    asked(devices.open_device("android", "app"), bundles["tflite"], mode)
     assert list(phone.temporary.iterdir()) == []
     assert list((phone.root / fake_app.STORAGES[1] / android_app.JOBS).iterdir()) == []
 
@@ -292,7 +292,7 @@ def test_an_app_that_nobody_may_reach(
     fake_app.install(phone, "", open_to_shell=False)
     phone.script("run-as", 'echo "run-as: package not debuggable" >&2; exit 1')
     with pytest.raises(UnavailableError, match="not debuggable(.|\n)*install a debuggable build"):
-        asked(devices.opened("android", "app"), bundles["tflite"], "measure")
+        asked(devices.open_device("android", "app"), bundles["tflite"], "measure")
     assert list(phone.temporary.iterdir()) == []
 
 
@@ -301,7 +301,7 @@ def test_an_app_that_does_not_start(bundles: Mapping[str, Bundle], plugged: Call
     fake_app.install(phone, "")
     phone.says("am", "Error: Activity class {.JobActivity} does not exist.")
     with pytest.raises(UnavailableError, match="does not start: Error: Activity class"):
-        asked(devices.opened("android", "app"), bundles["tflite"], "measure")
+        asked(devices.open_device("android", "app"), bundles["tflite"], "measure")
     assert fake_app.left(phone) == []
 
 
@@ -322,7 +322,7 @@ def test_what_an_earlier_run_left_is_removed_and_nothing_else(
     )  # fmt: skip
     for directory in (left, used, other):
         directory.mkdir(parents=True)
-    asked(devices.opened("android", "app"), bundles["tflite"], "measure")
+    asked(devices.open_device("android", "app"), bundles["tflite"], "measure")
     assert set(jobs.iterdir()) == {used, other}
 
 

@@ -18,15 +18,14 @@ import pytest
 from exporters.errors import GateError, InputError, UnavailableError
 from squeezebert_edge import devices
 from squeezebert_edge.bundle.opened import Bundle
-from squeezebert_edge.devices import native
+from squeezebert_edge.devices import native, results
 from squeezebert_edge.devices.android import adb
-from squeezebert_edge.devices.android import native_runner as android
 from squeezebert_edge.devices.android import phone as android_phone
 from squeezebert_edge.latency import workload
 from squeezebert_edge.latency.protocol import Protocol, exactly
 from squeezebert_edge.latency.record import Settings
 from squeezebert_edge.plumbing.progress import silent
-from squeezebert_edge.verbs.bench import Request, benchmark_bundles, each
+from squeezebert_edge.verbs.bench import Request, benchmark_bundles, expand_device
 from squeezebert_edge.verbs.export import export_bundles
 from squeezebert_edge.verbs.plan import Plan
 from tests.fakes.adbd import FakePhone, adb_server, gone, plugging, running
@@ -90,7 +89,7 @@ def kit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None
         program = native.Program(runtime="litert", version="1", program="runner", files=[])
         described = native.Kit(abi="arm64-v8a", libc="bionic", loader=None, programs={"tflite": program})
         (directory / native.KIT).write_text(described.model_dump_json())
-        monkeypatch.setenv(native.DIRECTORY, str(directory))
+        monkeypatch.setenv(native.VARIABLE, str(directory))
 
     made()
     return made
@@ -109,7 +108,7 @@ def rows_of(bundle: Bundle) -> Sequence[Mapping[str, Any]]:
 @pytest.mark.usefixtures("kit")
 def test_a_phone_measures_and_answers(bundle: Bundle, plugged: Callable[..., FakePhone]) -> None:
     phone = plugged()
-    device = devices.opened("android")
+    device = devices.open_device("android")
     (found,) = benchmark_bundles([bundle], device, Request(exactly(5)))
     assert found.validity.valid
     assert (found.device.kind, found.device.name, found.device.soc) == ("android", "Fake Phone 1", "FK1")
@@ -126,7 +125,7 @@ def test_a_phone_measures_and_answers(bundle: Bundle, plugged: Callable[..., Fak
 
 def test_phones_are_listed(plugged: Callable[..., FakePhone], kit: Callable[[str], None]) -> None:
     ready, silent_one = plugged(), plugged("unauthorized")
-    listed = {(listing.device, listing.runner): listing for listing in devices.listings()}
+    listed = {(listing.device, listing.runner): listing for listing in devices.list_devices()}
     one = listed[f"android:{ready.serial}", "native"]
     assert (one.name, one.runs, one.needs) == ("Phone 1", ("tflite",), None)
     for runner in ("native", "app"):
@@ -136,55 +135,55 @@ def test_phones_are_listed(plugged: Callable[..., FakePhone], kit: Callable[[str
 @pytest.mark.usefixtures("kit")
 def test_a_phone_of_another_processor_is_listed_with_what_it_needs(plugged: Callable[..., FakePhone]) -> None:
     plugged(abi="armeabi-v7a")
-    (listed,) = [each for each in devices.listings() if each.runner == "native"]
+    (listed,) = [each for each in devices.list_devices() if each.runner == "native"]
     assert listed.runs == ()
     assert listed.needs == f"a native runner for armeabi-v7a: {native.MAKE}"
 
 
 def test_nothing_attached() -> None:
     with pytest.raises(UnavailableError, match="plug in a phone with USB debugging"):
-        devices.opened("android")
-    (listed,) = [each for each in devices.listings() if each.device.startswith("android")]
+        devices.open_device("android")
+    (listed,) = [each for each in devices.list_devices() if each.device.startswith("android")]
     assert listed.needs
     with pytest.raises(UnavailableError, match="plug in a phone with USB debugging"):
-        each("android:all")
+        expand_device("android:all")
 
 
 @pytest.mark.parametrize(("fault", "says"), [("unauthorized", "allow this computer"), ("offline", "offline")])
 def test_a_phone_that_is_not_ready(plugged: Callable[..., FakePhone], fault: str, says: str) -> None:
     if fault == "offline":
         threading.Thread(target=plugged, args=(fault,), daemon=True).start()
-        while not adb.attached():
+        while not adb.list_attached():
             time.sleep(0.1)
     else:
         plugged(fault)
     with pytest.raises(UnavailableError, match=says):
-        devices.opened("android")
+        devices.open_device("android")
 
 
 def test_several_phones_and_no_serial(plugged: Callable[..., FakePhone]) -> None:
     first, second = plugged(), plugged()
     with pytest.raises(InputError, match=f"{first.serial}.*{second.serial}|{second.serial}.*{first.serial}"):
-        devices.opened("android")
-    assert devices.opened(f"android:{second.serial}").describe().name == "Fake Phone 1"
+        devices.open_device("android")
+    assert devices.open_device(f"android:{second.serial}").describe().name == "Fake Phone 1"
     with pytest.raises(UnavailableError, match="no phone elsewhere"):
-        devices.opened("android:elsewhere")
+        devices.open_device("android:elsewhere")
 
 
 @pytest.mark.usefixtures("kit")
 def test_another_processor(bundle: Bundle, plugged: Callable[..., FakePhone]) -> None:
     plugged(abi="armeabi-v7a")
     with pytest.raises(UnavailableError, match="runs armeabi-v7a, .* arm64-v8a"):
-        devices.opened("android").settle(bundle, Settings())
+        devices.open_device("android").settle(bundle, Settings())
 
 
 def test_without_a_kit_it_is_said_how_to_make_one(
     bundle: Bundle, plugged: Callable[..., FakePhone], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plugged()
-    monkeypatch.setenv(native.DIRECTORY, str(tmp_path / "nowhere"))
+    monkeypatch.setenv(native.VARIABLE, str(tmp_path / "nowhere"))
     with pytest.raises(UnavailableError, match=native.MAKE):
-        devices.opened("android").settle(bundle, Settings())
+        devices.open_device("android").settle(bundle, Settings())
 
 
 @pytest.mark.usefixtures("kit")
@@ -202,7 +201,7 @@ def test_what_a_phone_cannot_honour_is_refused(
 ) -> None:
     plugged()
     with pytest.raises(InputError, match=says):
-        devices.opened("android").settle(bundle, settings)
+        devices.open_device("android").settle(bundle, settings)
 
 
 @pytest.mark.usefixtures("kit")
@@ -220,7 +219,7 @@ def test_a_phone_that_fails_is_explained_in_time(
     bundle: Bundle, plugged: Callable[..., FakePhone], fault: str, says: str, mode: str
 ) -> None:
     phone = plugged(fault)
-    device = devices.opened("android")
+    device = devices.open_device("android")
     start = time.monotonic()
     with pytest.raises(UnavailableError, match=says):
         asked(device, bundle, mode)
@@ -240,9 +239,9 @@ def asked(device: devices.Device, bundle: Bundle, mode: str) -> None:
 FAULTS = {
     "is killed": ("os.kill(os.getpid(), 9)", "by signal 9"),
     "fails": ("sys.exit('a reason')", "with status 1 .*a reason"),
-    "prints rubbish": ("print('rubbish'); os._exit(0)", "without a result; the last it said: rubbish"),
+    "prints rubbish": ("print('rubbish'); os._exit(0)", "left no result; its last output: rubbish"),
     "is cut short": ("text = text[:20]", "wrote no result"),
-    "writes a list": ("text = '[]'", "wrote list"),
+    "writes a list": ("text = '[]'", "wrote a list"),
     "writes nothing of use": ("text = '{}'", "wrote no (measurement|answers)"),
     "explains itself": ('text = \'{"error": "a reason"}\'', "a reason"),
     "hangs": ("time.sleep(600)", "hung"),
@@ -263,9 +262,9 @@ def test_a_runner_that_fails_is_explained_and_gone(
     program, says = FAULTS[fault]
     kit(program)
     phone = plugged()
-    device = devices.opened("android")
+    device = devices.open_device("android")
     monkeypatch.setattr(Protocol, "time_limit", 3.0 if fault.startswith("hangs") else 60.0)
-    monkeypatch.setattr(android, "ANSWER_LIMIT", 0.0)
+    monkeypatch.setattr(results, "ANSWER_LIMIT", 0.0)
     start = time.monotonic()
     with pytest.raises(GateError, match=says):
         asked(device, bundle, mode)
@@ -291,7 +290,7 @@ def test_what_an_earlier_run_left_is_removed_and_nothing_else(
     )
     for directory in (left, used, other):
         directory.mkdir()
-    list(benchmark_bundles([bundle], devices.opened("android"), Request(exactly(2))))
+    list(benchmark_bundles([bundle], devices.open_device("android"), Request(exactly(2))))
     assert set(phone.temporary.iterdir()) == {used, other}
 
 

@@ -12,7 +12,8 @@ import pytest
 
 from exporters.errors import GateError
 from squeezebert_edge.bundle.opened import Bundle
-from squeezebert_edge.devices import demo_app as app_job
+from squeezebert_edge.devices import OUTPUTS, RESULT, demo_app
+from squeezebert_edge.devices.results import read_answers
 from squeezebert_edge.latency import record, workload
 from squeezebert_edge.latency.protocol import QUICK
 from squeezebert_edge.latency.record import Settings
@@ -35,7 +36,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 def test_a_job_has_the_rows_that_every_device_runs(bundle: Bundle) -> None:
     rows = workload.of_bundle(bundle, None, None).rows
     settings = Settings(threads=2, length=32)
-    job = json.loads(app_job.job_of(rows, settings, QUICK))
+    job = json.loads(demo_app.job_of(rows, settings, QUICK))
     assert (job["job_version"], job["work"]) == (1, "measure")
     assert Settings.model_validate(job["settings"]) == settings
     assert job["protocol"] == asdict(QUICK)
@@ -47,25 +48,25 @@ def test_a_job_has_the_rows_that_every_device_runs(bundle: Bundle) -> None:
 
 
 def test_answers_are_asked_without_a_protocol(bundle: Bundle) -> None:
-    job = json.loads(app_job.job_of(workload.of_bundle(bundle, None, None).rows, Settings(), None))
+    job = json.loads(demo_app.job_of(workload.of_bundle(bundle, None, None).rows, Settings(), None))
     assert (job["work"], job["protocol"]) == ("answer", None)
 
 
-def test_a_measurement_is_read() -> None:
-    found = measured()
-    assert app_job.run_of(json.dumps({"run": json.loads(found.model_dump_json())}), "android", ROWS) == found
+def test_a_measurement_is_read(tmp_path: Path) -> None:
+    (tmp_path / RESULT).write_text(changed())
+    assert demo_app.read_measurement(tmp_path / RESULT, "android", ROWS) == measured()
 
 
 def test_answers_are_read(bundle: Bundle, tmp_path: Path) -> None:
     values = np.arange(4, dtype="<f4")
-    values.tofile(tmp_path / app_job.OUTPUTS)
-    text = json.dumps({"shapes": [[[1, 2]], [[1, 2]]]})
-    found = app_job.answers(text, tmp_path / app_job.OUTPUTS, bundle, 2)
+    values.tofile(tmp_path / OUTPUTS)
+    result = {"shapes": [[[1, 2]], [[1, 2]]]}
+    found = read_answers(tmp_path / OUTPUTS, result, bundle, 2, demo_app.WRITER)
     np.testing.assert_array_equal(np.concatenate([answer["logits"][0] for answer in found]), values)
     for rows, kept in ((3, 4), (2, 3)):
-        values[:kept].tofile(tmp_path / app_job.OUTPUTS)
+        values[:kept].tofile(tmp_path / OUTPUTS)
         with pytest.raises(GateError, match="the app wrote no answers"):
-            app_job.answers(text, tmp_path / app_job.OUTPUTS, bundle, rows)
+            read_answers(tmp_path / OUTPUTS, result, bundle, rows, demo_app.WRITER)
 
 
 def measured() -> record.Run:
@@ -87,8 +88,8 @@ def column(**columns: list[int]) -> str:
 NO_MEASUREMENT = {
     "cut short": (changed()[:-20], "no result"),
     "rubbish": ("\ufffd{", "no result"),
-    "a list": ("[]", "wrote list"),
-    "an error": ('{"error": "no delegate gpu"}', "the app: no delegate gpu"),
+    "a list": ("[]", "wrote a list"),
+    "an error": ('{"error": "no delegate gpu"}', "the app failed: no delegate gpu"),
     "an answer": ('{"shapes": []}', "no measurement"),
     "a field that nobody knows": (changed(extra=1), "no measurement"),
     "no samples": (column(row=[], length=[], start_ns=[], latency_ns=[]), "no samples"),
@@ -96,12 +97,16 @@ NO_MEASUREMENT = {
     "no time": (column(latency_ns=[5, 0, 5]), "took no time"),
     "one row again and again": (column(row=[0, 0, 0]), "rows in turn"),
     "another length": (column(length=[16, 16, 16]), "rows in turn"),
-    "another device": (changed(device=json.loads(run(samples([5])).device.model_dump_json())), "of host"),
+    "another device": (
+        changed(device=json.loads(run(samples([5])).device.model_dump_json())),
+        "of the kind host",
+    ),
 }
 
 
 @pytest.mark.parametrize("wrong", NO_MEASUREMENT)
-def test_what_is_no_measurement_is_refused(wrong: str) -> None:
+def test_what_is_no_measurement_is_refused(wrong: str, tmp_path: Path) -> None:
     text, says = NO_MEASUREMENT[wrong]
+    (tmp_path / RESULT).write_text(text)
     with pytest.raises(GateError, match=says):
-        app_job.run_of(text, "android", ROWS)
+        demo_app.read_measurement(tmp_path / RESULT, "android", ROWS)

@@ -21,7 +21,7 @@ from tests.kit.small import small_checkpoint
 from tests.toolchains.aarch64 import TOLERANCE
 
 ROOT = Path(__file__).parents[2]
-SCRIPT = ROOT / "tests" / "emulated_phone.sh"
+SCRIPT = ROOT / "tests" / "toolchains" / "emulated_phone.sh"
 PHONE = os.environ.get("SQUEEZEBERT_EDGE_PHONE")
 
 pytestmark = [
@@ -30,7 +30,7 @@ pytestmark = [
         reason="needs SQUEEZEBERT_EDGE_PHONE, made by `tests/toolchains/emulated_phone.sh make DIRECTORY`",
     ),
     pytest.mark.skipif(
-        not (native.directory() / native.KIT).exists(), reason=f"needs a kit, made by `{native.MAKE}`"
+        not (native.kit_directory() / native.KIT).exists(), reason=f"needs a kit, made by `{native.MAKE}`"
     ),
 ]
 
@@ -41,11 +41,11 @@ ANSWER = f"""
 import sys, numpy
 from pathlib import Path
 from squeezebert_edge import devices
-from squeezebert_edge.bundle.manifest import open_bundle
+from squeezebert_edge.bundle.opened import open_bundle
 from squeezebert_edge.latency import workload
 from squeezebert_edge.latency.record import Settings
 from squeezebert_edge.plumbing.progress import silent
-device, bundle = devices.opened("android"), open_bundle(Path(sys.argv[1]))
+device, bundle = devices.open_device("android"), open_bundle(Path(sys.argv[1]))
 rows = workload.of_bundle(bundle, None, None).rows[:{ROWS}]
 answers = device.answer(bundle, rows, device.settle(bundle, Settings()), silent)
 numpy.save(sys.argv[2], [answer["logits"] for answer in answers])

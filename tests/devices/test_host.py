@@ -19,7 +19,8 @@ import pytest
 from exporters.errors import GateError, InputError, UnavailableError
 from squeezebert_edge import devices
 from squeezebert_edge.bundle.opened import Bundle
-from squeezebert_edge.devices.python import interpreter, machine, worker
+from squeezebert_edge.devices import JOB, RESULT, results
+from squeezebert_edge.devices.python import machine, worker
 from squeezebert_edge.devices.python.host import Host
 from squeezebert_edge.latency import record, workload
 from squeezebert_edge.latency.protocol import QUICK, Protocol, exactly
@@ -56,7 +57,7 @@ def rows_of(bundle: Bundle) -> Sequence[Mapping[str, Any]]:
 def test_the_host_measures_a_bundle_whole(bundles: Mapping[str, Bundle], name: str) -> None:
     settings = Settings(threads=1, cpus=[min(os.sched_getaffinity(0))])
     request = Request(exactly(24), settings, repeat=1)
-    (found,) = benchmark_bundles([bundles[name]], devices.opened("host"), request)
+    (found,) = benchmark_bundles([bundles[name]], devices.open_device("host"), request)
     assert (found.validity.valid, found.quotable, found.emulated) == (True, False, False)
     assert len(found.samples.latency_ns) == 24
     assert set(found.samples.length) <= set(LENGTHS)
@@ -98,7 +99,7 @@ def test_a_length_is_for_every_text(bundle: Bundle) -> None:
         ("tflite", Settings(compute_units="all"), "--compute-units"),
         ("tflite", Settings(cpus=[4096]), "--cpus 4096"),
         ("executorch", Settings(runtime="tflite-runtime"), "--runtime"),
-        ("tflite", Settings(runtime="onnx"), "unknown runtime 'onnx'"),
+        ("tflite", Settings(runtime="onnx"), "--runtime onnx is not known"),
     ],
 )
 def test_what_the_host_cannot_honour_is_refused(
@@ -118,9 +119,9 @@ def test_core_ml_is_not_measured_off_the_mac(bundle: Bundle) -> None:
 FAULTS = {
     "dies": ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "by signal 9"),
     "fails": ("raise SystemExit('a reason')", "with status 1 .*a reason"),
-    "says nothing": ("print('rubbish')", "without a result; the last it said: rubbish"),
+    "says nothing": ("print('rubbish')", "left no result; its last output: rubbish"),
     "writes rubbish": ("(d / 'result.json').write_bytes(b'\\xff{')", "wrote no result"),
-    "writes a list": ("(d / 'result.json').write_text('[]')", "wrote list"),
+    "writes a list": ("(d / 'result.json').write_text('[]')", "wrote a list"),
     "is cut short": ("(d / 'result.json').write_text('{\"device\": {')", "wrote no result"),
     "measures nothing": ("(d / 'result.json').write_text('{}')", "wrote no (measurement|answers)"),
     "says a strange error": ("(d / 'result.json').write_text('{\"error\": {}}')", "wrote no result"),
@@ -140,7 +141,7 @@ def test_a_process_that_fails_is_explained_and_gone(
         f"pathlib.Path({str(note)!r}).write_text(f'{{os.getpid()}} {{d}}'); {program}"
     )
     monkeypatch.setattr(Protocol, "time_limit", 2.0 if fault == "hangs" else 60.0)
-    monkeypatch.setattr(interpreter, "ANSWER_LIMIT", 0.0)
+    monkeypatch.setattr(results, "ANSWER_LIMIT", 0.0)
     device = Host([sys.executable, "-c", code])
     start = time.monotonic()
     with pytest.raises(GateError, match=says):
@@ -217,7 +218,7 @@ def test_the_worker_needs_its_files_and_the_runtime_only(bundle: Bundle, tmp_pat
         bundle.artifact, manifest.format, manifest.entry_points, outputs, rows_of(bundle), settings,
         protocol | {"cool_down": 0, "quoted": False},
     )  # fmt: skip
-    (tmp_path / worker.JOB).write_text(json.dumps(job))
+    (tmp_path / JOB).write_text(json.dumps(job))
     code = (
         f"import sys, runpy; sys.path[0] = {str(tmp_path / 'copy')!r}; sys.argv = ['', {str(tmp_path)!r}]\n"
         f"runpy.run_module({worker.__name__!r}, run_name='__main__')\n"
@@ -231,7 +232,7 @@ def test_the_worker_needs_its_files_and_the_runtime_only(bundle: Bundle, tmp_pat
         assert process.stdout is not None
         said = process.stdout.read()
     assert said.splitlines() == [""], said
-    result = json.loads((tmp_path / worker.RESULT).read_text())
+    result = json.loads((tmp_path / RESULT).read_text())
     assert len(result["samples"]["latency_ns"]) == 3
     assert result["cold_start"]["process_ns"] is None
     assert result["cold_start"]["unknown"]["process_ns"]
@@ -241,12 +242,12 @@ def test_without_a_device_it_is_said_what_is_needed(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(machine, "MAC", False)
     for named in ("ios", "ios:some"):
         with pytest.raises(UnavailableError, match="needs"):
-            devices.opened(named)
+            devices.open_device(named)
     with pytest.raises(InputError, match=r"allowed: host, ssh:USER@HOST\[:PORT\], android\[:SERIAL\]"):
-        devices.opened("toaster")
+        devices.open_device("toaster")
     with pytest.raises(InputError, match="host:there"):
-        devices.opened("host:there")
-    listed = {listing.device: listing for listing in devices.listings()}
+        devices.open_device("host:there")
+    listed = {listing.device: listing for listing in devices.list_devices()}
     assert listed["host"].needs is None
     assert set(FORMATS) <= set(listed["host"].runs)
     assert listed["android[:SERIAL]"].needs
@@ -305,7 +306,7 @@ def test_facts_that_are_not_there_have_a_reason(tmp_path: Path, monkeypatch: pyt
     found = record.State.model_validate(machine.state())
     assert found.battery is found.temperatures_c is found.governors is None
     assert all(found.unknown.values())
-    described = record.Device.model_validate({"kind": "host", **machine.described()})
+    described = record.Device.model_validate({"kind": "host", **machine.describe()})
     assert described.memory_bytes is None
     assert machine.resident() == {"now": None, "most": None}
 
@@ -342,7 +343,7 @@ def test_a_board_s_facts_are_read_where_linux_keeps_them(
     assert found.temperatures_c == {"cpu-thermal (0)": 48.5}
     assert (found.battery, found.charging, found.low_power_mode) == (0.81, False, True)
     assert (found.governors, found.frequencies_mhz) == (["schedutil"] * 3, [1800.0] * 3)
-    described = machine.described()
+    described = machine.describe()
     assert described["clusters"] == [[2], [0, 1]]
     assert (described["name"], described["soc"]) == ("Raspberry Pi 5 Model B Rev 1.0", "brcm,bcm2712")
     assert described["memory_bytes"] == 8_192_000_000

@@ -20,10 +20,11 @@ from exporters.coreml.mil import program as mil
 from exporters.errors import GateError, InputError, UnavailableError
 from squeezebert_edge import devices
 from squeezebert_edge.bundle.opened import Bundle
+from squeezebert_edge.devices import results
 from squeezebert_edge.devices.ios import app as ios
 from squeezebert_edge.devices.ios import coremltools_benchmark, devicectl
 from squeezebert_edge.devices.ios.coremltools_benchmark import CoremltoolsBenchmark
-from squeezebert_edge.devices.python import interpreter, machine
+from squeezebert_edge.devices.python import machine
 from squeezebert_edge.latency import record, workload
 from squeezebert_edge.latency.protocol import Protocol, exactly
 from squeezebert_edge.latency.record import Settings
@@ -36,7 +37,8 @@ from tests.kit.small import as_format, small_checkpoint
 ROOT = Path(__file__).parents[2]
 UDID = "00008120-0011223344556677"
 ON_A_MAC = (
-    "from squeezebert_edge.devices import ios, machine; machine.MAC = True; ios.POLL = ios.TICK = 0.05; "
+    "from squeezebert_edge.devices.ios import app; from squeezebert_edge.devices.python import machine; "
+    "machine.MAC = True; app.POLL = app.TICK = 0.05; "
     "from squeezebert_edge import cli; cli.main()"
 )
 
@@ -89,7 +91,7 @@ def mac(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Iphone
     programs.mkdir()
     phones.mkdir()
     xcrun = programs / "xcrun"
-    xcrun.write_text(f'#!/bin/sh\nexec {sys.executable} -S {ROOT}/tests/fake_xcrun.py "$@"\n')
+    xcrun.write_text(f'#!/bin/sh\nexec {sys.executable} -S {ROOT}/tests/fakes/xcrun.py "$@"\n')
     xcrun.chmod(0o755)
     monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("FAKE_IPHONES", str(phones))
@@ -147,7 +149,7 @@ def test_a_measurement_is_a_record(bundle: Bundle, mac: Callable[..., Iphone], t
 
 def test_answers_are_those_that_the_app_wrote(bundle: Bundle, mac: Callable[..., Iphone]) -> None:
     phone = mac()
-    device, rows = devices.opened("ios"), rows_of(bundle)
+    device, rows = devices.open_device("ios"), rows_of(bundle)
     found = device.answer(bundle, rows, device.settle(bundle, Settings()), silent)
     for row, answer in zip(rows, found, strict=True):
         total = sum(int(values.sum()) for values in row.values())
@@ -162,7 +164,9 @@ def test_phones_are_listed(mac: Callable[..., Iphone]) -> None:
     mac(udid="SHUT", developerModeStatus="disabled")
     mac(udid="SIMULATED", reality="virtual")
     mac(udid="WATCH", platform="watchOS")
-    listed = {listing.device: listing for listing in devices.listings() if listing.device.startswith("ios")}
+    listed = {
+        listing.device: listing for listing in devices.list_devices() if listing.device.startswith("ios")
+    }
     ready = listed.pop(f"ios:{UDID}")
     assert (ready.name, ready.runs, ready.needs) == ("iPhone 15", ("coreml", "executorch"), None)
     needs = {device: listing.needs or "" for device, listing in listed.items()}
@@ -173,29 +177,29 @@ def test_phones_are_listed(mac: Callable[..., Iphone]) -> None:
     assert not any(listing.runs for listing in listed.values())
     for device, said in needs.items():
         with pytest.raises(UnavailableError, match=said.split(":")[0]):
-            devices.opened(device)
-    described = devices.opened("ios").describe()
+            devices.open_device(device)
+    described = devices.open_device("ios").describe()
     assert (described.name, described.os, described.architecture) == ("iPhone 15", "iOS 18.1", "arm64e")
     assert described.unknown["cpus"]
-    assert devices.opened("ios").state().unknown["battery"]
+    assert devices.open_device("ios").state().unknown["battery"]
 
 
 def test_no_phone_can_be_reached(mac: Callable[..., Iphone]) -> None:
     with pytest.raises(UnavailableError, match="connect the iPhone by its cable"):
-        devices.opened("ios")
+        devices.open_device("ios")
     mac(udid="AWAY", tunnelState="unavailable")
     with pytest.raises(UnavailableError, match=r"iPhone 15 \(AWAY\): it is not reachable"):
-        devices.opened("ios")
+        devices.open_device("ios")
     with pytest.raises(UnavailableError, match="no iPhone ELSEWHERE"):
-        devices.opened("ios:ELSEWHERE")
+        devices.open_device("ios:ELSEWHERE")
 
 
 def test_two_phones_and_none_named(mac: Callable[..., Iphone]) -> None:
     mac(udid="ONE")
     mac(udid="TWO")
     with pytest.raises(InputError, match="allowed: ONE, TWO"):
-        devices.opened("ios")
-    assert devices.opened("ios:TWO").describe().kind == "ios"
+        devices.open_device("ios")
+    assert devices.open_device("ios:TWO").describe().kind == "ios"
 
 
 def test_without_a_mac_or_xcode_it_is_said_what_is_needed(
@@ -208,14 +212,14 @@ def test_without_a_mac_or_xcode_it_is_said_what_is_needed(
         "exit 72\n"
     )
     with pytest.raises(UnavailableError, match="install Xcode 15"):
-        devices.opened("ios")
+        devices.open_device("ios")
     xcrun.unlink()
     with pytest.raises(UnavailableError, match="a Mac with Xcode"):
-        devices.opened("ios")
+        devices.open_device("ios")
     monkeypatch.setattr(machine, "MAC", False)
     with pytest.raises(UnavailableError, match="a Mac with Xcode"):
-        devices.opened("ios")
-    (listed,) = [each for each in devices.listings() if each.device.startswith("ios")]
+        devices.open_device("ios")
+    (listed,) = [each for each in devices.list_devices() if each.device.startswith("ios")]
     assert listed.needs
 
 
@@ -234,7 +238,7 @@ def test_a_phone_that_cannot_is_explained(
 ) -> None:
     phone = mac(fault)
     with pytest.raises(UnavailableError, match=says):
-        asked(devices.opened("ios"), bundle, mode)
+        asked(devices.open_device("ios"), bundle, mode)
     assert phone.idle
 
 
@@ -242,13 +246,13 @@ def test_a_phone_that_cannot_is_explained(
 @pytest.mark.parametrize(
     ("fault", "says"),
     [
-        ("dies", "ended without a result"),
-        ("hangs", "hung: no result after"),
+        ("dies", "ended and left no result"),
+        ("hangs", "hung: it gave no result within"),
         ("rubbish", "wrote no result"),
         ("truncated", "wrote no result"),
-        ("list", "wrote list"),
+        ("list", "wrote a list"),
         ("nothing", "wrote no (measurement|answers)"),
-        ("error", "the app: no engine for this bundle"),
+        ("error", "the app failed: no engine for this bundle"),
     ],
 )
 def test_an_app_that_fails_is_explained_and_gone(
@@ -261,10 +265,10 @@ def test_an_app_that_fails_is_explained_and_gone(
 ) -> None:
     phone = mac(fault)
     monkeypatch.setattr(Protocol, "time_limit", 1.0 if fault == "hangs" else 60.0)
-    monkeypatch.setattr(interpreter, "ANSWER_LIMIT", 0.0)
+    monkeypatch.setattr(results, "ANSWER_LIMIT", 0.0)
     start = time.monotonic()
     with pytest.raises(GateError, match=says):
-        asked(devices.opened("ios"), bundle, mode)
+        asked(devices.open_device("ios"), bundle, mode)
     assert time.monotonic() - start < 30
     assert phone.idle
 
@@ -273,7 +277,7 @@ def test_a_call_that_hangs_is_ended(mac: Callable[..., Iphone], tmp_path: Path, 
     (tmp_path / "programs" / "xcrun").write_text("#!/bin/sh\nexec sleep 600\n")
     monkeypatch.setattr(devicectl.call, "__kwdefaults__", {"limit": 0.5, "progress": silent})
     with pytest.raises(GateError, match="devicectl list devices hung"):
-        devices.opened("ios")
+        devices.open_device("ios")
 
 
 def test_the_phone_is_left_alone_while_the_protocol_takes_its_time(
@@ -281,15 +285,15 @@ def test_the_phone_is_left_alone_while_the_protocol_takes_its_time(
 ) -> None:
     mac()
     looks: list[float] = []
-    runs = devicectl.App.runs
+    runs = devicectl.InstalledApp.runs
 
-    def looked(app: devicectl.App, process: int) -> bool:
+    def looked(app: devicectl.InstalledApp, process: int) -> bool:
         looks.append(time.monotonic())
         return runs(app, process)
 
-    monkeypatch.setattr(devicectl.App, "runs", looked)
+    monkeypatch.setattr(devicectl.InstalledApp, "runs", looked)
     protocol = Protocol("queries", 2, 1.0, None, cool_down=0.0, quoted=False)
-    device, start = devices.opened("ios"), time.monotonic()
+    device, start = devices.open_device("ios"), time.monotonic()
     device.measure(bundle, rows_of(bundle), protocol, device.settle(bundle, Settings()), silent)
     assert len(looks) == 1
     assert looks[0] - start >= 1.0
@@ -302,7 +306,7 @@ def test_what_an_earlier_run_left_is_removed(bundle: Bundle, mac: Callable[..., 
     (left / "model").write_text("of a run that was killed")
     others = phone.container / "Documents" / "mine"
     others.write_text("")
-    list(benchmark_bundles([bundle], devices.opened("ios"), Request(exactly(2))))
+    list(benchmark_bundles([bundle], devices.open_device("ios"), Request(exactly(2))))
     assert phone.idle
     assert others.exists()
 
@@ -330,8 +334,8 @@ def test_an_interruption_leaves_no_job_there(
     ("format_", "settings", "says"),
     [
         ("coreml", Settings(threads=2), "--threads"),
-        ("coreml", Settings(delegate="gpu"), "--delegate gpu on iOS"),
-        ("coreml", Settings(cpus=[0]), "--cpus on iOS"),
+        ("coreml", Settings(delegate="gpu"), "--delegate gpu is not possible on iOS"),
+        ("coreml", Settings(cpus=[0]), "--cpus is not possible on iOS"),
         ("coreml", Settings(runtime="tflite-runtime"), "--runtime"),
         ("executorch", Settings(compute_units="all"), "--compute-units"),
     ],
@@ -342,12 +346,12 @@ def test_what_an_iphone_cannot_honour_is_refused(
     mac()
     other = Bundle(bundle.directory, bundle.manifest.model_copy(update={"format": format_}))
     with pytest.raises(InputError, match=says):
-        devices.opened("ios").settle(other, settings)
+        devices.open_device("ios").settle(other, settings)
 
 
 def test_what_is_left_open_is_decided(bundle: Bundle, mac: Callable[..., Iphone]) -> None:
     mac()
-    device = devices.opened("ios")
+    device = devices.open_device("ios")
     executorch = Bundle(bundle.directory, bundle.manifest.model_copy(update={"format": "executorch"}))
     tflite = Bundle(bundle.directory, bundle.manifest.model_copy(update={"format": "tflite"}))
     assert device.settle(bundle, Settings()).compute_units == "all"
@@ -434,7 +438,7 @@ def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], No
 def foreign(bundle: Bundle) -> list[record.Record]:
     settings = Settings(compute_units="cpu_and_ne", length=32)
     request = Request(exactly(2), settings, coremltools_team="ABCDE12345")
-    return list(benchmark_bundles([bundle], devices.opened("ios"), request))
+    return list(benchmark_bundles([bundle], devices.open_device("ios"), request))
 
 
 def test_coremltools_number_is_kept_beside_ours(
@@ -471,7 +475,7 @@ def test_the_real_coremltools_is_called_so_too() -> None:
     [
         ("raise ValueError('no signing certificate')", "ValueError: no signing certificate"),
         ("time.sleep(600)", "hung"),
-        ("os._exit(0)", "it said nothing"),
+        ("os._exit(0)", "it printed nothing"),
     ],
 )
 def test_what_coremltools_cannot_does_not_cost_the_record(
@@ -488,7 +492,7 @@ def test_what_coremltools_cannot_does_not_cost_the_record(
     request = Request(
         exactly(2), Settings(compute_units="cpu_and_ne", length=32), coremltools_team="ABCDE12345"
     )
-    measured = benchmark_bundles([bundle], devices.opened("ios"), request)
+    measured = benchmark_bundles([bundle], devices.open_device("ios"), request)
     assert next(measured).foreign == []
     with pytest.raises(GateError, match=f"{says}(.|\n)*an account of the team"):
         next(measured)
@@ -498,12 +502,12 @@ def test_coremltools_is_asked_on_iphones_and_for_its_own_format_only(
     bundle: Bundle, mac: Callable[..., Iphone]
 ) -> None:
     mac()
-    phone = devices.opened("ios")
+    phone = devices.open_device("ios")
     other = Bundle(bundle.directory, bundle.manifest.model_copy(update={"format": "executorch"}))
     for team, device, given, says in (
-        ("ABCDE12345", devices.opened("host"), bundle, "allowed: with --device ios"),
-        ("me@example.org", phone, bundle, "ten letters and digits"),
-        ("ABCDE12345", phone, other, "for coreml bundles"),
+        ("ABCDE12345", devices.open_device("host"), bundle, "allowed: with --device ios"),
+        ("me@example.org", phone, bundle, "names no team\nallowed: .* ten letters and digits"),
+        ("ABCDE12345", phone, other, "a bundle of executorch\nallowed: coreml bundles"),
     ):
         with pytest.raises(InputError, match=says):
             CoremltoolsBenchmark(team, device, [given])

@@ -16,8 +16,9 @@ import pytest
 
 from exporters.errors import GateError
 from squeezebert_edge.bundle.opened import Bundle
-from squeezebert_edge.devices import native
-from squeezebert_edge.devices.results import answers_of
+from squeezebert_edge.devices import OUTPUTS, RESULT, native
+from squeezebert_edge.devices.command import Finished
+from squeezebert_edge.devices.results import read_answers, read_result
 from squeezebert_edge.latency import workload
 from squeezebert_edge.latency.protocol import TOO_SLOW, Protocol, Samples, broken_rule, exactly
 from squeezebert_edge.latency.record import Settings
@@ -79,7 +80,7 @@ def ran(
         assert process.stdout
         said = process.stdout.read()
         status = process.wait(60)
-    return native.result_of(directory / native.RESULT, status, said)
+    return read_result(directory / RESULT, native.WRITER, Finished(status, said))
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
@@ -89,8 +90,7 @@ def test_it_answers_as_python_does(
     bundle = bundles[name]
     rows = workload.of_bundle(bundle, None, None).rows[:6]
     result = ran(programs / PROGRAMS[name], bundle, tmp_path, rows, None)
-    outputs = [output.name for output in bundle.manifest.outputs]
-    answers = answers_of(tmp_path / native.OUTPUTS, result, outputs, len(rows), writer="the runner")
+    answers = read_answers(tmp_path / OUTPUTS, result, bundle, len(rows), native.WRITER)
     runner = bundle.load_runner()
     for row, answer in zip(rows, answers, strict=True):
         for output, expected in runner(row).items():
@@ -136,9 +136,9 @@ def test_a_damaged_artifact_is_an_explained_error(
     bundle = Bundle(damaged, bundles[name].manifest)
     bundle.artifact.write_bytes(b"no model")
     rows = workload.of_bundle(bundles[name], None, None).rows[:1]
-    with pytest.raises(GateError, match="the runner: .*(LiteRT status|ExecuTorch error)"):
+    with pytest.raises(GateError, match="the runner failed: .*(LiteRT status|ExecuTorch error)"):
         ran(programs / PROGRAMS[name], bundle, tmp_path, rows, None)
-    assert "error" in json.loads((tmp_path / native.RESULT).read_text())
+    assert "error" in json.loads((tmp_path / RESULT).read_text())
 
 
 def test_it_ends_with_the_computer_that_started_it(
@@ -152,4 +152,4 @@ def test_it_ends_with_the_computer_that_started_it(
         assert process.stdin
         process.stdin.close()
         assert process.wait(10) == 75
-    assert not (tmp_path / native.RESULT).exists()
+    assert not (tmp_path / RESULT).exists()

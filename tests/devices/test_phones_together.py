@@ -112,7 +112,7 @@ def test_the_worst_of_several_decides(
 def test_one_phone_is_wanted_where_answers_are(plugged: Callable[..., FakePhone]) -> None:
     phone = plugged()
     with pytest.raises(InputError, match=f"android:all(.|\\n)*{phone.serial}"):
-        devices.opened("android:all", "app")
+        devices.open_device("android:all", "app")
 
 
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="looks at /proc")
@@ -219,8 +219,11 @@ def test_google_s_tool_is_asked_for_what_the_artifact_takes(
 @pytest.mark.parametrize(
     ("does", "says"),
     [
-        ("echo 'ERROR: Failed to load the model'; exit 1", "status 1 and printed: ERROR: Failed to load"),
-        ("echo nothing of use", "status 0 and printed: nothing of use"),
+        (
+            "echo 'ERROR: Failed to load the model'; exit 1",
+            "status 1 and gave no mean; its last output: ERROR: Failed",
+        ),
+        ("echo nothing of use", "status 0 and gave no mean; its last output: nothing of use"),
         ("kill -9 $$", "status 137"),
     ],
 )
@@ -248,9 +251,9 @@ def test_google_s_tool_where_it_cannot_be(
     fake_app.install(plugged(), "")
     program = tool("exit 0")
     for format_, file, options, says in (
-        ("executorch", program, ("--device", "android"), "of executorch"),
-        ("tflite", tmp_path / "absent", ("--device", "android"), "no such file"),
-        ("tflite", program, ("--device", "host", "--runner", "python"), "elsewhere than on Android"),
+        ("executorch", program, ("--device", "android"), "a bundle of executorch"),
+        ("tflite", tmp_path / "absent", ("--device", "android"), "there is no such file"),
+        ("tflite", program, ("--device", "host", "--runner", "python"), "runs on Android only"),
     ):
         result = bench(bundles[format_], tmp_path / "records", *options, "--benchmark-model", file)
         assert isinstance(result.exception, InputError)

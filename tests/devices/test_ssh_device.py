@@ -164,7 +164,7 @@ def rows_of(bundle: Bundle) -> Sequence[Mapping[str, Any]]:
 def failure(server: Server, bundle: Bundle) -> EdgeError:
     """What a measurement fails with."""
     with pytest.raises(EdgeError) as raised:
-        list(benchmark_bundles([bundle], devices.opened(server.address), Request(exactly(2))))
+        list(benchmark_bundles([bundle], devices.open_device(server.address), Request(exactly(2))))
     return raised.value
 
 
@@ -172,7 +172,7 @@ def failure(server: Server, bundle: Bundle) -> EdgeError:
 def test_a_bundle_is_measured_over_there(bundles: Mapping[str, Bundle], server: Server, name: str) -> None:
     settings = Settings(threads=1, cpus=[min(os.sched_getaffinity(0))])
     (found,) = benchmark_bundles(
-        [bundles[name]], devices.opened(server.address), Request(exactly(24), settings)
+        [bundles[name]], devices.open_device(server.address), Request(exactly(24), settings)
     )
     assert (found.validity.valid, found.quotable, found.device.kind) == (True, False, "ssh")
     assert len(found.samples.latency_ns) == 24
@@ -183,7 +183,7 @@ def test_a_bundle_is_measured_over_there(bundles: Mapping[str, Bundle], server: 
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_it_answers_what_the_bundle_does(bundles: Mapping[str, Bundle], server: Server, name: str) -> None:
-    device, rows = devices.opened(server.address), rows_of(bundles[name])
+    device, rows = devices.open_device(server.address), rows_of(bundles[name])
     answers = device.answer(bundles[name], rows, device.settle(bundles[name], Settings()), silent)
     runner = bundles[name].load_runner()
     for row, answer in zip(rows, answers, strict=True):
@@ -204,22 +204,22 @@ def test_the_command_writes_a_record(bundle: Bundle, server: Server, tmp_path: P
 
 
 def test_what_it_says_of_itself_is_the_machine_s(server: Server) -> None:
-    device = devices.opened(server.address)
+    device = devices.open_device(server.address)
     described = device.describe()
-    assert described.model_copy(update={"kind": "host"}) == devices.opened("host").describe()
+    assert described.model_copy(update={"kind": "host"}) == devices.open_device("host").describe()
     assert device.state().allowed_cpus
 
 
 def test_login_scripts_may_talk(bundle: Bundle, server: Server) -> None:
     server.python(f"echo Welcome; {REAL}")
-    (found,) = benchmark_bundles([bundle], devices.opened(server.address), Request(exactly(2)))
+    (found,) = benchmark_bundles([bundle], devices.open_device(server.address), Request(exactly(2)))
     assert found.validity.valid
 
 
 @pytest.mark.parametrize(
     ("name", "settings", "says"),
     [
-        ("tflite", Settings(delegate="gpu"), "--delegate gpu on ssh:"),
+        ("tflite", Settings(delegate="gpu"), "--delegate gpu is not possible on ssh:"),
         ("tflite", Settings(compute_units="all"), "--compute-units"),
         ("tflite", Settings(cpus=[4096]), "--cpus 4096 on ssh:"),
         ("executorch", Settings(runtime="tflite-runtime"), "--runtime"),
@@ -229,7 +229,7 @@ def test_what_it_cannot_honour_is_refused(
     bundles: Mapping[str, Bundle], server: Server, name: str, settings: Settings, says: str
 ) -> None:
     with pytest.raises(InputError, match=says):
-        devices.opened(server.address).settle(bundles[name], settings)
+        devices.open_device(server.address).settle(bundles[name], settings)
 
 
 @pytest.mark.parametrize(
@@ -247,7 +247,7 @@ def test_what_it_cannot_honour_is_refused(
 )
 def test_what_is_no_address_is_refused(address: str) -> None:
     with pytest.raises(InputError, match=r"allowed: ssh:USER@HOST\[:PORT\]"):
-        devices.opened(f"ssh:{address}")
+        devices.open_device(f"ssh:{address}")
 
 
 def test_an_unknown_host_key_is_refused(bundle: Bundle, server: Server) -> None:
@@ -291,7 +291,7 @@ def test_no_python(bundle: Bundle, server: Server) -> None:
 def test_an_old_python(bundle: Bundle, server: Server) -> None:
     code = "import sys; sys.version_info = (3, 9, 2, 'final', 0); sys.argv = sys.argv[1:]; exec(sys.argv[0])"
     server.python(f'shift; exec {sys.executable} -c "{code}" "$@"')
-    assert "python3 is 3.9, too old: 3.11" in failure(server, bundle).problem
+    assert "python3 is 3.9, which is too old: 3.11" in failure(server, bundle).problem
 
 
 @pytest.mark.parametrize(("name", "package"), [("tflite", "ai-edge-litert"), ("executorch", "executorch")])
@@ -309,7 +309,7 @@ def test_a_runtime_that_is_not_installed_there(
 
 def test_a_full_disk(bundle: Bundle, server: Server) -> None:
     """A limit on the size of files fails a write as a full disk does."""
-    device = devices.opened(server.address)
+    device = devices.open_device(server.address)
     settings = device.settle(bundle, Settings())
     server.python(f"ulimit -f 20; {REAL}")
     with pytest.raises(UnavailableError, match="File too large"):
@@ -329,7 +329,7 @@ def test_a_machine_that_fails_is_explained_in_time(
     bundle: Bundle, server: Server, monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
     script, kind, says = FAULTS[fault]
-    device = devices.opened(server.address)
+    device = devices.open_device(server.address)
     settings = device.settle(bundle, Settings())
     server.python(script)
     monkeypatch.setattr(Protocol, "time_limit", 3.0 if fault == "a hang" else 60.0)
@@ -354,7 +354,7 @@ class Meanwhile:
 
 
 def measure_meanwhile(bundle: Bundle, server: Server, act: Callable[[int], object]) -> None:
-    device, meanwhile = devices.opened(server.address), Meanwhile(server, act)
+    device, meanwhile = devices.open_device(server.address), Meanwhile(server, act)
     device.measure(bundle, rows_of(bundle), exactly(10_000_000), device.settle(bundle, Settings()), meanwhile)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from squeezebert_edge.latency import record
-from squeezebert_edge.latency.protocol import QUICK, Protocol, Samples, WarmUp, statistics
+from squeezebert_edge.latency.protocol import QUICK, Protocol, Samples, WarmUp, broken_rule, statistics
 
 UNKNOWN = "this device does not say"
 HOST = {"name": "a host", "os": "Linux 6", "architecture": "x86_64", "cpus": 2}
@@ -66,7 +66,7 @@ def measured(
     found = samples([unit * (1 + 3 * (n % 2)) + 1000 * (n % 7) for n in range(count)])
     numbers = record.Latency.of(found)
     medians = list(medians_ns or [numbers.overall.p50_ns])
-    rule = record.broken_rule(protocol, found, medians)
+    rule = broken_rule(protocol, found, medians)
     fields = dict(run(found, emulated=emulated)) | {
         "record_version": 1,
         "id": f"{format_}-{precision}-{protocol.name}-{seal}-{round(10 * ms)}",

@@ -54,7 +54,7 @@ def there(project: Path, system: str = "android") -> Path:
 
 
 def names(project: Path) -> set[str]:
-    return {path.name for path in there(project).iterdir()} - {demo.PUT}
+    return {path.name for path in there(project).iterdir()} - {demo.PLACED}
 
 
 @pytest.mark.parametrize("system", DEMOS)
@@ -117,7 +117,7 @@ def test_wrong_calls_are_explained(bundles: Mapping[str, Path], project: Path, t
     wrong: list[tuple[Path, list[Path], str]] = [
         (project, [altered], "not as it was written"),
         (project, [tmp_path], "not a bundle"),
-        (project, [bundles["tflite"], same], "several bundles named tflite-fp32"),
+        (project, [bundles["tflite"], same], "several bundles are named tflite-fp32"),
         (project, [hidden], "_hidden: build tools leave out"),
         (tmp_path, [bundles["tflite"]], "is not the android demo"),
     ]
@@ -150,7 +150,7 @@ def test_links_lead_nowhere(bundles: Mapping[str, Path], project: Path, tmp_path
 
 def test_a_list_of_what_was_put_names_nothing_elsewhere(bundles: Mapping[str, Path], project: Path) -> None:
     there(project).mkdir(parents=True)
-    (there(project) / demo.PUT).write_text(json.dumps(["../../AndroidManifest.xml", 3]))
+    (there(project) / demo.PLACED).write_text(json.dumps(["../../AndroidManifest.xml", 3]))
     manifest = there(project).parents[1] / "AndroidManifest.xml"
     manifest.write_text("")
     place("android", project, [bundles["tflite"]])
@@ -303,7 +303,7 @@ def test_without_a_phone_that_is_ready_it_is_said_what_to_do(
         install(project, placed)
     if "TWO" in listed:
         assert install(project, placed, device="android:TWO") == "TWO"
-        with pytest.raises(InputError, match="--install on host"):
+        with pytest.raises(InputError, match="--install is not possible on host"):
             install(project, placed, device="host")
 
 

@@ -1,4 +1,4 @@
-"""Android's adb client, every call within a time; what it says goes wrong is said in the user's words.
+"""Android's adb client: every call ends within a time, and what goes wrong is said in the user's words.
 
 Calls the `adb` that PATH finds (https://developer.android.com/tools/adb); its server is left running, as
 adb does.
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from exporters.errors import GateError, UnavailableError
-from squeezebert_edge.devices.command import Said, said
+from squeezebert_edge.devices.command import Finished, run_program
 from squeezebert_edge.plumbing.progress import Progress, silent
 
 CALL = 30.0  # seconds that a call which moves no data may take
@@ -39,8 +39,11 @@ WHY_NOT = {
 
 
 @dataclass(frozen=True)
-class Attached:
-    """A line of `adb devices -l`. state: `device` is one that can be used. model: as adb gives it."""
+class AdbDevice:
+    """A line of `adb devices -l`.
+
+    state: `device` is one that can be used. model: as adb gives it.
+    """
 
     serial: str
     state: str
@@ -48,51 +51,54 @@ class Attached:
 
     @property
     def needs(self) -> str | None:
-        """What its owner has to do before it can be used; null if nothing."""
+        """What its owner has to do before it can be used; None if nothing."""
         if self.state == "device":
             return None
         return WHY_NOT.get(self.state, f"it is in the state '{self.state}': start Android on it")
 
 
-def attached() -> list[Attached]:
-    """Every device that adb's server knows.
+def list_attached() -> list[AdbDevice]:
+    """List every device that adb's server knows.
 
     Raises:
-        UnavailableError: no adb, or its server does not start.
+        UnavailableError: adb is not installed, or its server does not start.
     """
     call("start-server")
     found = []
-    for line in call("devices", "-l").text.splitlines():
+    for line in call("devices", "-l").output.splitlines():
         line_of = re.match(r"(\S+)\s+(no permissions|\w+)\b(.*)", line)
         if line_of and not line.startswith(("List of", "*")):
             model = re.search(r"model:(\S+)", line_of[3])
-            found.append(Attached(line_of[1], line_of[2], model[1].replace("_", " ") if model else None))
+            found.append(AdbDevice(line_of[1], line_of[2], model[1].replace("_", " ") if model else None))
     return found
 
 
-def call(*words: str, serial: str | None = None, limit: float = CALL, progress: Progress = silent) -> Said:
+def call(
+    *words: str, serial: str | None = None, limit: float = CALL, progress: Progress = silent
+) -> Finished:
     """Run adb to its end.
 
     Args:
-        serial: of the device it is about. limit: seconds.
+        serial: of the device that the call is for. limit: seconds.
         progress: told about twice a second how long it runs; what it raises ends the call.
 
     Raises:
-        UnavailableError: no adb, or the device is not there any more.
-        GateError: not done within the limit.
+        UnavailableError: adb is not installed, or the device is not there any more.
+        GateError: the call was not done within the limit.
     """
     program = shutil.which("adb")
     if program is None:
         raise UnavailableError("adb is not installed", hint="install Android's platform tools (Debian: adb)")
     command = [program, *(("-s", serial) if serial else ()), *words]
-    found = said(command, limit, progress)
-    if found is None:
+    finished = run_program(command, limit, progress)
+    if finished is None:
         raise GateError(
-            f"adb {words[0]} hung: not done after {limit:.0f} s", hint="unplug the phone, try again"
+            f"adb {words[0]} hung: it was not done after {limit:.0f} s",
+            hint="unplug the phone and try again",
         )
-    if found.status and GONE.search(found.text) and not NO_ROOM.search(found.text):
-        raise UnavailableError(f"the phone is gone: adb {words[0]}: {_last(found.text)}", hint=PLUG_IN)
-    return found
+    if finished.status and GONE.search(finished.output) and not NO_ROOM.search(finished.output):
+        raise UnavailableError(f"the phone is gone: adb {words[0]} says: {finished.last_line}", hint=PLUG_IN)
+    return finished
 
 
 class Adb:
@@ -105,41 +111,36 @@ class Adb:
     def __init__(self, serial: str) -> None:
         self.serial = serial
 
-    def shell(self, script: str, limit: float = CALL, progress: Progress = silent) -> Said:
-        """What a shell of the device says to a script; its exit status is the script's."""
+    def shell(self, script: str, limit: float = CALL, progress: Progress = silent) -> Finished:
+        """Run a script in a shell of the device; the exit status is the script's."""
         return call("shell", "-T", script, serial=self.serial, limit=limit, progress=progress)
 
     def push(self, files: Sequence[os.PathLike[str]], directory: str, progress: Progress) -> None:
-        """Copy files into a directory of the device, their times and names kept.
+        """Copy files into a directory of the device; they keep their names and times.
 
         Raises:
-            UnavailableError: it is gone, or has no room.
+            UnavailableError: the device is gone, or has no room.
         """
         size = sum(os.stat(file).st_size for file in files)
-        said = self._copied("push", [*map(os.fspath, files), directory], size, progress)
-        if said.status:
-            if NO_ROOM.search(said.text):
+        pushed = self._copy("push", [*map(os.fspath, files), directory], size, progress)
+        if pushed.status:
+            if NO_ROOM.search(pushed.output):
                 raise UnavailableError(
                     f"{self.serial} has no room",
                     hint=f"free {size / 1e6:.0f} MB under {directory.rpartition('/')[0]}",
                 )
-            raise UnavailableError(f"{self.serial} takes no files: {_last(said.text)}", hint=PLUG_IN)
+            raise UnavailableError(f"{self.serial} takes no files: {pushed.last_line}", hint=PLUG_IN)
 
     def pull(self, file: str, to: os.PathLike[str], size: int, progress: Progress) -> bool:
-        """Copy a file of at most so many bytes from the device; false if it has none.
+        """Copy a file of at most so many bytes from the device; returns whether the device has it.
 
         Raises:
-            UnavailableError: it is gone.
+            UnavailableError: the device is gone.
         """
-        said = self._copied("pull", [file, os.fspath(to)], size, progress)
-        if said.status and not MISSING.search(said.text):
-            raise UnavailableError(f"the phone is gone: adb pull: {_last(said.text)}", hint=PLUG_IN)
-        return said.status == 0
+        pulled = self._copy("pull", [file, os.fspath(to)], size, progress)
+        if pulled.status and not MISSING.search(pulled.output):
+            raise UnavailableError(f"the phone is gone: adb pull says: {pulled.last_line}", hint=PLUG_IN)
+        return pulled.status == 0
 
-    def _copied(self, verb: str, words: Sequence[str], size: int, progress: Progress) -> Said:
+    def _copy(self, verb: str, words: Sequence[str], size: int, progress: Progress) -> Finished:
         return call(verb, *words, serial=self.serial, limit=CALL + size / SLOWEST, progress=progress)
-
-
-def _last(text: str) -> str:
-    lines = text.splitlines()
-    return lines[-1][-300:] if lines else "it said nothing"

@@ -1,4 +1,4 @@
-"""An Android phone and the demo app: a job pushed, the app started, its result pulled, the job removed."""
+"""An Android phone and the demo app: a job is pushed, the app started, its result pulled, the job removed."""
 
 from __future__ import annotations
 
@@ -9,30 +9,35 @@ import re
 import secrets
 import tempfile
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from exporters.errors import EdgeError, GateError, InputError, UnavailableError
-from squeezebert_edge.bundle.opened import Bundle
-from squeezebert_edge.devices import Listing
-from squeezebert_edge.devices import demo_app as app_job
+from squeezebert_edge.devices import JOB, OUTPUTS, RESULT, Listing
 from squeezebert_edge.devices.android.adb import CALL, MISSING, NO_ROOM, SLOWEST, Adb
-from squeezebert_edge.devices.android.phone import Phone, Workspace, alive, chosen, listed, workspace
-from squeezebert_edge.devices.demo_app import APP
-from squeezebert_edge.devices.results import AGAIN, ANSWER_LIMIT
-from squeezebert_edge.latency import record
-from squeezebert_edge.latency.protocol import Protocol, exactly
-from squeezebert_edge.plumbing.progress import Progress
+from squeezebert_edge.devices.android.phone import (
+    AndroidPhone,
+    Workspace,
+    find_serial,
+    is_alive,
+    list_phones,
+    workspace,
+)
+from squeezebert_edge.devices.demo_app import APP_ID, BUNDLE, DemoApp
+from squeezebert_edge.devices.results import AGAIN
 
 if TYPE_CHECKING:
-    from squeezebert_edge.devices import Inputs, Outputs
+    from squeezebert_edge.bundle.opened import Bundle
+    from squeezebert_edge.latency.protocol import Protocol
+    from squeezebert_edge.latency.record import KindName, Settings
+    from squeezebert_edge.plumbing.progress import Progress
 
-RUNS = ("executorch", "tflite")
+FORMATS = ("executorch", "tflite")
 POLL = 5.0  # seconds between two looks for a result: seldom, so that they take nothing from what is measured
 JOBS, PUSHED = "jobs", "job"
-LARGEST = 300_000_000  # bytes of a file that it writes
+LARGEST = 300_000_000  # bytes of a file that the app writes
 COMPUTER = f"{uuid.getnode() & 0xFFFFFF:06x}"
 INSTALL = "build and install it: android_demo/README.md"
 LOGGED = "squeezebert-edge AndroidRuntime DEBUG"  # the tags of the app, of what it threw, of a native crash
@@ -47,7 +52,10 @@ LOCKED = re.compile(
 
 @dataclass(frozen=True)
 class Storage:
-    """A directory of the app's. prefix: heads a command that may use it. looks: whether a file is there."""
+    """A place of the app's for jobs.
+
+    jobs: the directory. prefix: begins a command that may use it. looks: tests whether a file is there.
+    """
 
     jobs: str
     prefix: str
@@ -55,88 +63,59 @@ class Storage:
 
 
 STORAGES = (
-    Storage(f"/sdcard/Android/data/{APP}/files/{JOBS}", "", "[ -e {} ]"),
+    Storage(f"/sdcard/Android/data/{APP_ID}/files/{JOBS}", "", "[ -e {} ]"),
     # For phones whose shell may not use that one: a debuggable app's own.
-    Storage(f"files/{JOBS}", f"run-as {APP} ", f"run-as {APP} ls {{}} >/dev/null 2>&1"),
+    Storage(f"files/{JOBS}", f"run-as {APP_ID} ", f"run-as {APP_ID} ls {{}} >/dev/null 2>&1"),
 )
 
 
-class App(Phone):
+class AndroidApp(AndroidPhone, DemoApp):
     """A phone with the demo app."""
 
-    runner: record.Runner = "app"
+    kind: KindName = "android"
 
-    def settle(self, bundle: Bundle, settings: record.Settings) -> record.Settings:
-        """The settings with what was left open decided.
+    def settle(self, bundle: Bundle, settings: Settings) -> Settings:
+        """Decide the settings that were left open.
 
         Raises:
-            InputError: one that cannot be honoured; the app itself may refuse more.
-            UnavailableError: a Core ML bundle, or the app is not installed.
+            InputError: the app cannot honour a setting; it may refuse more by itself.
+            UnavailableError: the bundle is for Core ML, or the app is not installed.
         """
         if settings.cpus is not None:
-            raise InputError("--cpus with the demo app", allowed="with --runner native")
+            raise InputError("--cpus is not possible with the demo app", allowed="with --runner native")
         settled = super().settle(bundle, settings)
         gpu, made_for = settings.delegate == "gpu", bundle.manifest.format
         if gpu and made_for != "tflite":
-            raise InputError(f"--delegate gpu for a bundle of {made_for}", allowed="for tflite")
+            raise InputError(
+                f"--delegate gpu is not possible for a bundle of {made_for}", allowed="for tflite bundles"
+            )
         if gpu and settings.threads is not None:
-            raise InputError("--threads with --delegate gpu", allowed="--threads for the CPU")
-        if not installed(self.adb):
-            raise UnavailableError(f"{APP} is not installed on {self.adb.serial}", hint=INSTALL)
+            raise InputError("--threads means nothing to --delegate gpu", allowed="--threads for the CPU")
+        if not is_installed(self.adb):
+            raise UnavailableError(f"{APP_ID} is not installed on {self.adb.serial}", hint=INSTALL)
         return settled.model_copy(update={"threads": None}) if gpu else settled
 
-    def measure(
-        self,
-        bundle: Bundle,
-        rows: Sequence[Inputs],
-        protocol: Protocol,
-        settings: record.Settings,
-        progress: Progress,
-    ) -> record.Run:
-        """Run the rows by the protocol in a fresh process of the app.
-
-        Raises:
-            UnavailableError: the phone is gone, full, asleep or locked.
-            GateError: the app refused, died, hung or wrote no measurement.
-        """
-        job = app_job.job_of(rows, settings, protocol)
-        with self._ran(bundle, job, [app_job.RESULT], protocol.time_limit, progress) as here:
-            return app_job.run_of(_text(here), "android", rows)
-
-    def answer(
-        self, bundle: Bundle, rows: Sequence[Inputs], settings: record.Settings, progress: Progress
-    ) -> list[Outputs]:
-        """What the bundle answers to each row.
-
-        Raises:
-            UnavailableError, GateError: as for `measure`.
-        """
-        limit = ANSWER_LIMIT + exactly(len(rows)).time_limit
-        job = app_job.job_of(rows, settings, None)
-        with self._ran(bundle, job, [app_job.RESULT, app_job.OUTPUTS], limit, progress) as here:
-            return app_job.answers(_text(here), here / app_job.OUTPUTS, bundle, len(rows))
-
     @contextlib.contextmanager
-    def _ran(
-        self, bundle: Bundle, asked: str, files: Sequence[str], limit: float, progress: Progress
+    def run_job(
+        self, bundle: Bundle, job: str, protocol: Protocol | None, limit: float, progress: Progress
     ) -> Iterator[Path]:
-        """A job run: a directory with those of its files that it has; the phone is as before by then."""
+        """Have the app do a job; see `DemoApp.run_job`."""
         self._refuse_asleep()
         with tempfile.TemporaryDirectory(prefix="squeezebert-edge-") as directory:
             here = Path(directory)
-            (here / app_job.JOB).write_text(asked, encoding="utf-8")
+            (here / JOB).write_text(job, encoding="utf-8")
             with workspace(self.adb) as between:
                 self._push(bundle, here, between, progress)
-                with self._placed(bundle, between, progress) as job:
-                    job.run(limit, progress)
-                    for name in files:
-                        job.pull(name, here, progress)
+                with self._place(bundle, between, progress) as placed:
+                    placed.run(limit, progress)
+                    for name in (RESULT,) if protocol else (RESULT, OUTPUTS):
+                        placed.pull(name, here, progress)
             yield here
 
     def _refuse_asleep(self) -> None:
-        said = self.adb.shell("dumpsys power; dumpsys window").text
-        asleep = ASLEEP.search(said)
-        if asleep or LOCKED.search(said):
+        state = self.adb.shell("dumpsys power; dumpsys window").output
+        asleep = ASLEEP.search(state)
+        if asleep or LOCKED.search(state):
             raise UnavailableError(
                 f"the screen of {self.adb.serial} is {'off' if asleep else 'locked'}",
                 hint="wake and unlock it; 'Stay awake' in its developer options keeps it so",
@@ -144,15 +123,15 @@ class App(Phone):
 
     @staticmethod
     def _push(bundle: Bundle, here: Path, between: Workspace, progress: Progress) -> None:
-        """Copy bundle and job to where the shell may write, and everyone may read."""
-        between.adb.shell(f"mkdir -p {between.path}/{PUSHED}/{app_job.BUNDLE}")
-        between.push(sorted(bundle.directory.iterdir()), progress, f"{PUSHED}/{app_job.BUNDLE}/")
-        between.push([here / app_job.JOB], progress, f"{PUSHED}/")
+        """Copy bundle and job to where the shell may write and everyone may read."""
+        between.adb.shell(f"mkdir -p {between.path}/{PUSHED}/{BUNDLE}")
+        between.push(sorted(bundle.directory.iterdir()), progress, f"{PUSHED}/{BUNDLE}/")
+        between.push([here / JOB], progress, f"{PUSHED}/")
         between.adb.shell(f"chmod -R a+rX {between.path}")
 
     @contextlib.contextmanager
-    def _placed(self, bundle: Bundle, between: Workspace, progress: Progress) -> Iterator[Job]:
-        """What was pushed, where the app finds it; the app is ended and the job gone when this ends.
+    def _place(self, bundle: Bundle, between: Workspace, progress: Progress) -> Iterator[PlacedJob]:
+        """Put what was pushed where the app finds it; the app is ended and the job gone when the block ends.
 
         Raises:
             UnavailableError: there is no room, or the app's directories are closed to us.
@@ -160,79 +139,81 @@ class App(Phone):
         name, problems = f"{COMPUTER}{os.getpid():06x}{secrets.token_hex(2)}", []
         for storage in STORAGES:
             self._remove_leftovers(storage)
-            job = Job(between, storage, name)
+            job = PlacedJob(between, storage, name)
             try:
                 size = sum(file.stat().st_size for file in bundle.directory.iterdir())
-                said = self.adb.shell(job.copied, CALL + size / SLOWEST, progress)
-                if said.status == 0:
+                copied = self.adb.shell(job.copy, CALL + size / SLOWEST, progress)
+                if copied.status == 0:
                     yield job
                     return
-                problems.append(said.text[-200:])
+                problems.append(copied.output[-200:])
             finally:
                 # A phone that is gone cannot be tidied; it does so itself, or the next run there.
                 with contextlib.suppress(EdgeError):
                     self.adb.shell(job.end)
-        said_of_both = "; ".join(problems)
-        if NO_ROOM.search(said_of_both):
+        both = "; ".join(problems)
+        if NO_ROOM.search(both):
             raise UnavailableError(f"{self.adb.serial} has no room", hint="free some under /sdcard")
         raise UnavailableError(
-            f"{self.adb.serial}: the app's directories are closed to its shell: {said_of_both}",
+            f"{self.adb.serial}: the app's directories are closed to its shell: {both}",
             hint="install a debuggable build of the app, which lets run-as in",
         )
 
     def _remove_leftovers(self, storage: Storage) -> None:
-        """What processes of this computer left that were killed."""
-        listed = self.adb.shell(f"{storage.prefix}ls {storage.jobs} 2>/dev/null").text
+        """Remove what processes of this computer left that were killed."""
+        listed = self.adb.shell(f"{storage.prefix}ls {storage.jobs} 2>/dev/null").output
         for name in listed.split():
             ours = re.fullmatch(rf"{COMPUTER}([0-9a-f]{{6}})[0-9a-f]{{4}}", name)
-            if ours and not alive(int(ours[1], 16)):
+            if ours and not is_alive(int(ours[1], 16)):
                 self.adb.shell(f"{storage.prefix}rm -rf {storage.jobs}/{name}")
 
 
-class Job:
+class PlacedJob:
     """A job in a directory of the app's.
 
     Args:
-        between: where it was pushed to, and what comes of it is fetched from.
+        between: where the job was pushed to, and where its results are fetched from.
+
+    copy, end: scripts for the phone's shell that make the directory and that remove it.
     """
 
     def __init__(self, between: Workspace, storage: Storage, name: str) -> None:
         self._between, self._adb, self._storage, self._name = between, between.adb, storage, name
         self._path, prefix = f"{storage.jobs}/{name}", storage.prefix
-        self.copied = (
+        self.copy = (
             f"{prefix}mkdir -p {storage.jobs} && {prefix}cp -r {between.path}/{PUSHED} {self._path} && "
             f"rm -rf {between.path}/{PUSHED}"
         )
-        self.end = f"am force-stop {APP}; {prefix}rm -rf {self._path}"
+        self.end = f"am force-stop {APP_ID}; {prefix}rm -rf {self._path}"
 
     def run(self, limit: float, progress: Progress) -> None:
         """Start the app in a fresh process and wait until it has a result.
 
         Raises:
-            UnavailableError: it does not start, or the phone is gone.
-            GateError: it died, or has none after so many seconds.
+            UnavailableError: the app does not start, or the phone is gone.
+            GateError: the app died, or has no result after so many seconds.
         """
-        said = self._adb.shell(
-            f"am force-stop {APP}; am start -W -n {APP}/.JobActivity --es job {self._name}"
+        started = self._adb.shell(
+            f"am force-stop {APP_ID}; am start -W -n {APP_ID}/.JobActivity --es job {self._name}"
         )
-        if said.status or re.search(r"^Error|Exception", said.text, re.MULTILINE):
-            raise UnavailableError(f"the app does not start: {said.text[-300:]}", hint=INSTALL)
-        said = self._adb.shell(self._waiting(limit), limit + CALL, progress)
-        if HUNG in said.text:
-            raise GateError(f"{HUNG}: no result after {limit:.0f} s", hint=AGAIN)
-        if DEAD in said.text:
+        if started.status or re.search(r"^Error|Exception", started.output, re.MULTILINE):
+            raise UnavailableError(f"the app does not start: {started.output[-300:]}", hint=INSTALL)
+        ended = self._adb.shell(self._waiting(limit), limit + CALL, progress).output
+        if HUNG in ended:
+            raise GateError(f"{HUNG}: it gave no result within {limit:.0f} s", hint=AGAIN)
+        if DEAD in ended:
             raise GateError(
                 f"{DEAD} and left no result", hint=f"adb -s {self._adb.serial} logcat -d -s {LOGGED} says why"
             )
 
     def _waiting(self, limit: float) -> str:
-        """Waits for a result or the end of the app, and ends the app when we are gone.
+        """A script that waits for a result or the end of the app, and ends the app when we are gone.
 
-        It starts no process, but for one a look where `run-as` must look.
+        It starts no process, except one for each look where `run-as` must look.
         """
-        there = self._storage.looks.format(f"{self._path}/{app_job.RESULT}")
+        there = self._storage.looks.format(f"{self._path}/{RESULT}")
         return (
-            f"p=$(pidof -s {APP}); n=0; while ! {there}; do "
+            f"p=$(pidof -s {APP_ID}); n=0; while ! {there}; do "
             f'[ -d "/proc/${{p:-none}}" ] || {{ {there} && break; echo {DEAD}; exit; }}; '
             f"[ $n -lt {math.ceil(limit / POLL)} ] || {{ echo {HUNG}; exit; }}; n=$((n + 1)); "
             # The status of a read that timed out is that of a signal, at the end of input it is 1.
@@ -242,32 +223,29 @@ class Job:
     def pull(self, name: str, here: Path, progress: Progress) -> None:
         """Copy one of its files from the phone, if it is there."""
         command = f"{self._storage.prefix}cat {self._path}/{name} >{self._between.path}/{name}"
-        said = self._adb.shell(command, CALL + LARGEST / SLOWEST, progress)
-        if said.status == 0:
+        fetched = self._adb.shell(command, CALL + LARGEST / SLOWEST, progress)
+        if fetched.status == 0:
             self._between.pull(name, here / name, LARGEST, progress)
-        elif NO_ROOM.search(said.text):
+        elif NO_ROOM.search(fetched.output):
             raise UnavailableError(f"{self._adb.serial} has no room", hint="free some under /data")
-        elif not MISSING.search(said.text):
-            raise GateError(f"{name} cannot be fetched from the app: {said.text[-300:]}", hint=AGAIN)
+        elif not MISSING.search(fetched.output):
+            raise GateError(f"{name} cannot be fetched from the app: {fetched.output[-300:]}", hint=AGAIN)
 
 
-def _text(here: Path) -> str:
-    try:
-        return (here / app_job.RESULT).read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
-
-
-def installed(phone: Adb) -> bool:
+def is_installed(phone: Adb) -> bool:
     """Whether a phone has the app."""
-    return "package:" in phone.shell(f"pm path {APP}").text
+    return "package:" in phone.shell(f"pm path {APP_ID}").output
 
 
-def opened(address: str | None) -> App:
-    """The phone of that serial, or the only one attached; for the errors see `android_phone.chosen`."""
-    return App(chosen(address))
+def open_device(address: str | None) -> AndroidApp:
+    """Open the phone of that serial, or the only one attached; raises as `find_serial` does."""
+    return AndroidApp(find_serial(address))
 
 
-def found() -> list[Listing]:
-    """Every phone that adb knows; none where adb is missing."""
-    return listed(App.runner, RUNS, lambda phone: None if installed(phone) else f"{APP} on it: {INSTALL}")
+def list_devices() -> list[Listing]:
+    """List every phone that adb knows; none without adb."""
+
+    def needed(phone: Adb) -> str | None:
+        return None if is_installed(phone) else f"{APP_ID} on it: {INSTALL}"
+
+    return list_phones(AndroidApp.runner, FORMATS, needed)

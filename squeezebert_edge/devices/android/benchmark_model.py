@@ -1,6 +1,6 @@
-"""Google's benchmark_model on a phone: a foreign number beside ours, of random inputs and the mean only.
+"""Google's benchmark_model on a phone: a foreign number beside ours, for random inputs and only a mean.
 
-Reads what tensorflow/lite/tools/benchmark prints (benchmark_model.cc); the program is the user's own, for the
+Reads what tensorflow/lite/tools/benchmark prints (benchmark_model.cc). The program is the user's own, for the
 phone's processor: https://ai.google.dev/edge/litert/models/measurement
 """
 
@@ -10,13 +10,16 @@ import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from exporters.errors import GateError, InputError
-from squeezebert_edge.bundle.opened import Bundle
-from squeezebert_edge.devices import Device
-from squeezebert_edge.devices.android.phone import Phone, workspace
-from squeezebert_edge.latency import record
-from squeezebert_edge.plumbing.progress import Progress
+from squeezebert_edge.devices.android.phone import AndroidPhone, workspace
+from squeezebert_edge.latency.record import Foreign, Settings
+
+if TYPE_CHECKING:
+    from squeezebert_edge.bundle.opened import Bundle
+    from squeezebert_edge.devices import Device
+    from squeezebert_edge.plumbing.progress import Progress
 
 NAME = "benchmark_model"
 LIMIT = 600.0  # seconds: it ends itself after 150, an emulated processor apart
@@ -32,33 +35,31 @@ class BenchmarkModel:
         program: the user's own, for that phone. bundles: what it will be asked to measure.
 
     Raises:
-        InputError: no phone, no such file, or bundles that it does not read.
+        InputError: the device is no Android phone, there is no such file, or it does not read a bundle.
     """
 
     name = NAME
 
     def __init__(self, program: Path, device: Device, bundles: Sequence[Bundle]) -> None:
-        if not isinstance(device, Phone):
-            raise InputError("--benchmark-model elsewhere than on Android", allowed="--device android")
+        if not isinstance(device, AndroidPhone):
+            raise InputError("--benchmark-model runs on Android only", allowed="--device android")
         if not program.is_file():
             raise InputError(
-                f"--benchmark-model {program}: no such file", hint=f"download {NAME} for the phone"
+                f"--benchmark-model {program}: there is no such file", hint=f"download {NAME} for the phone"
             )
         for bundle in bundles:
             if bundle.manifest.format != "tflite":
                 raise InputError(
-                    f"--benchmark-model for {bundle.directory}, of {bundle.manifest.format}",
-                    allowed="for tflite bundles",
+                    f"--benchmark-model cannot run {bundle.directory}, a bundle of {bundle.manifest.format}",
+                    allowed="tflite bundles",
                 )
         self._program, self._phone = program, device.adb
 
-    def measure(
-        self, bundle: Bundle, settings: record.Settings, length: int, progress: Progress
-    ) -> record.Foreign:
-        """What it says of a bundle at one length, with the same threads, CPUs and delegate.
+    def measure(self, bundle: Bundle, settings: Settings, length: int, progress: Progress) -> Foreign:
+        """Measure a bundle at one length, with the same threads, CPUs and delegate.
 
         Raises:
-            GateError: it gave no number; with what it printed.
+            GateError: it gave no number; says what it printed.
             UnavailableError: the phone is gone or full.
         """
         with workspace(self._phone) as there:
@@ -66,22 +67,23 @@ class BenchmarkModel:
             named = shlex.quote(f"{there.path}/{self._program.name}")
             allowed = there.adb.shell(f"chmod 755 {named}")
             if allowed.status:
-                raise GateError(f"{NAME} cannot be made a program: {allowed.text[-300:]}")
+                raise GateError(f"{NAME} cannot be made a program: {allowed.output[-300:]}")
             command = _command(f"{there.path}/{self._program.name}", bundle, settings, length)
-            said = there.run(command, LIMIT, progress)
-        mean = MEAN.search(said.text)
-        if said.status or mean is None:
+            finished = there.run(command, LIMIT, progress)
+        mean = MEAN.search(finished.output)
+        if finished.status or mean is None:
             raise GateError(
-                f"{NAME} ended with status {said.status} and printed: {said.text[-800:] or 'nothing'}"
+                f"{NAME} ended with status {finished.status} and gave no mean; "
+                f"its last output: {finished.tail}"
             )
-        return record.Foreign(
+        return Foreign(
             tool=NAME,
             mean_ns=float(mean[1]) * 1000,
             note=f"random inputs, mean only; at {length} tokens",
         )
 
 
-def _command(program: str, bundle: Bundle, settings: record.Settings, length: int) -> str:
+def _command(program: str, bundle: Bundle, settings: Settings, length: int) -> str:
     manifest = bundle.manifest
     signature = manifest.entry_points[length]
     layers = [f"{signature}_{tensor.name}" for tensor in manifest.inputs]

@@ -1,4 +1,4 @@
-"""What a phone says of itself, asked in one call and read from the text; what it does not say has a reason.
+"""What a phone says of itself, asked for in one call; what it does not say has a reason.
 
 Sources: system properties, `dumpsys battery` and `thermalservice`, the setting low_power, the kernel's files.
 """
@@ -14,7 +14,7 @@ from squeezebert_edge.latency import record
 CPUS = "/sys/devices/system/cpu"
 
 # One call: each costs a tenth of a second and a wake-up of the phone.
-ASKED = f"""
+SCRIPT = f"""
 echo @properties; getprop 2>&1
 echo @machine; uname -mr
 echo @memory; cat /proc/meminfo 2>&1
@@ -42,7 +42,7 @@ CHARGING = {"2": True, "3": False, "4": False, "5": True}  # BatteryManager: cha
 
 
 class Facts:
-    """The answer to ASKED.
+    """What a phone answers to SCRIPT.
 
     Args:
         text: as the phone's shell gave it.
@@ -57,13 +57,13 @@ class Facts:
 
     @property
     def abis(self) -> list[str]:
-        """What it runs, preferred first, by Android's names."""
+        """The ABIs that it runs, the preferred one first, by Android's names."""
         found = self.properties.get("ro.product.cpu.abilist") or self.properties.get("ro.product.cpu.abi", "")
         return [abi for abi in found.split(",") if abi]
 
     @property
     def emulated(self) -> bool:
-        """Whether it is an emulator, or its processor a program."""
+        """Whether it is an emulator, or its processor is a program."""
         flags = {self.properties.get(name) for name in ("ro.kernel.qemu", "ro.boot.qemu")}
         virtual = self.properties.get("ro.hardware") in ("goldfish", "ranchu", "cutf_cvm", "vsoc_x86_64")
         # Only x86 kernels have the entry, whatever the processor is said to be.
@@ -71,7 +71,7 @@ class Facts:
         return "1" in flags or virtual or foreign
 
     def device(self) -> record.Device:
-        """What it is."""
+        """What the phone is."""
         maker, model = (self.properties.get(f"ro.product.{name}", "") for name in ("manufacturer", "model"))
         release, level = (
             self.properties.get(f"ro.build.version.{name}", "unknown") for name in ("release", "sdk")
@@ -89,7 +89,7 @@ class Facts:
         )
 
     def state(self) -> record.State:
-        """How it was when it was asked."""
+        """The state that the phone was in when it was asked."""
         now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
         return record.State.model_validate(
             {"time": now}
@@ -113,11 +113,11 @@ class Facts:
         text = self.sections.get(section, "")
         match = re.search(pattern, text, re.MULTILINE)
         if match is None:
-            raise UnknownError(f"the phone's answer about {section}: {text[:80] or 'none'}")
+            raise UnknownError(f"the phone answers about {section}: {text[:80] or 'nothing'}")
         return match[1]
 
     def _each(self, section: str) -> list[str]:
-        """Of each CPU, by number, what a section says."""
+        """What a section says of each CPU, by number."""
         found = {}
         for name, text in self.sections.items():
             kind, _, number = name.partition(" ")
@@ -129,7 +129,9 @@ class Facts:
         values = self._each(section)
         for cpu, value in enumerate(values):
             if not re.fullmatch(pattern, value):
-                raise UnknownError(f"{section} of CPU {cpu}: {value[:80] or 'nothing'}")
+                raise UnknownError(
+                    f"the phone answers about the {section} of CPU {cpu}: {value[:80] or 'nothing'}"
+                )
         if not values:
             raise UnknownError(f"{CPUS} lists no CPU")
         return values
@@ -138,7 +140,7 @@ class Facts:
         maker, model = (self.properties.get(f"ro.soc.{name}", "") for name in ("manufacturer", "model"))
         found = f"{maker} {model}".strip() or self.properties.get("ro.board.platform", "")
         if not found:
-            raise UnknownError("no property ro.soc.model nor ro.board.platform")
+            raise UnknownError("it has no property ro.soc.model or ro.board.platform")
         return found
 
     def _clusters(self) -> list[list[int]]:
@@ -159,7 +161,7 @@ class Facts:
             if name.startswith("zone ") and len(lines) == 2 and re.fullmatch(r"-?\d+", lines[0]):
                 found[f"{lines[1]} ({name[5:]})"] = int(lines[0]) / 1000
         if not found:
-            raise UnknownError("no thermal zone that the shell may read in /sys/class/thermal")
+            raise UnknownError("the shell may read no thermal zone in /sys/class/thermal")
         return found
 
     def _thermal_status(self) -> str:
@@ -173,7 +175,7 @@ class Facts:
     def _charging(self) -> bool:
         status = self._found("battery", r"^\s*status: (\d+)")
         if status not in CHARGING:
-            raise UnknownError(f"battery status {status}")
+            raise UnknownError(f"the battery status {status} is not known")
         return CHARGING[status]
 
     def _low_power(self) -> bool:

@@ -1,4 +1,4 @@
-"""A phone behind adb, whichever runner measures: which it is, what it says of itself, our files on it."""
+"""A phone behind adb, whichever runner measures: which one it is, what it says of itself, our files on it."""
 
 from __future__ import annotations
 
@@ -8,24 +8,27 @@ import re
 import secrets
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from exporters.errors import EdgeError, GateError, InputError, UnavailableError
-from squeezebert_edge.bundle.opened import Bundle
 from squeezebert_edge.devices import Listing
 from squeezebert_edge.devices.android import adb
 from squeezebert_edge.devices.android.adb import Adb
-from squeezebert_edge.devices.android.facts import ASKED, Facts
-from squeezebert_edge.devices.command import Said
+from squeezebert_edge.devices.android.facts import SCRIPT, Facts
 from squeezebert_edge.devices.exclusive import exclusive
-from squeezebert_edge.latency import record
-from squeezebert_edge.plumbing.progress import Progress
+
+if TYPE_CHECKING:
+    from squeezebert_edge.bundle.opened import Bundle
+    from squeezebert_edge.devices.command import Finished
+    from squeezebert_edge.latency.record import Device, RunnerName, Settings, State
+    from squeezebert_edge.plumbing.progress import Progress
 
 TEMPORARY = "/data/local/tmp"
-# Ours, by this computer and the process: what a dead process left can be told from what is in use.
+# Has this computer's number and the process's: what a dead process left is told from what is in use.
 OURS = f"squeezebert-edge-{uuid.getnode():012x}"
 
 
-class Phone:
+class AndroidPhone:
     """A phone.
 
     Args:
@@ -35,43 +38,51 @@ class Phone:
     def __init__(self, serial: str) -> None:
         self.adb = Adb(serial)
 
-    def describe(self) -> record.Device:
-        """What it is."""
+    def describe(self) -> Device:
+        """Say what the phone is."""
         return self.facts().device()
 
-    def state(self) -> record.State:
-        """How it is now."""
+    def state(self) -> State:
+        """The state that it is in now."""
         return self.facts().state()
 
     def facts(self) -> Facts:
-        """What it says of itself now."""
-        facts = Facts(self.adb.shell(ASKED).text)
-        if "end" not in facts.sections:
-            raise GateError(f"{self.adb.serial}: its shell answered nothing of use", hint="reboot the phone")
-        return facts
-
-    def settle(self, bundle: Bundle, settings: record.Settings) -> record.Settings:
-        """The settings with what was left open decided, as far as that is the same for every runner.
+        """Ask the phone about itself.
 
         Raises:
-            InputError: one that no runner here can honour.
-            UnavailableError: a Core ML bundle.
+            GateError: its shell does not answer.
+        """
+        facts = Facts(self.adb.shell(SCRIPT).output)
+        if "end" not in facts.sections:
+            raise GateError(
+                f"{self.adb.serial}: its shell does not say what the phone is", hint="reboot the phone"
+            )
+        return facts
+
+    def settle(self, bundle: Bundle, settings: Settings) -> Settings:
+        """Decide the settings that were left open, as far as that is the same for every runner.
+
+        Raises:
+            InputError: no runner here can honour a setting.
+            UnavailableError: the bundle is for Core ML.
         """
         if bundle.manifest.format == "coreml":
             raise UnavailableError(
                 f"{bundle.directory}: Core ML is not on Android", hint="measure it on an iPhone"
             )
         if settings.compute_units:
-            raise InputError("--compute-units on Android", allowed="for Core ML bundles")
+            raise InputError("--compute-units is not possible on Android", allowed="for Core ML bundles")
         if settings.runtime:
             raise InputError(
-                "--runtime on Android", allowed="on the host: a runner has one runtime of each format"
+                "--runtime is not possible on Android",
+                allowed="on the host: a runner has one runtime of each format",
             )
         if settings.cpus is not None:
             cpus = self.facts().device().cpus or 0
             if not settings.cpus or not set(settings.cpus) <= set(range(cpus)):
                 raise InputError(
-                    f"--cpus {','.join(map(str, settings.cpus))}", allowed=f"some of 0 to {cpus - 1}"
+                    f"--cpus {','.join(map(str, settings.cpus))} names CPUs that the phone does not have",
+                    allowed=f"some of 0 to {cpus - 1}",
                 )
         return settings.model_copy(update={"threads": settings.threads or 1})
 
@@ -87,22 +98,24 @@ class Workspace:
         progress("pushing", 0, 0)
         self.adb.push(files, f"{self.path}/{below}", progress)
 
-    def run(self, command: str, limit: float, progress: Progress) -> Said:
-        """What a command says; one that names this directory is ended with it.
+    def run(self, command: str, limit: float, progress: Progress) -> Finished:
+        """Run a command in it; if the command names the directory, it is ended when the directory is removed.
 
         Raises:
-            GateError: not done within the limit, in seconds.
+            GateError: the command was not done within the limit, in seconds.
         """
         return self.adb.shell(f"cd {self.path} && echo $$ > pid && exec {command}", limit, progress)
 
     def pull(self, name: str, to: os.PathLike[str], size: int, progress: Progress) -> bool:
-        """Copy a file of at most so many bytes from it; false if it is not there."""
+        """Copy a file of at most so many bytes from it; returns whether the file is there."""
         return self.adb.pull(f"{self.path}/{name}", to, size, progress)
 
 
 @contextlib.contextmanager
 def workspace(phone: Adb) -> Iterator[Workspace]:
-    """An empty directory; it, and what runs in it, are gone when this ends, as is what earlier runs left.
+    """Make an empty directory on a phone, for the time of a block.
+
+    When the block ends, the directory and what runs in it are gone, as is what earlier runs left.
 
     Raises:
         UnavailableError: the phone is gone or full, or another measurement runs on it.
@@ -112,21 +125,24 @@ def workspace(phone: Adb) -> Iterator[Workspace]:
 
 
 def _hardware(phone: Adb) -> str:
-    """A phone's own number, since one may be attached twice, by its cable and over the network."""
-    found = re.search(r"^\[ro\.serialno\]: \[(.+?)\]", phone.shell("getprop").text, re.MULTILINE)
+    """A phone's own number, since it may be attached twice, by its cable and over the network."""
+    found = re.search(r"^\[ro\.serialno\]: \[(.+?)\]", phone.shell("getprop").output, re.MULTILINE)
     return f"phone {found[1] if found else phone.serial}"
 
 
 def _workspace(phone: Adb) -> Iterator[Workspace]:
-    for name in phone.shell(f"ls {TEMPORARY}").text.split():
+    for name in phone.shell(f"ls {TEMPORARY}").output.split():
         found = re.fullmatch(rf"{OURS}-(\d+)-[0-9a-f]+", name)
-        if found and not alive(int(found[1])):
+        if found and not is_alive(int(found[1])):
             _remove(phone, f"{TEMPORARY}/{name}")
     there = f"{TEMPORARY}/{OURS}-{os.getpid()}-{secrets.token_hex(4)}"
     try:
         made = phone.shell(f"mkdir -p {there}")
         if made.status:
-            raise UnavailableError(f"{phone.serial}: {made.text}", hint=f"free some room under {TEMPORARY}")
+            raise UnavailableError(
+                f"{phone.serial} cannot make a directory: {made.output}",
+                hint=f"free some room under {TEMPORARY}",
+            )
         yield Workspace(phone, there)
     finally:
         # A phone that is gone cannot be tidied; the next run there does it.
@@ -134,19 +150,22 @@ def _workspace(phone: Adb) -> Iterator[Workspace]:
             _remove(phone, there)
 
 
-def chosen(address: str | None) -> str:
-    """The serial of the phone that --device names, or of the only one attached.
+def find_serial(address: str | None) -> str:
+    """Find the phone that --device names, or the only one attached; returns its serial.
 
     Raises:
         InputError: several are attached and none is named.
         UnavailableError: none is attached, another is, or it is not ready; says what to do.
     """
-    attached = adb.attached()
+    attached = adb.list_attached()
     if not attached:
         raise UnavailableError("no Android phone is attached", hint=adb.PLUG_IN)
     serials = ", ".join(each.serial for each in attached)
     if address == "all":
-        raise InputError("--device android:all where one is wanted", allowed=f"bench, or one of {serials}")
+        raise InputError(
+            "--device android:all names several phones, and one is wanted",
+            allowed=f"bench, or one of {serials}",
+        )
     found = [each for each in attached if address in (None, each.serial)]
     if not found:
         raise UnavailableError(f"no phone {address} is attached", allowed=serials, hint=adb.PLUG_IN)
@@ -161,28 +180,28 @@ def chosen(address: str | None) -> str:
     return found[0].serial
 
 
-def everyone() -> list[str]:
-    """The serial of every phone attached, ready or not.
+def list_serials() -> list[str]:
+    """List the serial of every phone attached, ready or not.
 
     Raises:
-        UnavailableError: none is.
+        UnavailableError: none is attached.
     """
-    serials = [each.serial for each in adb.attached()]
+    serials = [each.serial for each in adb.list_attached()]
     if not serials:
         raise UnavailableError("no Android phone is attached", hint=adb.PLUG_IN)
     return serials
 
 
-def listed(
-    runner: record.Runner, runs: tuple[str, ...], needed: Callable[[Adb], str | None]
+def list_phones(
+    runner: RunnerName, runs: tuple[str, ...], needed: Callable[[Adb], str | None]
 ) -> list[Listing]:
-    """Every phone that adb knows, with what a runner runs there; none where adb is missing.
+    """List every phone that adb knows, with the formats that a runner runs there; none without adb.
 
     Args:
-        needed: what a phone that is ready lacks for the runner, null if nothing.
+        needed: what a phone that is ready lacks for the runner, None if nothing.
     """
     try:
-        attached = adb.attached()
+        attached = adb.list_attached()
     except EdgeError:
         return []
     found = []
@@ -197,7 +216,7 @@ def listed(
     return found
 
 
-def alive(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
     """Whether a process of this computer is there."""
     try:
         os.kill(pid, 0)
@@ -209,7 +228,7 @@ def alive(pid: int) -> bool:
 
 
 def _remove(phone: Adb, there: str) -> None:
-    """End what runs there, whatever it does, and remove it."""
+    """End what runs in a directory, whatever it does, and remove the directory."""
     phone.shell(
         f"if [ -f {there}/pid ]; then p=$(cat {there}/pid); "
         f'grep -q {there} "/proc/$p/cmdline" 2>/dev/null && kill -9 "$p"; fi; rm -rf {there}'

@@ -1,8 +1,8 @@
 """coremltools' own benchmark on an iPhone: a foreign number beside ours, and where operations are planned.
 
-Calls coremltools.models.ml_program.experimental (coremltools 9), which builds and signs an app of its own by
-Xcode, keeps it on the phone, and hands each query over as files: queries are seconds apart, on a phone that
-went to rest in between. A process of its own, since it waits for Xcode and the phone without a limit.
+Calls coremltools.models.ml_program.experimental (coremltools 9), which has Xcode build and sign an app of its
+own, keeps it on the phone, and hands each query over as files: queries are seconds apart, on a phone that
+goes to rest in between. This runs in a process of its own, since it waits for Xcode and the phone for ever.
 """
 
 from __future__ import annotations
@@ -17,16 +17,19 @@ import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from exporters.errors import GateError, InputError
-from squeezebert_edge.bundle.opened import Bundle
-from squeezebert_edge.devices import Device
-from squeezebert_edge.devices.command import said
-from squeezebert_edge.devices.ios.app import Ios
+from squeezebert_edge.devices import RESULT
+from squeezebert_edge.devices.command import run_program
+from squeezebert_edge.devices.ios.app import IosApp
 from squeezebert_edge.devices.python.runtimes import COMPUTE_UNITS
-from squeezebert_edge.latency import record
-from squeezebert_edge.plumbing.progress import Progress
+from squeezebert_edge.latency.record import Foreign, Settings
+
+if TYPE_CHECKING:
+    from squeezebert_edge.bundle.opened import Bundle
+    from squeezebert_edge.devices import Device
+    from squeezebert_edge.plumbing.progress import Progress
 
 NAME = "coremltools MLModelBenchmarker"
 QUERIES = 20
@@ -41,39 +44,37 @@ class CoremltoolsBenchmark:
     """The tool on one phone.
 
     Args:
-        team: whose certificate signs its app, ten letters and digits. bundles: what it will be asked for.
+        team: whose certificate signs its app, ten letters and digits.
+        bundles: what it will be asked to measure.
 
     Raises:
-        InputError: no such team, no iPhone, or bundles that are not Core ML's.
+        InputError: that is no team, the device is no iPhone, or a bundle is not for Core ML.
     """
 
     name = NAME
 
     def __init__(self, team: str, device: Device, bundles: Sequence[Bundle]) -> None:
-        if not isinstance(device, Ios):
-            raise InputError(
-                "--coremltools-benchmark elsewhere than on an iPhone", allowed="with --device ios"
-            )
+        if not isinstance(device, IosApp):
+            raise InputError("--coremltools-benchmark runs on iPhones only", allowed="with --device ios")
         if not re.fullmatch("[A-Z0-9]{10}", team):
             raise InputError(
-                f"--coremltools-benchmark {team}",
+                f"--coremltools-benchmark {team} names no team",
                 allowed="a development team's ID, ten letters and digits: Xcode > Settings > Accounts",
             )
         for bundle in bundles:
             if bundle.manifest.format != "coreml":
                 raise InputError(
-                    f"--coremltools-benchmark for {bundle.directory}, of {bundle.manifest.format}",
-                    allowed="for coreml bundles",
+                    f"--coremltools-benchmark cannot run {bundle.directory}, "
+                    f"a bundle of {bundle.manifest.format}",
+                    allowed="coreml bundles",
                 )
         self._team, self._udid = team, device.udid
 
-    def measure(
-        self, bundle: Bundle, settings: record.Settings, length: int, progress: Progress
-    ) -> record.Foreign:
-        """What it says of a bundle at one length, with the same compute units.
+    def measure(self, bundle: Bundle, settings: Settings, length: int, progress: Progress) -> Foreign:
+        """Measure a bundle at one length, with the same compute units.
 
         Raises:
-            GateError: it gave no number; with what it said.
+            GateError: it gave no number; says what it printed.
         """
         (packed,) = bundle.manifest.inputs
         job = {
@@ -85,16 +86,16 @@ class CoremltoolsBenchmark:
             "shape": [length if size is None else size for size in packed.shape],
         }
         with tempfile.TemporaryDirectory(prefix="squeezebert-edge-") as directory:
-            result = Path(directory) / "result.json"
+            result = Path(directory) / RESULT
             command = [sys.executable, "-m", __name__, json.dumps(job), directory, str(result)]
-            ended = said(command, LIMIT, progress)
-            if ended is None:
-                raise GateError(f"{NAME} hung: not done after {LIMIT:.0f} s", hint=NEEDS)
-            if ended.status or not result.exists():
-                raise GateError(f"{NAME}: {ended.text[-800:] or 'it said nothing'}", hint=NEEDS)
+            finished = run_program(command, LIMIT, progress)
+            if finished is None:
+                raise GateError(f"{NAME} hung: it was not done after {LIMIT:.0f} s", hint=NEEDS)
+            if finished.status or not result.exists():
+                raise GateError(f"{NAME} failed: {finished.tail}", hint=NEEDS)
             found = json.loads(result.read_text(encoding="utf-8"))
         planned = ", ".join(f"{count} on {name}" for name, count in sorted(found["planned"].items()))
-        return record.Foreign(
+        return Foreign(
             tool=NAME,
             mean_ns=found["mean_ms"] * 1e6,
             note=f"its own app and clock, {QUERIES} queries seconds apart, of padding at {length} tokens; "
@@ -103,16 +104,16 @@ class CoremltoolsBenchmark:
 
 
 def main(job: Mapping[str, Any], directory: Path) -> dict[str, Any]:
-    """What a job comes to, in its own process: milliseconds, and how many operations are planned where."""
+    """Do a job in this process; returns milliseconds, and how many operations are planned where."""
     found = subprocess.run(
         ["xcrun", "--find", "devicectl"], capture_output=True, text=True, check=True, timeout=60
     )
     # coremltools calls `devicectl` itself, which is on nobody's path.
     os.environ["PATH"] += os.pathsep + os.path.dirname(found.stdout.strip())
-    return asyncio.run(_benchmarked(job, directory))
+    return asyncio.run(_benchmark(job, directory))
 
 
-async def _benchmarked(job: Mapping[str, Any], directory: Path) -> dict[str, Any]:
+async def _benchmark(job: Mapping[str, Any], directory: Path) -> dict[str, Any]:
     import coremltools
     import numpy as np
     from coremltools.models.ml_program.experimental import perf_utils, remote_device
@@ -120,7 +121,7 @@ async def _benchmarked(job: Mapping[str, Any], directory: Path) -> dict[str, Any
     phones = [phone for phone in remote_device.Device.get_devices() if phone.udid == job["udid"]]
     if not phones:
         raise RuntimeError(f"it does not find the iPhone {job['udid']}")
-    # An app's identifier is one team's: that of coremltools is somebody else's.
+    # An app's identifier belongs to one team, and that of coremltools to somebody else's.
     credentials = remote_device.AppSigningCredentials(
         development_team=job["team"],
         bundle_identifier=f"io.squeezebert.edge.coremltools.{job['team'].lower()}",

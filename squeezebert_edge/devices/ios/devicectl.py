@@ -1,7 +1,8 @@
-"""Xcode's devicectl, every call within a time; what it says goes wrong is said in the user's words.
+"""Xcode's devicectl: every call ends within a time, and what goes wrong is said in the user's words.
 
-Calls `xcrun devicectl` of Xcode 15 or later. What its JSON has, and what it says of a locked phone, a missing
-app or a missing file, is from its help and from what other projects print and parse; none of it was run here.
+Calls `xcrun devicectl` of Xcode 15 or later. What its JSON has, and what it prints about a locked phone, a
+missing app or a missing file, is from its help and from what other projects print and parse; none of it was
+run here.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from exporters.errors import GateError, UnavailableError
-from squeezebert_edge.devices.command import Said, said
-from squeezebert_edge.devices.demo_app import APP
+from squeezebert_edge.devices.command import Finished, run_program
+from squeezebert_edge.devices.demo_app import APP_ID
 from squeezebert_edge.devices.python import machine
 from squeezebert_edge.plumbing.progress import Progress, silent
 
@@ -28,7 +29,7 @@ PLUG_IN = "connect the iPhone by its cable, unlock it, and trust this Mac on it"
 INSTALL = "run the app of ios_demo on it from Xcode, once: see ios_demo/README.md"
 MISSING = re.compile(r"failed to retrieve the file node|CoreDeviceError error 7000", re.IGNORECASE)
 
-# What devicectl says, what that means, and what helps.
+# What devicectl prints, what that means, and what helps.
 REASONS = (
     (
         r"unable to find utility|not a developer tool|requires Xcode",
@@ -42,7 +43,7 @@ REASONS = (
     ),
     (
         r"ContainerLookupErrorDomain|is not installed|application could not be found|-10814",
-        f"{APP} is not on the iPhone, or was not put there by Xcode",
+        f"{APP_ID} is not on the iPhone, or was not put there by Xcode",
         INSTALL,
     ),
     (
@@ -60,8 +61,8 @@ REASONS = (
 
 
 @dataclass(frozen=True)
-class Phone:
-    """An iPhone or iPad that this Mac knows. needs: what its owner has to do first; null if nothing."""
+class IosPhone:
+    """An iPhone or iPad that this Mac knows. needs: what its owner has to do first; None if nothing."""
 
     udid: str
     name: str
@@ -70,8 +71,8 @@ class Phone:
     needs: str | None
 
     @classmethod
-    def of(cls, device: dict[str, Any]) -> Phone:
-        """One of the list's `devices`."""
+    def of(cls, device: dict[str, Any]) -> IosPhone:
+        """Read one of the list's `devices`."""
         hardware, properties = _part(device, "hardwareProperties"), _part(device, "deviceProperties")
         name = hardware.get("marketingName") or hardware.get("productType") or hardware.get("deviceType")
         return cls(
@@ -83,15 +84,15 @@ class Phone:
         )
 
 
-def phones() -> list[Phone]:
-    """Every iPhone and iPad that this Mac has met; not simulators.
+def list_phones() -> list[IosPhone]:
+    """List every iPhone and iPad that this Mac has met, without simulators.
 
     Raises:
-        UnavailableError: no Mac, or no Xcode.
+        UnavailableError: this is no Mac, or has no Xcode.
     """
     devices = call("list", "devices").get("devices", [])
     return [
-        Phone.of(device)
+        IosPhone.of(device)
         for device in devices
         if _part(device, "hardwareProperties").get("platform") == "iOS"
         and _part(device, "hardwareProperties").get("reality", "physical") == "physical"
@@ -100,22 +101,22 @@ def phones() -> list[Phone]:
 
 
 def call(*words: str, limit: float = CALL, progress: Progress = silent) -> dict[str, Any]:
-    """Run devicectl to its end; gives the `result` of its JSON.
+    """Run devicectl to its end; returns the `result` of its JSON.
 
     Args:
         limit: seconds. progress: told about twice a second how long it runs; what it raises ends the call.
 
     Raises:
-        UnavailableError: no Mac, no Xcode, or what REASONS has; with what to do.
-        GateError: not done within the limit, or it gave no JSON.
+        UnavailableError: this is no Mac, it has no Xcode, or what REASONS has; says what to do.
+        GateError: the call was not done within the limit, or gave no JSON.
     """
-    ended, result = _call(*words, limit=limit, progress=progress)
-    if ended.status:
-        raise _explained(words, ended.text)
+    finished, result = _call(*words, limit=limit, progress=progress)
+    if finished.status:
+        raise _failure(words, finished.output)
     return result
 
 
-class App:
+class InstalledApp:
     """The demo app on one phone, and the files in its data container.
 
     Args:
@@ -126,11 +127,11 @@ class App:
         self._udid = udid
 
     def put(self, source: Path, there: str, *, alone: bool, progress: Progress) -> None:
-        """Copy a file, or a directory with what is in it.
+        """Copy a file to the phone, or a directory with what is in it.
 
         Args:
-            there: what it is called there, from the container's root.
-            alone: remove what else is in that directory; devicectl cannot remove it itself.
+            there: its path there, from the container's root.
+            alone: whether to remove what else is in that directory; devicectl has no call that removes.
 
         Raises:
             UnavailableError: the phone is gone or full, or the app is not on it.
@@ -145,32 +146,32 @@ class App:
         )
 
     def get(self, there: str, to: Path, size: int, progress: Progress) -> bool:
-        """Copy a file of at most so many bytes from the phone; false if it has none.
+        """Copy a file of at most so many bytes from the phone; returns whether the phone has it.
 
         Raises:
             UnavailableError: the phone is gone.
         """
         words = self._copy("from", there, os.fspath(to))
-        ended, _ = _call(*words, limit=CALL + size / SLOWEST, progress=progress)
-        if ended.status and not MISSING.search(ended.text):
-            raise _explained(words, ended.text)
-        return ended.status == 0 and to.exists()
+        finished, _ = _call(*words, limit=CALL + size / SLOWEST, progress=progress)
+        if finished.status and not MISSING.search(finished.output):
+            raise _failure(words, finished.output)
+        return finished.status == 0 and to.exists()
 
     def launch(self, *arguments: str) -> int:
-        """Start the app in the foreground, in place of one that runs; gives its process.
+        """Start the app in the foreground, in place of one that runs; returns its process.
 
         Raises:
-            UnavailableError: the phone is locked, or does not start it; says what to do.
+            UnavailableError: the phone is locked, or does not start the app; says what to do.
         """
         # Without `--` devicectl may take the app's arguments for its own.
-        words = ("device", "process", "launch", "--device", self._udid, "--terminate-existing", APP, "--")
+        words = ("device", "process", "launch", "--device", self._udid, "--terminate-existing", APP_ID, "--")
         process = _part(call(*words, *arguments), "process").get("processIdentifier")
         if not isinstance(process, int):
             raise GateError("devicectl does not say which process it launched", hint="update Xcode")
         return process
 
     def runs(self, process: int) -> bool:
-        """Whether a process is there."""
+        """Whether a process is running."""
         processes = call("device", "info", "processes", "--device", self._udid).get("runningProcesses", [])
         return any(each.get("processIdentifier") == process for each in processes)
 
@@ -182,12 +183,12 @@ class App:
         # Without `mobile`, files are root's and the app may neither write beside them nor remove them.
         return (
             *("device", "copy", direction, "--device", self._udid, "--user", "mobile"),
-            *("--domain-type", "appDataContainer", "--domain-identifier", APP),
+            *("--domain-type", "appDataContainer", "--domain-identifier", APP_ID),
             *("--source", source, "--destination", destination),
         )
 
 
-def _call(*words: str, limit: float, progress: Progress) -> tuple[Said, dict[str, Any]]:
+def _call(*words: str, limit: float, progress: Progress) -> tuple[Finished, dict[str, Any]]:
     program = shutil.which("xcrun")
     if not machine.MAC or program is None:
         raise UnavailableError("iPhones are reached from a Mac only", hint=f"needs {NEEDS}")
@@ -195,28 +196,28 @@ def _call(*words: str, limit: float, progress: Progress) -> tuple[Said, dict[str
         output = Path(directory) / "output.json"
         # Options before the words: what follows an app's name is the app's.
         command = [program, "devicectl", *words[:3], "--quiet", "--json-output", str(output), *words[3:]]
-        ended = said(command, limit, progress)
-        if ended is None:
+        finished = run_program(command, limit, progress)
+        if finished is None:
             raise GateError(
-                f"devicectl {' '.join(words[:3])} hung: not done after {limit:.0f} s",
-                hint="unplug the iPhone, try again",
+                f"devicectl {' '.join(words[:3])} hung: it was not done after {limit:.0f} s",
+                hint="unplug the iPhone and try again",
             )
-        if ended.status:
-            return ended, {}
+        if finished.status:
+            return finished, {}
         try:
-            return ended, _part(json.loads(output.read_text(encoding="utf-8")), "result")
+            return finished, _part(json.loads(output.read_text(encoding="utf-8")), "result")
         except (OSError, ValueError) as error:
             raise GateError(
                 f"devicectl {' '.join(words[:3])} gave no JSON: {error}", hint="update Xcode"
             ) from None
 
 
-def _explained(words: tuple[str, ...], text: str) -> UnavailableError:
+def _failure(words: tuple[str, ...], text: str) -> UnavailableError:
     for pattern, problem, hint in REASONS:
         if re.search(pattern, text, re.IGNORECASE):
             return UnavailableError(problem, hint=hint)
-    told = " ".join(text[max(text.find("ERROR:"), 0) :].split())[:400] or "it said nothing"
-    return UnavailableError(f"devicectl {' '.join(words[:3])}: {told}", hint=PLUG_IN)
+    error = " ".join(text[max(text.find("ERROR:"), 0) :].split())[:400] or "it printed nothing"
+    return UnavailableError(f"devicectl {' '.join(words[:3])} failed: {error}", hint=PLUG_IN)
 
 
 def _needs(connection: dict[str, Any], properties: dict[str, Any]) -> str | None:

@@ -1,37 +1,37 @@
-"""The native runner, a small C++ program for each runtime: what it is asked, and what it answers.
+"""The native runner, a small C++ program for each runtime: how it is asked.
 
-A kit is a directory that `python -m squeezebert_edge.devices.native` makes: the programs, the libraries they
-need, and kit.json. Build `glibc` brings a loader and C library along; build `bionic` uses Android's own.
+A kit is a directory that `python -m squeezebert_edge.devices.native` makes: the programs, the libraries that
+they need, and kit.json. The build `glibc` brings a loader and C library along; `bionic` uses Android's own.
 """
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from exporters.errors import GateError, UnavailableError
-from squeezebert_edge.devices.results import AGAIN
+from exporters.errors import UnavailableError
 
 if TYPE_CHECKING:
     from squeezebert_edge.bundle.opened import Bundle
     from squeezebert_edge.devices import Inputs
-    from squeezebert_edge.latency import record
     from squeezebert_edge.latency.protocol import Protocol
+    from squeezebert_edge.latency.record import Settings
 
-KIT, JOB, RESULT, OUTPUTS = "kit.json", "job.txt", "result.json", "outputs.bin"
-DIRECTORY = "SQUEEZEBERT_EDGE_KIT"  # the environment variable that names a kit
+KIT = "kit.json"
+JOB = "job.txt"  # not the job.json of other devices: C++ reads words without a library
+VARIABLE = "SQUEEZEBERT_EDGE_KIT"  # the environment variable that names a kit
 MAKE = "python -m squeezebert_edge.devices.native"
 NO_LIMIT = -1
+WRITER = "the runner"
 
 
 class Program(BaseModel):
-    """A runner of one runtime. files: of the kit, that it needs beside it."""
+    """A runner of one runtime. files: those of the kit that it needs beside it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -42,7 +42,10 @@ class Program(BaseModel):
 
 
 class Kit(BaseModel):
-    """kit.json. abi: as Android names it. loader: the program that starts the others, null for Android's."""
+    """kit.json.
+
+    abi: as Android names it. loader: the program that starts the others; None if Android's does.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -52,41 +55,45 @@ class Kit(BaseModel):
     programs: dict[str, Program]  # by format
 
     def command(self, format_: str, directory: str) -> str:
-        """What starts the runner of a format from a directory of a phone, for its shell."""
+        """The command of a phone's shell that starts the runner of a format from a directory there."""
         program = f"{directory}/{self.programs[format_].program}"
         if self.loader:
             return f"{directory}/{self.loader} --library-path {directory} {program} {directory}"
         return f"env LD_LIBRARY_PATH={directory} {program} {directory}"
 
 
-def directory() -> Path:
-    """Where the kit is: SQUEEZEBERT_EDGE_KIT, or the user's cache."""
-    named = os.environ.get(DIRECTORY)
+def kit_directory() -> Path:
+    """The directory where a kit is looked for: SQUEEZEBERT_EDGE_KIT, or one in the user's cache."""
+    named = os.environ.get(VARIABLE)
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return Path(named) if named else cache / "squeezebert-edge" / "kit"
 
 
-def kit() -> Kit:
-    """The kit that is there.
+def load_kit() -> Kit:
+    """Read the kit that is there.
 
     Raises:
-        UnavailableError: none is; says how to make one.
+        UnavailableError: there is none; the hint says how to make one.
     """
-    path = directory() / KIT
+    path = kit_directory() / KIT
     try:
         return Kit.model_validate_json(path.read_bytes())
     except OSError:
         raise UnavailableError(
-            f"no native runner in {path.parent}", hint=f"{MAKE}, which makes it there"
+            f"there is no native runner in {path.parent}", hint=f"{MAKE}, which makes it there"
         ) from None
     except ValidationError as error:
-        raise UnavailableError(f"{path}: {error.errors()[0]['msg']}", hint=f"make it again: {MAKE}") from None
+        raise UnavailableError(
+            f"{path} is not a kit's: {error.errors()[0]['msg']}", hint=f"make it again: {MAKE}"
+        ) from None
 
 
-def job_of(
-    bundle: Bundle, rows: Sequence[Inputs], settings: record.Settings, protocol: Protocol | None
-) -> str:
-    """What a runner is asked, as words between spaces, which C++ reads without a library."""
+def job_of(bundle: Bundle, rows: Sequence[Inputs], settings: Settings, protocol: Protocol | None) -> str:
+    """The text of JOB: to measure by a protocol, or without one to answer.
+
+    Returns:
+        Words between spaces, each line beginning with what it is.
+    """
     manifest = bundle.manifest
     limits = [0, 0, NO_LIMIT]
     if protocol:
@@ -112,27 +119,3 @@ def job_of(
         values = np.concatenate([row[name][0] for name in names])
         lines.append([row[names[0]].shape[1], *values.tolist()])
     return "\n".join(" ".join(map(str, line)) for line in lines) + "\n"
-
-
-def result_of(path: Path, status: int, words: str) -> dict[str, Any]:
-    """What a runner that has ended left in a file.
-
-    Args:
-        status: that it ended with. words: the last it said.
-
-    Raises:
-        GateError: not a result.
-    """
-    last = f"; the last it said: {words[-800:]}" if words else ""
-    if status or not path.exists():
-        how = f"by signal {status - 128}" if status > 128 else f"with status {status}"
-        raise GateError(f"the runner ended {how} and without a result{last}", hint=AGAIN)
-    try:
-        result = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise GateError(f"the runner wrote no result: {error}{last}", hint=AGAIN) from None
-    if not isinstance(result, dict):
-        raise GateError(f"the runner wrote {type(result).__name__}, no result{last}", hint=AGAIN)
-    if "error" in result:
-        raise GateError(f"the runner: {result['error']}", hint=AGAIN)
-    return result

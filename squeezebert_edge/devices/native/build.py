@@ -1,7 +1,7 @@
-"""Makes a kit for arm64 Android from the wheels of ExecuTorch and LiteRT: build `glibc`, cross-compiled.
+"""Makes a kit for arm64 Android from the wheels of ExecuTorch and LiteRT: the build `glibc`, cross-compiled.
 
-Wants CMake and a cross compiler with its C library (Debian: cmake, g++-aarch64-linux-gnu), and once the
-network, for the wheels. docs/native_runner.md says how build `bionic` is made, which this does not do.
+It needs CMake and a cross compiler with its C library (Debian: cmake, g++-aarch64-linux-gnu), and once the
+network, for the wheels. docs/native_runner.md says how the build `bionic` is made, which this does not do.
 """
 
 from __future__ import annotations
@@ -37,18 +37,19 @@ def make(directory: Path, wheels: Path | None = None) -> None:
     """Write a kit.
 
     Args:
-        directory: where to; made whole or not at all.
-        wheels: where the aarch64 wheels are already; downloaded by default, of the versions installed here.
+        directory: is made, whole or not at all.
+        wheels: a directory with the aarch64 wheels; by default those of the versions installed here are
+            downloaded.
 
     Raises:
-        InputError: it exists.
-        UnavailableError: no compiler, no CMake, no wheel.
-        GateError: it does not compile.
+        InputError: the directory exists.
+        UnavailableError: there is no compiler, no CMake or no wheel.
+        GateError: a command fails.
     """
     for program in (COMPILER, "cmake"):
         if shutil.which(program) is None:
             raise UnavailableError(
-                f"no {program}", hint="Debian: apt-get install cmake g++-aarch64-linux-gnu"
+                f"{program} is not installed", hint="Debian: apt-get install cmake g++-aarch64-linux-gnu"
             )
     refuse_existing(directory, marker=native.KIT, force=False)
     versions = {name: _version(name) for name in ("executorch", "ai-edge-litert")}
@@ -116,7 +117,7 @@ def _of_compiler(name: str) -> Path:
 def _run(*command: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise GateError(f"{' '.join(command[:4])} ...: {(done.stderr or done.stdout)[-800:]}")
+        raise GateError(f"{' '.join(command[:4])} ... failed: {(done.stderr or done.stdout)[-800:]}")
 
 
 def _version(package: str) -> str:

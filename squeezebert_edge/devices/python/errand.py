@@ -1,10 +1,10 @@
-"""What runs on a machine that ssh reaches: files in, its Python run on them, what that wrote sent back.
+"""Runs on a machine that ssh reaches: takes files, runs Python on them, and sends back what that wrote.
 
     python3 -c "$(cat errand.py)" SILENCE ARGUMENT... < files.tar > results.tar
 
-Its own directory is gone when it ends, and so is the process it started, whether that was done, this was
-told to end, or the other side went away: standard input was closed, or silent for SILENCE seconds. Needs the
-standard library alone, and says so itself where Python is too old for the worker.
+When it ends, its directory is gone and so is the process that it started, whether that was done, this was
+told to end, or the other side went away: standard input was closed, or silent for SILENCE seconds. It is one
+file that needs the standard library alone, and says so itself where Python is too old for the worker.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ import tempfile
 import time
 
 OLDEST = (3, 11)  # what the worker is written for
-MARK = b"--- squeezebert-edge ---\n"  # begins what is sent: login scripts may have said something before
-SAID, STATUS = "said", "status"
-UNFIT, ABANDONED = 70, 75  # exit statuses: the machine cannot do it, standard error has why; nobody is there
+MARK = b"--- squeezebert-edge ---\n"  # begins what is sent: login scripts may have printed something before
+PRINTED, STATUS = "printed", "status"  # files of the archive: what the process printed, its exit status
+# Exit statuses: the machine cannot do it, and standard error says why; nobody is there any more.
+UNFIT, ABANDONED = 70, 75
 ENDINGS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 POLL = 0.5  # seconds: seldom, so that waiting takes nothing from what is measured
 
@@ -35,19 +36,19 @@ class Line:
         self.silence, self.heard = silence, time.monotonic()
 
     def read(self, size: int) -> bytes:
-        """What has come, at least one byte; tarfile reads from here."""
+        """Read what has come, at least one byte; tarfile reads from here."""
         if not select.select([0], [], [], self.silence)[0]:
             sys.exit(ABANDONED)
-        return self._received(size)
+        return self._receive(size)
 
     def listen(self, seconds: float) -> None:
         """Wait for so long, or for a sign of life."""
         if select.select([0], [], [], seconds)[0]:
-            self._received(4096)
+            self._receive(4096)
         elif time.monotonic() - self.heard > self.silence:
             sys.exit(ABANDONED)
 
-    def _received(self, size: int) -> bytes:
+    def _receive(self, size: int) -> bytes:
         received = os.read(0, size)
         if not received:
             sys.exit(ABANDONED)
@@ -56,15 +57,15 @@ class Line:
 
 
 def run(directory: str, arguments: list[str], line: Line) -> int:
-    """The exit status of Python with these arguments in a directory, and the time after them."""
-    with open(os.path.join(directory, SAID), "wb") as said:
+    """Run Python in a directory, with these arguments and the time after them; returns its exit status."""
+    with open(os.path.join(directory, PRINTED), "wb") as printed:
         process = subprocess.Popen(
             [sys.executable, *arguments, str(time.monotonic_ns())],
             cwd=directory,
             env={**os.environ, "TMPDIR": directory},  # torch leaves a cache there
             stdin=subprocess.PIPE,  # its end tells the worker that we are gone
-            stdout=said,
-            stderr=said,
+            stdout=printed,
+            stderr=printed,
             start_new_session=True,
         )
         try:
@@ -78,12 +79,12 @@ def run(directory: str, arguments: list[str], line: Line) -> int:
 
 
 def main(silence: float, arguments: list[str]) -> None:
-    """Take files in, run, send files back."""
+    """Take files, run, and send files back."""
     for number in ENDINGS:
         signal.signal(number, lambda *_: sys.exit(ABANDONED))
     if sys.version_info < OLDEST:
         there, wanted = (".".join(map(str, version[:2])) for version in (sys.version_info, OLDEST))
-        unfit(f"its python3 is {there}, too old: {wanted} or later is needed")
+        unfit(f"its python3 is {there}, which is too old: {wanted} or later is needed")
     line = Line(silence)
     directory = None
     try:
@@ -103,7 +104,7 @@ def main(silence: float, arguments: list[str]) -> None:
                     archive.add(os.path.join(directory, name), name)
         sys.stdout.buffer.flush()
     except OSError as error:
-        unfit(f"{directory or tempfile.gettempdir()}: {error.strerror or error}")
+        unfit(f"{directory or tempfile.gettempdir()} cannot be used: {error.strerror or error}")
     finally:
         for number in ENDINGS:
             signal.signal(number, signal.SIG_IGN)
@@ -112,7 +113,7 @@ def main(silence: float, arguments: list[str]) -> None:
 
 
 def unfit(reason: str) -> None:
-    """End, with a line that says why it cannot be done here."""
+    """End with a line that says why it cannot be done here."""
     sys.stderr.write(reason + "\n")
     sys.exit(UNFIT)
 

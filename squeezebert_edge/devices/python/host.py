@@ -1,29 +1,28 @@
-"""This computer: every measurement in a child process of its own, which leaves nothing behind."""
+"""This computer: each measurement runs in a child process of its own, which leaves nothing behind."""
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import signal
-import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import exporters
 import squeezebert_edge
 from exporters.errors import EdgeError, GateError, InputError
-from squeezebert_edge.bundle.opened import Bundle
-from squeezebert_edge.devices import Listing
-from squeezebert_edge.devices.command import wait
+from squeezebert_edge.devices import JOB, RESULT, Listing
+from squeezebert_edge.devices.command import run_program
 from squeezebert_edge.devices.python import machine, worker
-from squeezebert_edge.devices.python.interpreter import Interpreter, result_of, settled, told
-from squeezebert_edge.devices.results import AGAIN
+from squeezebert_edge.devices.python.interpreter import WRITER, Interpreter, decide_settings
+from squeezebert_edge.devices.results import AGAIN, read_result
 from squeezebert_edge.latency import record
-from squeezebert_edge.plumbing.progress import Progress
+
+if TYPE_CHECKING:
+    from squeezebert_edge.bundle.opened import Bundle
+    from squeezebert_edge.plumbing.progress import Progress
 
 WORKER = (sys.executable, "-m", worker.__name__)
 
@@ -41,21 +40,21 @@ class Host(Interpreter):
         self.command = command
 
     def describe(self) -> record.Device:
-        """What it is."""
-        return record.Device.model_validate({"kind": "host", **machine.described()})
+        """Say what this computer is."""
+        return record.Device.model_validate({"kind": "host", **machine.describe()})
 
     def state(self) -> record.State:
-        """How it is now."""
+        """The state that it is in now."""
         return record.State.model_validate(machine.state())
 
     def settle(self, bundle: Bundle, settings: record.Settings) -> record.Settings:
-        """The settings with what was left open decided.
+        """Decide the settings that were left open.
 
         Raises:
-            InputError: one that cannot be honoured here.
-            UnavailableError: a Core ML bundle, and this is no Mac.
+            InputError: this computer cannot honour a setting.
+            UnavailableError: the bundle is for Core ML, and this is no Mac.
         """
-        return settled(
+        return decide_settings(
             bundle,
             settings,
             where="the host",
@@ -66,48 +65,30 @@ class Host(Interpreter):
     def run(
         self, directory: Path, job: Mapping[str, Any], limit: float, progress: Progress
     ) -> dict[str, Any]:
-        """What a worker in a process of its own makes of a job."""
-        (directory / worker.JOB).write_text(json.dumps(job), encoding="utf-8")
+        """Have a worker in a process of its own do a job."""
+        (directory / JOB).write_text(json.dumps(job), encoding="utf-8")
         root = str(Path(squeezebert_edge.__file__).parents[1])
         paths = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
-        with (directory / "said").open("w+b") as said:
-            begin = time.monotonic_ns()
-            process = subprocess.Popen(
-                [*self.command, str(directory), str(begin)],
-                stdin=subprocess.PIPE,  # its end tells the worker that we are gone
-                stdout=said,
-                stderr=said,
-                env={**os.environ, "PYTHONPATH": paths},
-                start_new_session=True,
-            )
-            try:
-                status = wait(process, begin / 1e9 + limit, progress)
-            finally:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
-                if process.stdin:
-                    process.stdin.close()
-            said.seek(0)
-            words = told(said.read())
-        if status is None:
-            raise GateError(f"the measuring process hung: no result after {limit:.0f} s", hint=AGAIN)
-        return result_of(directory, status, words)
+        command = [*self.command, str(directory), str(time.monotonic_ns())]
+        finished = run_program(command, limit, progress, environment={**os.environ, "PYTHONPATH": paths})
+        if finished is None:
+            raise GateError(f"{WRITER} hung: it gave no result within {limit:.0f} s", hint=AGAIN)
+        return read_result(directory / RESULT, WRITER, finished)
 
 
-def opened(address: str | None) -> Host:
-    """This computer.
+def open_device(address: str | None) -> Host:
+    """Open this computer.
 
     Raises:
-        InputError: an address.
+        InputError: an address was given.
     """
     if address is not None:
-        raise InputError(f"--device host:{address}", allowed="host")
+        raise InputError(f"--device host:{address} names an address, but the host has none", allowed="host")
     return Host()
 
 
-def found() -> list[Listing]:
-    """This computer and the formats whose runtime is installed."""
+def list_devices() -> list[Listing]:
+    """List this computer, with the formats whose runtime is installed."""
     runs = []
     for name in exporters.names():
         try:

@@ -1,8 +1,7 @@
-"""A device whose Python runs the worker: what a job is, which settings it takes, how its result is read."""
+"""A device whose Python runs the worker: its jobs, and the settings that it takes."""
 
 from __future__ import annotations
 
-import json
 import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
@@ -10,42 +9,45 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
-from exporters.errors import GateError, InputError, UnavailableError
-from squeezebert_edge.bundle.opened import Bundle
+from exporters.errors import InputError, UnavailableError
+from squeezebert_edge.devices import OUTPUTS
 from squeezebert_edge.devices.python import worker
 from squeezebert_edge.devices.python.runtimes import PACKAGES
-from squeezebert_edge.devices.results import AGAIN, ANSWER_LIMIT, answers_of
-from squeezebert_edge.latency import record
-from squeezebert_edge.latency.protocol import Protocol, exactly
-from squeezebert_edge.plumbing.progress import Progress
+from squeezebert_edge.devices.results import answer_limit, expecting, read_answers, read_run
 
 if TYPE_CHECKING:
+    from squeezebert_edge.bundle.opened import Bundle
     from squeezebert_edge.devices import Inputs, Outputs
+    from squeezebert_edge.latency.protocol import Protocol
+    from squeezebert_edge.latency.record import KindName, Run, RunnerName, Settings
+    from squeezebert_edge.plumbing.progress import Progress
 
-TOLD = 800  # characters of what a worker that failed has said
+WRITER = "the measuring process"
 
 
 class Interpreter(ABC):
     """A device that runs the worker with its Python, wherever that is."""
 
-    kind: record.Kind
-    runner: record.Runner = "python"
+    kind: KindName
+    runner: RunnerName = "python"
 
     @abstractmethod
     def run(
         self, directory: Path, job: Mapping[str, Any], limit: float, progress: Progress
     ) -> dict[str, Any]:
-        """What a worker makes of a job; it is gone when this returns or raises.
+        """Have a worker do a job; the worker is gone when this returns or raises.
 
         Args:
-            directory: an empty one here; worker.OUTPUTS is there afterwards, if answers were asked.
-            job: as worker.job_of gives it, the artifact where it is here.
-            limit: seconds after which it hangs.
+            directory: an empty one here; OUTPUTS is there afterwards if answers were asked for.
+            job: as worker.job_of gives it, with the artifact's path on this computer.
+            limit: seconds after which the worker hangs.
+
+        Returns:
+            The worker's result.
 
         Raises:
-            GateError: no result, or rubbish.
+            EdgeError: the worker says what is wrong.
+            GateError: the worker died, hung or wrote no result.
         """
 
     def measure(
@@ -53,54 +55,51 @@ class Interpreter(ABC):
         bundle: Bundle,
         rows: Sequence[Inputs],
         protocol: Protocol,
-        settings: record.Settings,
+        settings: Settings,
         progress: Progress,
-    ) -> record.Run:
+    ) -> Run:
         """Run the rows by the protocol in a process of their own, which is gone when this returns or raises.
 
         Raises:
-            InputError: a runtime that is not installed, or does not read the artifact.
+            InputError: the runtime is not installed, or does not read the artifact.
             GateError: the process died, hung or wrote no measurement.
         """
         job = _job(bundle, rows, settings, protocol)
         with tempfile.TemporaryDirectory(prefix="squeezebert-edge-") as directory:
             result = self.run(Path(directory), job, protocol.time_limit, progress)
-        try:
-            return record.Run.model_validate(result | {"device": {"kind": self.kind, **result["device"]}})
-        except (ValidationError, KeyError, TypeError) as error:
-            raise GateError(f"the measuring process wrote no measurement: {error}", hint=AGAIN) from None
+        with expecting("measurement", WRITER):
+            device = {"kind": self.kind, **result["device"]}
+        return read_run(result | {"device": device}, WRITER)
 
     def answer(
-        self, bundle: Bundle, rows: Sequence[Inputs], settings: record.Settings, progress: Progress
+        self, bundle: Bundle, rows: Sequence[Inputs], settings: Settings, progress: Progress
     ) -> list[Outputs]:
-        """What the bundle answers to each row.
+        """Compute the bundle's outputs for each row.
 
         Raises:
             InputError, GateError: as for `measure`.
         """
-        names = [output.name for output in bundle.manifest.outputs]
+        job = _job(bundle, rows, settings, None)
         with tempfile.TemporaryDirectory(prefix="squeezebert-edge-") as directory:
-            limit = ANSWER_LIMIT + exactly(len(rows)).time_limit
-            result = self.run(Path(directory), _job(bundle, rows, settings, None), limit, progress)
-            return answers_of(
-                Path(directory) / worker.OUTPUTS, result, names, len(rows), writer="the measuring process"
-            )
+            result = self.run(Path(directory), job, answer_limit(len(rows)), progress)
+            return read_answers(Path(directory) / OUTPUTS, result, bundle, len(rows), WRITER)
 
 
-def settled(
-    bundle: Bundle, settings: record.Settings, *, where: str, mac: bool, cpus: Collection[int] | None
-) -> record.Settings:
-    """The settings with what was left open decided, as the Device protocol has it.
+def decide_settings(
+    bundle: Bundle, settings: Settings, *, where: str, mac: bool, cpus: Collection[int] | None
+) -> Settings:
+    """Decide the settings that were left open, as `Device.settle` does.
 
     Args:
         where: the device, in words. mac: whether it has Core ML.
-        cpus: where processes may run; null if that cannot be chosen.
+        cpus: where its processes may run; None if that cannot be chosen.
 
     Raises:
-        InputError: a setting that Python's runtimes cannot honour there.
-        UnavailableError: a Core ML bundle, and it is no Mac.
+        InputError: Python's runtimes cannot honour a setting there.
+        UnavailableError: the bundle is for Core ML, and the device has none.
     """
-    core_ml = bundle.manifest.format == "coreml"
+    made_for = bundle.manifest.format
+    core_ml = made_for == "coreml"
     if core_ml and not mac:
         raise UnavailableError(
             f"{bundle.directory}: Core ML runs on macOS and iOS only",
@@ -108,18 +107,21 @@ def settled(
         )
     if settings.delegate != "cpu":
         raise InputError(
-            f"--delegate {settings.delegate} on {where}", allowed="cpu; Core ML has --compute-units"
+            f"--delegate {settings.delegate} is not possible on {where}",
+            allowed="cpu; Core ML has --compute-units",
         )
     if settings.compute_units and not core_ml:
         raise InputError(
-            f"--compute-units for a bundle of {bundle.manifest.format}", allowed="for coreml bundles"
+            f"--compute-units means nothing to a bundle of {made_for}", allowed="for coreml bundles"
         )
     if settings.threads and core_ml:
-        raise InputError("--threads for a Core ML bundle", allowed="for executorch and tflite bundles")
-    if settings.runtime and bundle.manifest.format != "tflite":
-        raise InputError(f"--runtime for a bundle of {bundle.manifest.format}", allowed="for tflite bundles")
+        raise InputError(
+            "--threads means nothing to a bundle of coreml", allowed="for executorch and tflite bundles"
+        )
+    if settings.runtime and made_for != "tflite":
+        raise InputError(f"--runtime means nothing to a bundle of {made_for}", allowed="for tflite bundles")
     if settings.runtime not in (None, *PACKAGES):
-        raise InputError(f"unknown runtime '{settings.runtime}'", allowed=", ".join(PACKAGES))
+        raise InputError(f"--runtime {settings.runtime} is not known", allowed=", ".join(PACKAGES))
     _refuse_cpus(settings.cpus, where, cpus)
     decided = (
         {"compute_units": settings.compute_units or "all"} if core_ml else {"threads": settings.threads or 1}
@@ -128,7 +130,7 @@ def settled(
 
 
 def _job(
-    bundle: Bundle, rows: Sequence[Inputs], settings: record.Settings, protocol: Protocol | None
+    bundle: Bundle, rows: Sequence[Inputs], settings: Settings, protocol: Protocol | None
 ) -> dict[str, Any]:
     manifest = bundle.manifest
     return worker.job_of(
@@ -147,41 +149,11 @@ def _refuse_cpus(asked: Sequence[int] | None, where: str, there: Collection[int]
         return
     if there is None:
         raise InputError(
-            f"--cpus on {where}", allowed="on Linux: Apple's systems do not bind processes to CPUs"
+            f"--cpus is not possible on {where}",
+            allowed="on Linux: Apple's systems do not bind processes to CPUs",
         )
     if not asked or not set(asked) <= set(there):
         raise InputError(
-            f"--cpus {','.join(map(str, asked))} on {where}",
+            f"--cpus {','.join(map(str, asked))} on {where} names CPUs that it does not have",
             allowed=f"some of {','.join(map(str, sorted(there)))}",
         )
-
-
-def told(said: bytes) -> str:
-    """The last of what a process said."""
-    return said.decode("utf-8", "replace")[-TOLD:].strip()
-
-
-def result_of(directory: Path, status: int, words: str) -> dict[str, Any]:
-    """What a worker that has ended wrote."""
-    last = f"; the last it said: {words}" if words else ""
-    how = f"by signal {-status}" if status < 0 else f"with status {status}"
-    path = directory / worker.RESULT
-    if status or not path.exists():
-        raise GateError(f"the measuring process ended {how} and without a result{last}", hint=AGAIN)
-    try:
-        result = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise GateError(f"the measuring process wrote no result: {error}{last}", hint=AGAIN) from None
-    if not isinstance(result, dict):
-        raise GateError(f"the measuring process wrote {type(result).__name__}, no result{last}", hint=AGAIN)
-    if "error" not in result:
-        return result
-    kinds = {kind.exit_code: kind for kind in (InputError, GateError, UnavailableError)}
-    try:
-        failure = result["error"]
-        explained = kinds[failure["exit_code"]](
-            failure["problem"], allowed=failure["allowed"], hint=failure["hint"]
-        )
-    except (KeyError, TypeError) as missing:
-        raise GateError(f"the measuring process wrote no result: {missing!r}{last}", hint=AGAIN) from None
-    raise explained

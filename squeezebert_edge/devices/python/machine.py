@@ -1,6 +1,6 @@
 """The machine that this runs on, as a record describes it; Linux and macOS, the standard library alone.
 
-Each fact is looked up where the system keeps it. One that is not there is null, with the reason.
+Each fact is looked up where the system keeps it. A fact that is not there is None, with the reason.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ MAC = sys.platform == "darwin"
 
 
 class UnknownError(Exception):
-    """A fact that this machine does not give; the message is the reason."""
+    """This machine does not give a fact; the message is the reason."""
 
 
-def described() -> dict[str, Any]:
-    """The fields of record.Device but its kind."""
+def describe() -> dict[str, Any]:
+    """Describe this machine: the fields of record.Device without its kind."""
     system = f"macOS {platform.mac_ver()[0]}" if MAC else _distribution()
     return {
         "name": _name(),
@@ -37,7 +37,7 @@ def described() -> dict[str, Any]:
 
 
 def state() -> dict[str, Any]:
-    """The fields of record.State, now."""
+    """The fields of record.State, as they are now."""
     now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
     return {"time": now} | facts(
         {
@@ -54,7 +54,7 @@ def state() -> dict[str, Any]:
     )
 
 
-def emulated() -> bool:
+def is_emulated() -> bool:
     """Whether the processor is a program: Rosetta, or an Arm userland on an x86 kernel."""
     if MAC:
         try:
@@ -74,7 +74,7 @@ def libc() -> str:
 
 
 def resident() -> dict[str, int | None]:
-    """Bytes of this process in memory: `now`, and `most` since it began; null where the system does not say.
+    """Bytes of this process in memory: `now`, and `most` since it began; None where the system does not say.
 
     Linux counts in resource.getrusage what the process was before exec, so /proc is asked.
     """
@@ -91,7 +91,7 @@ def resident() -> dict[str, int | None]:
 
 
 def facts(sources: Mapping[str, Callable[[], Any]]) -> dict[str, Any]:
-    """What sources give, by name; of one that raises UnknownError null, and in `unknown` the reason."""
+    """Ask each source for its fact; one that raises UnknownError gives None, and `unknown` has the reason."""
     found: dict[str, Any] = {}
     unknown: dict[str, str] = {}
     for name, source in sources.items():
@@ -106,14 +106,14 @@ def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8", errors="replace").strip("\0\n ")
     except OSError as error:
-        raise UnknownError(f"{path}: {error.strerror}") from None
+        raise UnknownError(f"{path} cannot be read: {error.strerror}") from None
 
 
 def _command(*words: str) -> str:
     try:
         done = subprocess.run(words, capture_output=True, text=True, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError) as error:
-        raise UnknownError(f"{' '.join(words)}: {error}") from None
+        raise UnknownError(f"{' '.join(words)} failed: {error}") from None
     return done.stdout.strip()
 
 
@@ -173,7 +173,7 @@ def _megahertz(kilohertz: str) -> float:
 
 
 def _clusters() -> list[list[int]]:
-    """CPUs of equal capacity, or of equal highest frequency where the kernel knows no capacities."""
+    """CPUs grouped by capacity, or by highest frequency where the kernel knows no capacities."""
     if MAC:
         raise UnknownError("macOS does not number its cores by kind")
     try:
@@ -186,7 +186,7 @@ def _clusters() -> list[list[int]]:
 
 def _temperatures() -> dict[str, float]:
     if MAC:
-        raise UnknownError("macOS does not say without root")
+        raise UnknownError("macOS says it to root only")
     zones = sorted((SYSTEM / "class" / "thermal").glob("thermal_zone*"))
     found = {}
     for zone in zones:
@@ -195,13 +195,13 @@ def _temperatures() -> dict[str, float]:
         except (UnknownError, ValueError):
             continue  # a sensor that is switched off
     if not found:
-        raise UnknownError("no thermal zone that can be read in /sys/class/thermal")
+        raise UnknownError("no thermal zone in /sys/class/thermal can be read")
     return found
 
 
 def _thermal_status() -> str:
     if not MAC:
-        raise UnknownError("Linux has no such word")
+        raise UnknownError("Linux has no word for it")
     text = _command("pmset", "-g", "therm")
     limit = re.search(r"CPU_Speed_Limit\s*=\s*(\d+)", text)
     return f"CPU speed limit {limit[1]}%" if limit else "no limit recorded"
@@ -213,13 +213,13 @@ def _battery() -> tuple[float, bool]:
         text = _command("pmset", "-g", "batt")
         found = re.search(r"(\d+)%", text)
         if not found:
-            raise UnknownError("no battery")
+            raise UnknownError("it has no battery")
         return int(found[1]) / 100, "AC Power" in text
     for supply in sorted((SYSTEM / "class" / "power_supply").glob("*")):
         if (supply / "capacity").exists() and _read(supply / "type") == "Battery":
             charging = _read(supply / "status") in ("Charging", "Full", "Not charging")
             return int(_read(supply / "capacity")) / 100, charging
-    raise UnknownError("no battery")
+    raise UnknownError("it has no battery")
 
 
 def _low_power_mode() -> bool:
@@ -230,7 +230,7 @@ def _low_power_mode() -> bool:
         raise UnknownError("pmset does not say")
     profile = SYSTEM / "firmware" / "acpi" / "platform_profile"
     if not profile.exists():
-        raise UnknownError("no platform profile in /sys/firmware/acpi")
+        raise UnknownError("/sys/firmware/acpi has no platform profile")
     return _read(profile) in ("low-power", "quiet")
 
 

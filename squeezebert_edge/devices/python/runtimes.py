@@ -1,7 +1,7 @@
-"""Artifacts opened by their runtimes and nothing else: what is timed is the runtime, not a layer around it.
+"""Each runtime opens its artifacts itself: what is timed is the runtime, not a layer around it.
 
-Needs numpy and the one runtime, torch only for ExecuTorch, whose Python API takes its tensors. Runs on boards
-that have no more than that.
+This module needs numpy and the one runtime, and torch for ExecuTorch alone, whose Python API takes its
+tensors. It runs on boards that have no more than that.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     Outputs = list[Array]
     Query = Callable[[], Outputs]
 
-PACKAGES = ("ai-edge-litert", "tflite-runtime")  # that run a .tflite, the preferred one first
+PACKAGES = ("ai-edge-litert", "tflite-runtime")  # those that run a .tflite, the preferred one first
 COMPUTE_UNITS = {
     "cpu_only": "CPU_ONLY",
     "cpu_and_gpu": "CPU_AND_GPU",
@@ -32,7 +32,7 @@ COMPUTE_UNITS = {
 
 
 class Runtime(Protocol):
-    """A runtime that was found; it opens one artifact.
+    """A runtime that is installed; it opens one artifact.
 
     name, version: as record.Runtime has them.
     """
@@ -45,12 +45,19 @@ class Runtime(Protocol):
         ...
 
     def query(self, entry_point: str, inputs: Mapping[str, Array], outputs: Sequence[str]) -> Query:
-        """What computes these inputs, (1, length) int32 by name, each time it is called."""
+        """A function that computes these inputs, (1, length) int32 by name, each time it is called."""
         ...
 
 
 def litert(package: str | None) -> Runtime:
-    """What runs a .tflite: ai-edge-litert or, where that is not installed or not wanted, tflite-runtime."""
+    """The runtime of a .tflite: ai-edge-litert or, where that is not installed or not wanted, tflite-runtime.
+
+    Args:
+        package: the one that is wanted, of PACKAGES.
+
+    Raises:
+        InputError: it is not installed.
+    """
     known: Mapping[str, tuple[str, Callable[[], Runtime]]] = {
         "ai-edge-litert": ("ai_edge_litert", CompiledModel),
         "tflite-runtime": ("tflite_runtime", TfliteRuntime),
@@ -58,13 +65,13 @@ def litert(package: str | None) -> Runtime:
     wanted = [package] if package else list(PACKAGES)
     for name in wanted:
         module, runtime = known[name]
-        if _installed(module):
+        if _is_installed(module):
             return runtime()
     raise InputError(f"{' or '.join(wanted)} is not installed", hint=f"pip install {wanted[0]}")
 
 
 class TfliteRuntime:
-    """A .tflite, by the interpreter of tflite-runtime."""
+    """Runs a .tflite by the interpreter of tflite-runtime."""
 
     name = "tflite-runtime"
 
@@ -79,7 +86,7 @@ class TfliteRuntime:
         self._model.allocate_tensors()
 
     def query(self, entry_point: str, inputs: Mapping[str, Array], outputs: Sequence[str]) -> Query:
-        """What computes these inputs each time it is called."""
+        """A function that computes these inputs each time it is called."""
         if entry_point not in self._runners:
             self._runners[entry_point] = self._model.get_signature_runner(entry_point)
         runner = self._runners[entry_point]
@@ -92,7 +99,7 @@ class TfliteRuntime:
 
 
 class CompiledModel:
-    """A .tflite, by the compiled model of ai-edge-litert, as LiteRT's apps run it."""
+    """Runs a .tflite by the compiled model of ai-edge-litert, as LiteRT's apps run it."""
 
     name = "litert"
 
@@ -111,7 +118,7 @@ class CompiledModel:
         self._model = self._model_type.from_file(str(path), options=options)
 
     def query(self, entry_point: str, inputs: Mapping[str, Array], outputs: Sequence[str]) -> Query:
-        """What computes these inputs each time it is called."""
+        """A function that computes these inputs each time it is called."""
         import numpy as np
 
         index = self._model.get_signature_index(entry_point)
@@ -140,12 +147,12 @@ class CompiledModel:
 
 
 class ExecuTorch:
-    """A .pte, by ExecuTorch's own Python API."""
+    """Runs a .pte by ExecuTorch's own Python API."""
 
     name = "executorch"
 
     def __init__(self, package: str | None) -> None:
-        if not _installed("executorch"):
+        if not _is_installed("executorch"):
             raise InputError("executorch is not installed", hint="pip install executorch")
         import executorch.kernels.quantized  # noqa: F401  # registers the kernels of quantized embeddings
         from executorch.extension.pybindings import portable_lib
@@ -162,7 +169,7 @@ class ExecuTorch:
         self._program = self._runtime.load_program(path, verification=self._checked)
 
     def query(self, entry_point: str, inputs: Mapping[str, Array], outputs: Sequence[str]) -> Query:
-        """What computes these inputs each time it is called."""
+        """A function that computes these inputs each time it is called."""
         import torch
 
         tensors = [torch.from_numpy(value) for value in inputs.values()]
@@ -175,7 +182,7 @@ class ExecuTorch:
 
 
 class CoreML:
-    """A .mlpackage, by Core ML through coremltools; on a Mac."""
+    """Runs a .mlpackage by Core ML, through coremltools, on a Mac."""
 
     name = "coreml"
 
@@ -195,7 +202,7 @@ class CoreML:
         self._model = self._tools.models.MLModel(str(path), compute_units=units)
 
     def query(self, entry_point: str, inputs: Mapping[str, Array], outputs: Sequence[str]) -> Query:
-        """What computes these inputs each time it is called."""
+        """A function that computes these inputs each time it is called."""
         import numpy as np
 
         packed = {"inputs": np.stack(list(inputs.values()), axis=1)}  # rows of (1, S) -> (1, rows, S)
@@ -214,5 +221,5 @@ RUNTIMES: Mapping[str, Callable[[str | None], Runtime]] = {
 }
 
 
-def _installed(package: str) -> bool:
+def _is_installed(package: str) -> bool:
     return importlib.util.find_spec(package) is not None

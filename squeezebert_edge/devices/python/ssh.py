@@ -1,38 +1,37 @@
-"""A machine that ssh reaches, an Arm board say: its own Python measures, in a directory of its own.
+"""A machine that ssh reaches, such as an Arm board: its own Python measures, in a directory of its own.
 
-Everything goes over one connection of the system's ssh, whose configuration, keys and known hosts are the
-user's. `errand.py` runs there: files go in as a tar archive, results come back as one, and in between goes a
-sign of life every few seconds, so that each side knows in bounded time when the other is gone. Host keys are
-checked strictly, and nothing is ever asked for.
+Everything goes over one connection of the system's ssh, with the user's configuration, keys and known hosts.
+`errand.py` runs there: files go in as a tar archive, results come back as one, and a sign of life is sent
+every few seconds in between, so that each side knows soon when the other is gone. Host keys are checked
+strictly, and the user is never asked for anything.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-import os
 import re
 import shlex
-import signal
 import subprocess
 import tarfile
 import tempfile
 import threading
-import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import squeezebert_edge
 from exporters.errors import EdgeError, GateError, InputError, UnavailableError
-from squeezebert_edge.bundle.opened import Bundle
-from squeezebert_edge.devices import Listing
-from squeezebert_edge.devices.command import wait
+from squeezebert_edge.devices import JOB, OUTPUTS, RESULT, Listing
+from squeezebert_edge.devices.command import Finished, end, start, wait
 from squeezebert_edge.devices.python import errand, worker
-from squeezebert_edge.devices.python.interpreter import Interpreter, result_of, settled, told
-from squeezebert_edge.devices.results import AGAIN
+from squeezebert_edge.devices.python.interpreter import WRITER, Interpreter, decide_settings
+from squeezebert_edge.devices.results import AGAIN, read_result
 from squeezebert_edge.latency import record
 from squeezebert_edge.plumbing.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from squeezebert_edge.bundle.opened import Bundle
 
 WRITTEN = "ssh:USER@HOST[:PORT]"
 ADDRESS = re.compile(r"((?:[\w.][\w.-]*@)?(?:\[[\da-fA-F:.]+\]|\w[\w.-]*))(?::(\d{1,5}))?", re.ASCII)
@@ -51,12 +50,12 @@ SILENCE = 60.0  # seconds without one after which the other side gives up
 FAREWELL = 10.0  # seconds that the other side is given to clean up before the connection is cut
 SLOWEST = 100_000  # bytes a second: files that go slower hang
 INQUIRY_LIMIT = 120.0  # seconds: torch is imported in half a minute on a small board
-LONGEST_GREETING = 65536  # bytes that login scripts may say
-LOST, NOT_FOUND = 255, 127  # exit statuses: ssh's for its own errors, a shell's for a command it has not
+LONGEST_GREETING = 65536  # bytes that login scripts may print
+LOST, NOT_FOUND = 255, 127  # exit statuses: of ssh for its own errors, of a shell without the command
 
 BARE = str.maketrans("", "", "[]")  # ssh takes an IPv6 address without its brackets
 
-# What ssh says, in lower case -> the problem, and what to do; {} is what a user types after `ssh`.
+# What ssh prints, in lower case -> the problem, and what to do; {} is what a user types after `ssh`.
 FAILURES = {
     "identification has changed": (
         "its host key is not the one that is known",
@@ -68,11 +67,11 @@ FAILURES = {
     ),
     "permission denied": (
         "it does not let us in",
-        "copy a key there with `ssh-copy-id {}`: nothing is asked for while measuring, so that "
-        "a key with a passphrase goes into ssh-agent",
+        "copy a key there with `ssh-copy-id {}`; a key with a passphrase goes into ssh-agent, since nothing "
+        "is asked for while measuring",
     ),
-    "could not resolve": ("no such host", "check the name with `ssh {}`"),
-    "connection refused": ("no ssh server answers", "start one there, or name its port: " + WRITTEN),
+    "could not resolve": ("there is no such host", "check the name with `ssh {}`"),
+    "connection refused": ("no ssh server answers there", "start one, or name its port: " + WRITTEN),
     "timed out": ("it does not answer", "check that it is on and reachable: `ssh {}`"),
     "no route to host": ("it cannot be reached", "check that it is on and reachable: `ssh {}`"),
 }
@@ -82,7 +81,7 @@ class Board(Interpreter):
     """A machine behind ssh.
 
     Args:
-        destination: USER@HOST or HOST. port: null leaves it to ssh's configuration.
+        destination: USER@HOST or HOST. port: None leaves it to ssh's configuration.
     """
 
     kind = "ssh"
@@ -94,29 +93,29 @@ class Board(Interpreter):
         self._where = f"ssh:{destination}{f':{port}' if port else ''}"
 
     def describe(self) -> record.Device:
-        """What it is."""
+        """Say what the machine is."""
         return self._inquire(None, None)[0]
 
     def state(self) -> record.State:
-        """How it is now."""
+        """The state that it is in now."""
         return self._inquire(None, None)[1]
 
     def settle(self, bundle: Bundle, settings: record.Settings) -> record.Settings:
-        """The settings with what was left open decided.
+        """Decide the settings that were left open.
 
         Raises:
-            InputError: one that cannot be honoured there, or the runtime is not installed there.
-            UnavailableError: a Core ML bundle, and it is no Mac; or it is not reached.
+            InputError: the machine cannot honour a setting, or lacks the runtime.
+            UnavailableError: the bundle is for Core ML and the machine is no Mac, or it is not reached.
         """
         device, state = self._inquire(bundle.manifest.format, settings.runtime)
-        return settled(
+        return decide_settings(
             bundle, settings, where=self._where, mac=device.os.startswith("macOS"), cpus=state.allowed_cpus
         )
 
     def run(
         self, directory: Path, job: Mapping[str, Any], limit: float, progress: Progress
     ) -> dict[str, Any]:
-        """What a worker there makes of a job.
+        """Have a worker there do a job.
 
         Raises:
             InputError: the runtime is not installed there, or does not read the artifact.
@@ -129,17 +128,17 @@ class Board(Interpreter):
             artifact = Path(job["artifact"])
             files[artifact.name] = artifact
             job = {**job, "artifact": artifact.name}
-        (directory / worker.JOB).write_text(json.dumps(job), encoding="utf-8")
-        files[worker.JOB] = directory / worker.JOB
+        (directory / JOB).write_text(json.dumps(job), encoding="utf-8")
+        files[JOB] = directory / JOB
         arrived = directory / "arrived"
         arrived.mkdir()
-        status = self._send(files, arrived, limit, progress)
-        if (arrived / worker.OUTPUTS).exists():
-            (arrived / worker.OUTPUTS).replace(directory / worker.OUTPUTS)
+        finished = self._send(files, arrived, limit, progress)
+        if (arrived / OUTPUTS).exists():
+            (arrived / OUTPUTS).replace(directory / OUTPUTS)
         try:
-            return result_of(arrived, status, told((arrived / errand.SAID).read_bytes()))
+            return read_result(arrived / RESULT, WRITER, finished)
         except EdgeError as error:
-            raise self._placed(error) from None
+            raise self._localize(error) from None
 
     def _inquire(self, format_: str | None, runtime: str | None) -> tuple[record.Device, record.State]:
         with tempfile.TemporaryDirectory(prefix="squeezebert-edge-") as directory:
@@ -152,101 +151,96 @@ class Board(Interpreter):
         except (ValueError, KeyError, TypeError) as error:
             raise GateError(f"{self._where} did not say what it is: {error}", hint=AGAIN) from None
 
-    def _send(self, files: Mapping[str, Path], arrived: Path, limit: float, progress: Progress) -> int:
-        """Run an errand with files; gives the worker's exit status, and what it wrote in a directory.
+    def _send(self, files: Mapping[str, Path], arrived: Path, limit: float, progress: Progress) -> Finished:
+        """Run an errand with files, and put what the worker wrote into a directory.
 
         The connection is closed when this returns or raises, after which nothing of ours is there.
+
+        Returns:
+            How the worker ended.
         """
         paths = [path for given in files.values() for path in (given, *given.rglob("*"))]
         limit += sum(path.stat().st_size for path in paths) / SLOWEST
         source = Path(errand.__file__).read_text(encoding="utf-8")
         arguments = [str(SILENCE), "-m", worker.__name__, "."]
         command = shlex.join(["python3", "-c", source, *arguments])
-        with tempfile.TemporaryFile() as sent, tempfile.TemporaryFile() as said:
+        with tempfile.TemporaryFile() as sent, tempfile.TemporaryFile() as printed:
             try:
-                process = subprocess.Popen(
-                    [*self._ssh, command],
-                    stdin=subprocess.PIPE,
-                    stdout=sent,
-                    stderr=said,
-                    start_new_session=True,  # Ctrl-C is ours to pass on: by closing its input
-                )
+                process = start([*self._ssh, command], sent, printed)
             except FileNotFoundError:
                 raise UnavailableError("ssh is not installed here", hint="install OpenSSH's client") from None
-            status = _attended(process, files, limit, progress)
+            status = _attend(process, files, limit, progress)
             sent.seek(0)
-            said.seek(0)
+            printed.seek(0)
             if status is None:
-                raise GateError(f"{self._where} hung: no result after {limit:.0f} s", hint=AGAIN)
+                raise GateError(f"{self._where} hung: it gave no result within {limit:.0f} s", hint=AGAIN)
             if status:
-                raise self._failure(status, said.read())
-            return _unpacked(sent, arrived, self._where)
+                raise self._failure(Finished(status, printed.read().decode("utf-8", "replace").strip()))
+            return _unpack(sent, arrived, self._where)
 
-    def _failure(self, status: int, said: bytes) -> EdgeError:
-        """Why a connection ended before results came."""
-        words, everything = told(said), said.decode("utf-8", "replace").lower()
+    def _failure(self, finished: Finished) -> EdgeError:
+        """The reason why a connection ended before results came."""
+        status = finished.status
         if status == errand.UNFIT:
-            return UnavailableError(f"{self._where}: {words.splitlines()[-1]}")
+            return UnavailableError(f"{self._where}: {finished.last_line}")
         if status == NOT_FOUND:
             return UnavailableError(
-                f"{self._where}: no python3 is found there",
+                f"{self._where} has no python3",
                 hint=f"install Python, and try `ssh {self.named} python3 --version`",
             )
         for sign, (problem, hint) in FAILURES.items():
-            if status == LOST and sign in everything:
+            if status == LOST and sign in finished.output.lower():
                 return UnavailableError(
-                    f"{self._where}: {problem} ({words.splitlines()[-1]})", hint=hint.format(self.named)
+                    f"{self._where}: {problem} ({finished.last_line})", hint=hint.format(self.named)
                 )
-        last = f": {words}" if words else ""
+        last = f": {finished.tail}" if finished.output else ""
         if status in (LOST, errand.ABANDONED):
             return UnavailableError(f"{self._where}: the connection was lost{last}", hint="run it again")
-        return GateError(f"{self._where} ended with status {status} and without a result{last}", hint=AGAIN)
+        return GateError(f"{self._where} ended with status {status} and gave no result{last}", hint=AGAIN)
 
-    def _placed(self, error: EdgeError) -> EdgeError:
-        """An error of a worker, said to be over there; what is to be installed is installed there."""
+    def _localize(self, error: EdgeError) -> EdgeError:
+        """A worker's error, said to be over there; what is to be installed is installed there."""
         hint = error.hint
         if hint and hint.startswith("pip install "):
             hint = f"ssh {self.named} python3 -m {hint}"
         return type(error)(f"{self._where}: {error.problem}", allowed=error.allowed, hint=hint)
 
 
-def opened(address: str | None) -> Board:
-    """The machine of an address; whether it is there is seen when it is used.
+def open_device(address: str | None) -> Board:
+    """Open the machine of an address; whether it is there is seen when it is used.
 
     Raises:
-        InputError: no address, or none that can be one.
+        InputError: there is no address, or it cannot be one.
     """
     found = ADDRESS.fullmatch(address or "")
     port = int(found[2]) if found and found[2] else None
     if not found or (port is not None and not 0 < port < 65536):
-        raise InputError(f"--device ssh:{address or ''}", allowed=WRITTEN)
+        raise InputError(f"--device ssh:{address or ''} names no machine", allowed=WRITTEN)
     return Board(found[1], port)
 
 
-def found() -> list[Listing]:
-    """None: ssh reaches what it is told to, and keeps no list."""
+def list_devices() -> list[Listing]:
+    """List nothing: ssh reaches what it is told to, and keeps no list."""
     return []
 
 
-def _attended(
+def _attend(
     process: subprocess.Popen[bytes], files: Mapping[str, Path], limit: float, progress: Progress
 ) -> int | None:
-    """The exit status of an ssh that is given files and signs of life, or null if it has none by then."""
+    """Give an ssh files and signs of life; returns its exit status, or None if it has none by then."""
     gone = threading.Event()
     assert process.stdin is not None
     feeding = threading.Thread(target=_feed, args=(process.stdin, files, gone), daemon=True)
     feeding.start()
     try:
-        return wait(process, time.monotonic() + limit, progress)
+        return wait(process, limit, progress)
     finally:
         gone.set()
         try:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(FAREWELL)
         finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            end(process)
             feeding.join()
 
 
@@ -274,17 +268,19 @@ class _Interruptible:
         return self._pipe.write(data)
 
 
-def _unpacked(sent: IO[bytes], arrived: Path, where: str) -> int:
-    """The worker's exit status; what it wrote goes into a directory."""
+def _unpack(sent: IO[bytes], arrived: Path, where: str) -> Finished:
+    """Put what the worker wrote into a directory; returns how it ended."""
     begin = sent.read(LONGEST_GREETING).find(errand.MARK)
     try:
         if begin < 0:
-            raise ValueError("no results")
+            raise ValueError("there are none")
         sent.seek(begin + len(errand.MARK))
         with tarfile.open(fileobj=sent, mode="r:") as archive:
-            there = {worker.RESULT, worker.OUTPUTS} & set(archive.getnames())
-            for name in (errand.SAID, errand.STATUS, *there):
+            there = {RESULT, OUTPUTS} & set(archive.getnames())
+            for name in (errand.PRINTED, errand.STATUS, *there):
                 archive.extract(name, arrived, filter="data")
-        return int((arrived / errand.STATUS).read_text(encoding="ascii"))
+        status = int((arrived / errand.STATUS).read_text(encoding="ascii"))
     except (tarfile.TarError, ValueError, KeyError) as error:
         raise GateError(f"{where} sent something else than results: {error}", hint=AGAIN) from None
+    printed = (arrived / errand.PRINTED).read_text(encoding="utf-8", errors="replace")
+    return Finished(status, printed.strip())

@@ -2,9 +2,10 @@
 
     python -m squeezebert_edge.devices.python.worker DIRECTORY [SPAWNED_NS]
 
-DIRECTORY holds job.json; result.json appears there whole, and outputs.bin before it when answers are asked.
-SPAWNED_NS is the parent's monotonic clock just before it started this process. FILES and a runtime are all it
-needs, so that it can be copied to a board. It ends when its standard input does: with its parent.
+DIRECTORY holds job.json; result.json appears there whole, and before it outputs.bin if answers are asked for.
+SPAWNED_NS is the parent's monotonic clock just before it started this process. The worker needs FILES and a
+runtime and nothing else, so that it can be copied to a board. It ends when its standard input does: with its
+parent.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from squeezebert_edge.devices import JOB, OUTPUTS, RESULT
+
 FILES = (
     "exporters/__init__.py",
     "exporters/errors.py",
@@ -32,15 +35,14 @@ FILES = (
     "squeezebert_edge/devices/python/runtimes.py",
     "squeezebert_edge/devices/python/worker.py",
 )
-JOB, RESULT, OUTPUTS = "job.json", "result.json", "outputs.bin"
-ABANDONED = 75  # the exit status of one whose parent went away
+ABANDONED = 75  # the exit status of a worker whose parent went away
 
 
 def inquiry_of(format_: str | None, runtime: str | None) -> dict[str, Any]:
-    """What is asked of a worker that is to say where it is, and whether a runtime is installed.
+    """The job of a worker that shall say what machine it is on, and whether a runtime is installed there.
 
     Args:
-        format_: null asks for no runtime. runtime: which of several, as record.Settings has it.
+        format_: None asks for no runtime. runtime: which of several, as record.Settings has it.
     """
     return {"inquiry": {"format": format_, "runtime": runtime}}
 
@@ -54,12 +56,12 @@ def job_of(
     settings: Mapping[str, Any],
     protocol: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
-    """What is asked of a worker: to measure by a protocol, or without one to answer.
+    """The job of a worker: to measure by a protocol, or without one to answer.
 
     Args:
-        rows: of each the inputs by name, (1, length) int32 arrays.
+        rows: each row's inputs by name, (1, length) int32 arrays.
         settings: the fields of record.Settings.
-        protocol: the fields of latency.Protocol.
+        protocol: the fields of Protocol.
     """
     return {
         "artifact": str(artifact),
@@ -73,10 +75,10 @@ def job_of(
 
 
 class Session:
-    """An opened artifact and its rows, and how long it took to have them.
+    """An opened artifact with the rows of a job, and how long it took to open it.
 
     Args:
-        spawned_ns: when the process was asked for; null if that is not known.
+        spawned_ns: when the process was started; None if that is not known.
     """
 
     def __init__(self, job: Mapping[str, Any], spawned_ns: int | None) -> None:
@@ -94,7 +96,7 @@ class Session:
         imported = time.monotonic_ns()
         self.baseline = machine.resident()["now"]
         loading = time.monotonic_ns()
-        with _explained(job["artifact"], self.runtime.name):
+        with _explaining(job["artifact"], self.runtime.name):
             self.runtime.open(Path(job["artifact"]), settings["threads"], settings["compute_units"])
         self.load_ns = time.monotonic_ns() - loading
         self.process_ns = None if interpreter_ns is None else interpreter_ns + imported - start
@@ -103,7 +105,7 @@ class Session:
         self._rows, self._entry_points = job["rows"], job["entry_points"]
 
     def queries(self) -> list[Any]:
-        """Of each row what computes it."""
+        """A function for each row, which computes the row's outputs."""
         import numpy as np
 
         return [
@@ -116,26 +118,30 @@ class Session:
         ]
 
 
-def inquired(inquiry: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of record.Device and record.State; refused without the runtime."""
+def describe_machine(inquiry: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of record.Device and of record.State.
+
+    Raises:
+        InputError, UnavailableError: the runtime that is asked for is not there.
+    """
     from squeezebert_edge.devices.python import machine
 
     if inquiry["format"] is not None:
         from squeezebert_edge.devices.python.runtimes import RUNTIMES
 
         RUNTIMES[inquiry["format"]](inquiry["runtime"])
-    return {"device": machine.described(), "state": machine.state()}
+    return {"device": machine.describe(), "state": machine.state()}
 
 
-def measured(session: Session, protocol_fields: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of record.Run."""
+def measure_latency(session: Session, protocol_fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Run the session's rows by a protocol; returns the fields of record.Run."""
     from squeezebert_edge.devices.python import machine
     from squeezebert_edge.latency.protocol import Protocol, measure, warm_up
 
     protocol = Protocol(**protocol_fields)
     queries = session.queries()
     first = {}
-    with _explained(session.artifact, session.runtime.name):
+    with _explaining(session.artifact, session.runtime.name):
         for length in sorted(set(session.lengths)):
             start = time.monotonic_ns()
             queries[session.lengths.index(length)]()
@@ -150,7 +156,7 @@ def measured(session: Session, protocol_fields: Mapping[str, Any]) -> dict[str, 
     cold = {"process_ns": session.process_ns, "load_ns": session.load_ns, "first_ns": first}
     memory = {"baseline_bytes": session.baseline, "peak_bytes": peak}
     return {
-        "device": machine.described(),
+        "device": machine.describe(),
         "runtime": {
             "name": session.runtime.name,
             "version": session.runtime.version,
@@ -159,18 +165,18 @@ def measured(session: Session, protocol_fields: Mapping[str, Any]) -> dict[str, 
         },
         "before": session.before,
         "after": machine.state(),
-        "cold_start": cold | {"unknown": _missing(cold, "the clocks of parent and child are not the same")},
-        "memory": memory | {"unknown": _missing(memory, "the system does not say what is resident")},
+        "cold_start": cold | {"unknown": _unknown(cold, "the clocks of parent and child are not the same")},
+        "memory": memory | {"unknown": _unknown(memory, "the system does not say what is resident")},
         "warm_up": [asdict(warmed) for warmed in warm],
         "samples": asdict(samples),
-        "emulated": machine.emulated(),
+        "emulated": machine.is_emulated(),
     }
 
 
-def answered(session: Session, path: Path) -> dict[str, Any]:
-    """Write every output of every row to a file, float32, little-endian; gives their shapes, in order."""
+def write_answers(session: Session, path: Path) -> dict[str, Any]:
+    """Write every output of every row to a file, as little-endian float32; returns their shapes, in order."""
     shapes = []
-    with _explained(session.artifact, session.runtime.name), path.open("wb") as file:
+    with _explaining(session.artifact, session.runtime.name), path.open("wb") as file:
         for query in session.queries():
             outputs = query()
             shapes.append([list(output.shape) for output in outputs])
@@ -180,34 +186,34 @@ def answered(session: Session, path: Path) -> dict[str, Any]:
 
 
 def main(directory: Path, spawned_ns: int | None) -> None:
-    """Run the job of a directory; what goes wrong is a result too."""
+    """Do the job of a directory; what goes wrong is a result too."""
     from exporters.errors import EdgeError
 
     job = json.loads((directory / JOB).read_text(encoding="utf-8"))
     result: dict[str, Any]
     try:
-        with _installed():
-            result = _done(job, directory, spawned_ns)
+        with _naming_packages():
+            result = _do(job, directory, spawned_ns)
     except EdgeError as error:
-        said = {"problem": error.problem, "allowed": error.allowed, "hint": error.hint}
-        result = {"error": said | {"exit_code": error.exit_code}}
+        fields = {"problem": error.problem, "allowed": error.allowed, "hint": error.hint}
+        result = {"error": fields | {"exit_code": error.exit_code}}
     partial = directory / f"{RESULT}.partial"
     partial.write_text(json.dumps(result), encoding="utf-8")
     partial.replace(directory / RESULT)
 
 
-def _done(job: Mapping[str, Any], directory: Path, spawned_ns: int | None) -> dict[str, Any]:
+def _do(job: Mapping[str, Any], directory: Path, spawned_ns: int | None) -> dict[str, Any]:
     if "inquiry" in job:
-        return inquired(job["inquiry"])
+        return describe_machine(job["inquiry"])
     session = Session(job, spawned_ns)
     if job["protocol"] is None:
-        return answered(session, directory / OUTPUTS)
-    return measured(session, job["protocol"])
+        return write_answers(session, directory / OUTPUTS)
+    return measure_latency(session, job["protocol"])
 
 
 @contextmanager
-def _installed() -> Iterator[None]:
-    """A package that is missing, as the user's to install."""
+def _naming_packages() -> Iterator[None]:
+    """Tell the user to install a package that is missing."""
     from exporters.errors import InputError
 
     try:
@@ -217,8 +223,8 @@ def _installed() -> Iterator[None]:
 
 
 @contextmanager
-def _explained(artifact: str, runtime: str) -> Iterator[None]:
-    """Errors of a runtime over a file, as the user's."""
+def _explaining(artifact: str, runtime: str) -> Iterator[None]:
+    """Tell the user that a runtime cannot run a file."""
     from exporters.errors import InputError
 
     try:
@@ -230,7 +236,7 @@ def _explained(artifact: str, runtime: str) -> Iterator[None]:
         ) from error
 
 
-def _missing(facts: Mapping[str, object], reason: str) -> dict[str, str]:
+def _unknown(facts: Mapping[str, object], reason: str) -> dict[str, str]:
     return {name: reason for name, value in facts.items() if value is None}
 
 
