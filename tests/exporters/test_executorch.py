@@ -267,7 +267,7 @@ def test_nothing_is_printed_and_the_users_logging_stays(tmp_path: Path) -> None:
 import logging, warnings
 from pathlib import Path
 from exporters import executorch
-from tests.exported import Small, assert_equal, request
+from tests.kit.exported import Small, assert_equal, request
 before = logging.root.manager.disable, logging.root.handlers[:], logging.root.level, warnings.filters[:]
 path = Path({str(tmp_path / "model.pte")!r})
 executorch.export(request(Small(), Small.outputs), path)

@@ -1,7 +1,7 @@
 """The demo app's side of docs/app_job.md on a fake phone: computing with the host's code, or with a fault.
 
-python -m tests.fake_app PHONE ID            computes
-python -m tests.fake_app PHONE ID FAULT      answers without computing; FAULT is Python that changes `text`
+python -m tests.fakes.app PHONE ID            computes
+python -m tests.fakes.app PHONE ID FAULT      answers without computing; FAULT is Python that changes `text`
 """
 
 from __future__ import annotations

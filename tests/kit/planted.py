@@ -1,6 +1,6 @@
 """A network with outlier channels that changes nothing in float: what naive quantization stumbles over.
 
-python -m tests.planted CHECKPOINT OUT      # writes such a checkpoint
+python -m tests.kit.planted CHECKPOINT OUT      # writes such a checkpoint
 """
 
 from __future__ import annotations

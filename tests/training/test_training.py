@@ -14,14 +14,11 @@ from typing import Any
 
 import pytest
 import torch
-import typer
-from typer.testing import CliRunner
 
 from exporters.errors import GateError, InputError, UnavailableError
 from squeezebert_edge.accuracy.answers import evaluate
 from squeezebert_edge.checkpoint.checkpoint import load_checkpoint, save_checkpoint
 from squeezebert_edge.checkpoint.task import task_of
-from squeezebert_edge.cli.train import train as train_verb
 from squeezebert_edge.proof.reference import Reference
 from squeezebert_edge.tasks.data import Example, read_texts
 from squeezebert_edge.tasks.heads import TextClassification
@@ -42,6 +39,7 @@ from tests.kit.trained import (
     run,
     same,
     stop_after,
+    train_verb,
     weights,
     write_tsv,
 )
@@ -159,7 +157,7 @@ SCRIPT = """
 import json, sys, warnings
 from pathlib import Path
 from dataclasses import asdict, replace
-from tests.trained import CONFIG, run
+from tests.kit.trained import CONFIG, run
 from squeezebert_edge.training.processes import rank
 
 epochs = run(Path(sys.argv[1]), replace(CONFIG, batch_size=32), log=print).epochs
@@ -352,27 +350,23 @@ def test_a_device_that_is_not_there_is_said(tmp_path: Path) -> None:
         run(tmp_path / "out", replace(CONFIG, device="cuda"))
 
 
-def verb(*arguments: str | Path) -> Any:
-    app = typer.Typer()
-    app.command()(train_verb)
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
-
-
 def test_the_verb_trains_from_scratch_and_fine_tunes(tmp_path: Path) -> None:
     data, dev = write_tsv(tmp_path / "t.tsv", TRAINING), write_tsv(tmp_path / "d.tsv", VALIDATION)
     size = ("--hidden-size", "64", "--layers", "1", "--vocab-size", "200", "--lr", "3e-3")
-    done = verb(
+    done = train_verb(
         data, "--dev", dev, "--out", tmp_path / "a", *size, "--batch-size", "16", "--epochs", "8", "--json"
     )
     assert done.exit_code == 0, done.output
     assert json.loads(done.stdout.strip().split("\n")[-1])["accuracy"] >= 0.95
-    done = verb(data, "--from", tmp_path / "a", "--out", tmp_path / "b", "--epochs", "1", "--json")
+    done = train_verb(data, "--from", tmp_path / "a", "--out", tmp_path / "b", "--epochs", "1", "--json")
     assert done.exit_code == 0, done.output
     found = json.loads(done.stdout.strip().split("\n")[-1])
     assert (found["validation_examples"], found["best"]["epoch"]) == (17, 1)
     assert found["accuracy"] >= 0.9
     vocab = ("--vocab", tmp_path / "a" / "vocab.txt")
-    done = verb(data, *vocab, "--out", tmp_path / "c", *size[:4], "--epochs", "1", "--labels", "sad,happy")
+    done = train_verb(
+        data, *vocab, "--out", tmp_path / "c", *size[:4], "--epochs", "1", "--labels", "sad,happy"
+    )
     assert done.exit_code == 0, done.output
     assert load_checkpoint(tmp_path / "c").config.id2label == {0: "sad", 1: "happy"}
 
@@ -394,7 +388,7 @@ def test_the_verb_refuses_what_contradicts_itself(tmp_path: Path) -> None:
         ("nothing to choose", (data, *out, "--labels", "one", "--vocab-size", "200")),
     ]
     for message, arguments in cases:
-        done = verb(*arguments)
+        done = train_verb(*arguments)
         assert isinstance(done.exception, InputError), (message, done.output)
         assert message in str(done.exception)
     assert not (tmp_path / "out").exists()
