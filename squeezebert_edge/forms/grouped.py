@@ -21,33 +21,6 @@ from squeezebert_edge.model.layers import EncoderLayer, SelfAttention
 from squeezebert_edge.tasks.heads import Task
 
 
-class GroupedLinear(nn.ModuleList):
-    """A grouped 1x1 convolution as a linear layer for each group.
-
-    Args:
-        weight: (C_out, C_in/G).
-        bias: (C_out,).
-        groups: G.
-    """
-
-    def __init__(self, weight: Tensor, bias: Tensor, groups: int) -> None:
-        super().__init__()
-        for rows, shifts in zip(weight.chunk(groups), bias.chunk(groups), strict=True):
-            linear = nn.Linear(rows.shape[1], rows.shape[0], device="meta")
-            linear.weight, linear.bias = nn.Parameter(rows.clone()), nn.Parameter(shifts.clone())
-            self.append(linear)
-
-    @classmethod
-    def of(cls, conv: nn.Conv1d, scale: float = 1.0) -> GroupedLinear:
-        """The convolution's weights, its outputs times `scale`."""
-        return cls(*_parameters(conv, scale), conv.groups)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, S, C_in) -> (B, S, C_out)."""
-        parts = zip(self, _split(x, len(self)), strict=True)
-        return _join([linear(part) for linear, part in parts])
-
-
 class GroupResidentLayer(nn.Module):
     """One encoder layer over (B, S, C)."""
 
@@ -59,19 +32,19 @@ class GroupResidentLayer(nn.Module):
             self.qkv = _fuse(attention)
         else:
             scale = query_key_scale(attention.head_width)
-            self.query = GroupedLinear.of(attention.query, scale)
-            self.key = GroupedLinear.of(attention.key, scale)
-            self.value = GroupedLinear.of(attention.value)
-        self.post_attention = GroupedLinear.of(layer.post_attention.conv1d)
+            self.query = _linears_of(attention.query, scale)
+            self.key = _linears_of(attention.key, scale)
+            self.value = _linears_of(attention.value)
+        self.post_attention = _linears_of(layer.post_attention.conv1d)
         self.attention_norm = LinearLayout.norm(layer.post_attention.layernorm)
-        self.intermediate = GroupedLinear.of(layer.intermediate.conv1d)
+        self.intermediate = _linears_of(layer.intermediate.conv1d)
         self.activation = layer.intermediate.act
-        self.output = GroupedLinear.of(layer.output.conv1d)
+        self.output = _linears_of(layer.output.conv1d)
         self.output_norm: nn.Module = LinearLayout.norm(layer.output.layernorm)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """(B, S, C) and a mask that broadcasts to (B, H, S, S) -> (B, S, C)."""
-        x = self.attention_norm(self.post_attention(self._context(x, mask)) + x)
+        x = self.attention_norm(_grouped_product(self.post_attention, self._context(x, mask)) + x)
         return self.output_norm(self._feed_forward(x) + x)  # type: ignore[no-any-return]
 
     def _context(self, x: Tensor, mask: Tensor) -> Tensor:
@@ -82,7 +55,7 @@ class GroupResidentLayer(nn.Module):
             query, key, value = (_join(list(parts), dim=1) for parts in zip(*groups, strict=True))
         else:
             products = self.query, self.key, self.value
-            query, key, value = (self._split_heads(product(x)) for product in products)
+            query, key, value = (self._split_heads(_grouped_product(linears, x)) for linears in products)
         return self._attend(query, key, value, mask).transpose(1, 2).flatten(2)  # (B, H, S, d) -> (B, S, C)
 
     def _split_heads(self, x: Tensor) -> Tensor:
@@ -96,7 +69,7 @@ class GroupResidentLayer(nn.Module):
 
     def _feed_forward(self, x: Tensor) -> Tensor:
         if len(self.intermediate) != len(self.output):
-            return self.output(self.activation(self.intermediate(x)))  # type: ignore[no-any-return]
+            return _grouped_product(self.output, self.activation(_grouped_product(self.intermediate, x)))
         parts = zip(self.intermediate, self.output, _split(x, len(self.output)), strict=True)
         return _join([narrow(self.activation(widen(part))) for widen, narrow, part in parts])
 
@@ -170,7 +143,12 @@ def _parameters(conv: nn.Conv1d, scale: float = 1.0) -> tuple[Tensor, Tensor]:
     return conv.weight.detach()[..., 0] * scale, conv.bias.detach() * scale
 
 
-def _fuse(attention: SelfAttention) -> GroupedLinear:
+def _linears_of(conv: nn.Conv1d, scale: float = 1.0) -> nn.ModuleList:
+    """A grouped 1x1 convolution as a linear layer for each group, their outputs times `scale`."""
+    return _linears(*_parameters(conv, scale), conv.groups)
+
+
+def _fuse(attention: SelfAttention) -> nn.ModuleList:
     """For each group one product that gives its queries, keys and values, in this order."""
     scale, groups = query_key_scale(attention.head_width), attention.query.groups
     parts = (
@@ -181,7 +159,23 @@ def _fuse(attention: SelfAttention) -> GroupedLinear:
     # (C, C/G) of each part -> (G, 3, C/G, C/G) -> (3C, C/G), and biases alike
     weight = torch.stack([weight.reshape(groups, -1, weight.shape[1]) for weight, _ in parts], dim=1)
     bias = torch.stack([bias.reshape(groups, -1) for _, bias in parts], dim=1)
-    return GroupedLinear(weight.flatten(0, 2), bias.flatten(), groups)
+    return _linears(weight.flatten(0, 2), bias.flatten(), groups)
+
+
+def _linears(weight: Tensor, bias: Tensor, groups: int) -> nn.ModuleList:
+    """A linear layer for each group of a weight (C_out, C_in/G) and a bias (C_out,)."""
+    linears = nn.ModuleList()
+    for rows, shifts in zip(weight.chunk(groups), bias.chunk(groups), strict=True):
+        linear = nn.Linear(rows.shape[1], rows.shape[0], device="meta")
+        linear.weight, linear.bias = nn.Parameter(rows.clone()), nn.Parameter(shifts.clone())
+        linears.append(linear)
+    return linears
+
+
+def _grouped_product(linears: nn.ModuleList, x: Tensor) -> Tensor:
+    """(B, S, C_in) -> (B, S, C_out), each group from its own part of the channels."""
+    parts = zip(linears, _split(x, len(linears)), strict=True)
+    return _join([linear(part) for linear, part in parts])
 
 
 def _split(x: Tensor, count: int, dim: int = -1) -> list[Tensor]:

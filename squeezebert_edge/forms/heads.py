@@ -102,7 +102,8 @@ class BareHead(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Hidden states -> (B, S, C) and (B, C)."""
-        return self.layout.tokens(x), self.layout.pooled(self.pool(x))
+        pooled = self.pool(x)
+        return self.layout.tokens(x), self.layout.pooled(pooled)
 
     def pool(self, x: Tensor) -> Tensor:
         """Hidden states -> those of one token."""
