@@ -153,7 +153,8 @@ class ReferenceAnswers:
             mine = [next(rows) for _ in several]
             example = self.examples[index]
             self.said[index] = Said(
-                self.task.predict(example, mine, self.tokenizer), self.task.compared(mine, self.tokenizer)
+                self.task.predict(example, mine, self.tokenizer),
+                self.task.outputs_to_compare(mine, self.tokenizer),
             )
 
     def _encoded(self, example: Example) -> list[Encoding]:
@@ -197,7 +198,7 @@ def compare(
         for index in pending:
             said, example = reference.said[index], examples[index]
             rows = answer_rows(task, tokenizer, compute, example, lengths)
-            found = Said(task.predict(example, rows, tokenizer), task.compared(rows, tokenizer))
+            found = Said(task.predict(example, rows, tokenizer), task.outputs_to_compare(rows, tokenizer))
             pairs[index] = _pair(said, found)
             if journal:
                 journal.add(index, asdict(pairs[index]))

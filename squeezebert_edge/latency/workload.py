@@ -59,7 +59,7 @@ def of_bundle(bundle: Bundle, data: Path | None, length: int | None) -> Workload
     task, lengths = bundle.task, bundle.manifest.lengths
     if length is not None and length not in lengths:
         raise InputError(f"length {length}", allowed=", ".join(map(str, lengths)))
-    examples = task.built_in() if data is None else type(task).read(data)[:MOST_TEXTS]
+    examples = task.built_in_examples() if data is None else type(task).read(data)[:MOST_TEXTS]
     if not examples:
         raise InputError(f"{data}: no texts", allowed="at least one")
     source = BUILT_IN if data is None else data.name

@@ -153,7 +153,7 @@ def verify(
     Args:
         examples: real inputs, the task's built-in samples by default.
     """
-    inputs = proof_inputs(task, checkpoint.tokenizer, runner.lengths, examples or task.built_in())
+    inputs = proof_inputs(task, checkpoint.tokenizer, runner.lengths, examples or task.built_in_examples())
     proof = _Proof(task, checkpoint.tokenizer, Reference(checkpoint.model, type(task)), runner)
     random = np.random.default_rng(0)
     failures: list[str] = []

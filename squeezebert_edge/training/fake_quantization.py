@@ -54,7 +54,7 @@ class ActivationRanges:
     def learn(self, processes: Processes, rate: float) -> None:
         """Move by `rate` towards what all processes saw since the last time, and stop looking."""
         self._mask = None
-        self.set(torch.lerp(self.reach, processes.greatest(self._seen), rate))
+        self.set(torch.lerp(self.reach, processes.max_over_all(self._seen), rate))
 
     def quantize(self, x: Tensor, side: int, which: slice) -> Tensor:
         """Fake-quantize a tensor whose channels are some products' inputs (side 0) or outputs (side 1).

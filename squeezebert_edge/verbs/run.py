@@ -78,7 +78,7 @@ def _on_built_in(
     task = task_of(checkpoint)
     if not (task.metrics and can_measure_accuracy()):
         return None
-    return reference_on(checkpoint, task.built_in(task.samples[0]), scored, labels, max_length)
+    return reference_on(checkpoint, task.built_in_examples(task.samples[0]), scored, labels, max_length)
 
 
 def _compared(

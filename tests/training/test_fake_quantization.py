@@ -22,7 +22,7 @@ from squeezebert_edge.tasks.heads import TextClassification
 from squeezebert_edge.training import fake_quantization
 from squeezebert_edge.training import train as training
 from squeezebert_edge.training.fake_quantization import ActivationRanges, QuantizedProducts, fake_quantize
-from squeezebert_edge.training.layers import BatchNoise, to_train
+from squeezebert_edge.training.layers import BatchNoise, prepare_for_training
 from squeezebert_edge.training.processes import Processes
 from squeezebert_edge.training.run import CALIBRATION_BATCHES
 from tests.kit.planted import with_outliers
@@ -187,7 +187,7 @@ def test_products_that_are_not_fused_have_ranges_of_their_own() -> None:
 
 def test_every_parameter_learns_as_in_float_and_keeps_its_name() -> None:
     model = tiny_model()
-    network = to_train(model, BatchNoise(torch.device("cpu")), dropout=None).eval()
+    network = prepare_for_training(model, BatchNoise(torch.device("cpu")), dropout=None).eval()
     ranges = calibrated(network)
     ranges.set(1.5 * ranges.reach)  # what is clipped learns nothing
     assert network.state_dict().keys() == model.state_dict().keys()

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 
 from exporters.errors import InputError
 from squeezebert_edge.checkpoint.checkpoint import load_checkpoint
-from squeezebert_edge.training.objective import Objective, paired_layers
+from squeezebert_edge.training.objective import Objective, pair_layers
 from squeezebert_edge.training.teacher import Teacher, load_teacher
 from tests.kit.teachers import BATCH, MASK, another, squeezebert
 from tests.kit.tiny import tiny_model
@@ -42,11 +42,11 @@ def taught(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_layers_are_paired_evenly() -> None:
-    assert paired_layers(2, 2) == [(0, 0), (1, 1), (2, 2)]
-    assert paired_layers(3, 12) == [(0, 0), (1, 4), (2, 8), (3, 12)]
-    assert paired_layers(4, 6) == [(0, 0), (1, 2), (2, 3), (3, 5), (4, 6)]
-    assert paired_layers(12, 4) == [(0, 0), (3, 1), (6, 2), (9, 3), (12, 4)]
-    assert paired_layers(1, 1) == [(0, 0), (1, 1)]
+    assert pair_layers(2, 2) == [(0, 0), (1, 1), (2, 2)]
+    assert pair_layers(3, 12) == [(0, 0), (1, 4), (2, 8), (3, 12)]
+    assert pair_layers(4, 6) == [(0, 0), (1, 2), (2, 3), (3, 5), (4, 6)]
+    assert pair_layers(12, 4) == [(0, 0), (3, 1), (6, 2), (9, 3), (12, 4)]
+    assert pair_layers(1, 1) == [(0, 0), (1, 1)]
 
 
 def test_the_loss_is_what_its_parts_are() -> None:

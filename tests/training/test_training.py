@@ -24,7 +24,7 @@ from squeezebert_edge.tasks.data import Example, read_texts
 from squeezebert_edge.tasks.heads import TextClassification
 from squeezebert_edge.training import train as training
 from squeezebert_edge.training.data import epoch_order, hold_out, labels_in
-from squeezebert_edge.training.layers import BatchNoise, to_train
+from squeezebert_edge.training.layers import BatchNoise, prepare_for_training
 from squeezebert_edge.training.run import Run
 from squeezebert_edge.training.state import state_path
 from tests.kit.tiny import tiny_config, tiny_model
@@ -184,7 +184,7 @@ def test_two_processes_learn_what_one_does(tmp_path: Path) -> None:
 
 def test_the_network_that_is_trained_is_the_reference() -> None:
     model = tiny_model()
-    network = to_train(model, BatchNoise(torch.device("cpu")), dropout=None).eval()
+    network = prepare_for_training(model, BatchNoise(torch.device("cpu")), dropout=None).eval()
     assert network.state_dict().keys() == model.state_dict().keys()
     ids = torch.randint(0, 120, (3, 7), generator=torch.Generator().manual_seed(0))
     mask = (torch.arange(7) < torch.tensor([[7], [4], [2]])).long()
@@ -200,14 +200,14 @@ def test_dropout_does_not_depend_on_how_the_batch_is_spread() -> None:
     noise = BatchNoise(torch.device("cpu"))
     x = torch.ones(5, 8, 30)
     noise.begin(seed=0, step=3, total=5, rows=slice(None))
-    whole = noise.kept(x, 0.75)
+    whole = noise.keep_mask(x, 0.75)
     assert whole.float().mean().item() == pytest.approx(0.75, abs=0.05)
     for rank in range(2):
         rows = slice(rank, 5, 2)
         noise.begin(seed=0, step=3, total=5, rows=rows)
-        assert torch.equal(noise.kept(x[rows], 0.75), whole[rows])
+        assert torch.equal(noise.keep_mask(x[rows], 0.75), whole[rows])
     noise.begin(seed=0, step=4, total=5, rows=slice(None))
-    assert not torch.equal(noise.kept(x, 0.75), whole)
+    assert not torch.equal(noise.keep_mask(x, 0.75), whole)
 
 
 def test_an_epoch_holds_every_example_once_and_like_lengths_together() -> None:
