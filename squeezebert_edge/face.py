@@ -150,7 +150,7 @@ def evaluate(
     (found,) = evaluate_bundles(
         [_open(bundle)],
         Path(data),
-        scored=dataset,
+        dataset=dataset,
         labels=labels,
         source=_text(checkpoint),
         limit=limit,

@@ -59,7 +59,7 @@ class BatchedAnswers:
         for index, several in zip(missing, encodings, strict=True):
             mine = [next(rows) for _ in several]
             prediction = task.predict(self.data.examples[index], mine, tokenizer)
-            self.known[index] = Answer(prediction, task.compared(mine, tokenizer))
+            self.known[index] = Answer(prediction, task.outputs_to_compare(mine, tokenizer))
         return [self.known[index] for index in indices]
 
     def _rows(self, encodings: Sequence[Encoding]) -> Iterator[Row]:
@@ -94,7 +94,7 @@ class RunnerAnswers:
         task, tokenizer = self.data.task, self._tokenizer
         for example in (self.data.examples[index] for index in indices):
             rows = answer_rows(task, tokenizer, self._runner, example, self._lengths)
-            yield Answer(task.predict(example, rows, tokenizer), task.compared(rows, tokenizer))
+            yield Answer(task.predict(example, rows, tokenizer), task.outputs_to_compare(rows, tokenizer))
 
 
 def reference_answers(

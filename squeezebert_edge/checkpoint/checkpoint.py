@@ -85,9 +85,9 @@ def load_checkpoint(
         tokenizer = Tokenizer.from_directory(file.parent)
         accepted = _check_vocabulary(tokenizer, config, file.parent)
         stored = weights.read(file)
-        name = _choose(architecture, config, stored, file.parent)
+        name = _choose_architecture(architecture, config, stored, file.parent)
         if labels is not None:
-            _check_labels_wanted(name, for_training)
+            _check_new_labels(name, for_training)
         new_head = _why_new_head(name, config, stored, labels)
         if new_head and not for_training:
             raise InputError(
@@ -95,7 +95,7 @@ def load_checkpoint(
                 allowed=_ALLOWED_HEADLESS,
                 hint=_TRAIN_HEAD,
             )
-        config = _loaded_config(config, name, labels)
+        config = _config_to_load(config, name, labels)
         model, matched = _build(name, config, stored, file, new_head=bool(new_head))
         sha256 = content_sha256(file.parent / hub.CONFIG_FILE, weights.files(file), tokenizer)
         ranges = read(file.parent) or {}
@@ -136,7 +136,7 @@ def save_checkpoint(
     unfit = [name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()]
     if unfit:
         raise InputError(
-            f"{weights.counted(len(unfit))} not finite as {dtype}: {weights.listed(unfit)}",
+            f"not every weight is finite as {dtype}: {weights.list_names(unfit)}",
             hint="float16 ends at 65504: save as torch.float32" if dtype == torch.float16 else None,
         )
     extra = {key: value for key, value in config.extra.items() if key != "torch_dtype"}
@@ -207,7 +207,7 @@ def _check_vocabulary(tokenizer: Tokenizer, config: SqueezeBertConfig, directory
     return [f"config.json's pad_token_id is {config.pad_token_id}; padding uses the vocabulary's, {pad}"]
 
 
-def _choose(
+def _choose_architecture(
     asked: str | None, config: SqueezeBertConfig, stored: Mapping[str, Tensor], directory: Path
 ) -> str:
     """The architecture to load."""
@@ -241,18 +241,18 @@ def _why_new_head(
         return f"its weights {head}* are those of {recorded}"
     own_labels = [config.id2label[index] for index in range(config.num_labels)]
     if labels is not None and list(labels) != own_labels:
-        return f"its labels are {weights.listed(own_labels)}, not {weights.listed(labels)}"
+        return f"its labels are {weights.list_names(own_labels)}, not {weights.list_names(labels)}"
     return None
 
 
-def _check_labels_wanted(name: str, for_training: bool) -> None:
+def _check_new_labels(name: str, for_training: bool) -> None:
     if not for_training:
         raise InputError("new labels need a new head, and this one is not to be trained", hint=_TRAIN_HEAD)
     if name not in _LABELLED:
         raise InputError(f"{name} has no labels of its own", allowed=" or ".join(_LABELLED))
 
 
-def _loaded_config(config: SqueezeBertConfig, name: str, labels: Sequence[str] | None) -> SqueezeBertConfig:
+def _config_to_load(config: SqueezeBertConfig, name: str, labels: Sequence[str] | None) -> SqueezeBertConfig:
     """The config of the model that is made: its class, and the labels it is to learn."""
     config = replace(config, architectures=[name])
     if labels is None or list(labels) == [config.id2label[index] for index in range(config.num_labels)]:
@@ -267,7 +267,7 @@ def _build(
     name: str, config: SqueezeBertConfig, stored: Mapping[str, Tensor], file: Path, *, new_head: bool
 ) -> tuple[SqueezeBertPreTrainedModel, list[str]]:
     """The model with the stored weights, and what was accepted in them."""
-    with nullcontext() if new_head else _Undrawn():
+    with nullcontext() if new_head else _KeepMemory():
         model = ARCHITECTURES[name](config)
     state, groups = _own_weights(model)
     expected = {key: value for key, value in state.items() if not new_head or key.startswith(matching.BASE)}
@@ -280,7 +280,7 @@ def _build(
             hint="fetch config.json and weights again from one checkpoint, or correct config.json",
         )
     tensors, converted = matching.to_float32(found.tensors, file)
-    _put(model, tensors, groups)
+    _put_tensors(model, tensors, groups)
     return model.float().eval(), [*found.accepted, *converted]
 
 
@@ -293,7 +293,7 @@ def _own_weights(model: nn.Module) -> tuple[dict[str, Tensor], list[list[str]]]:
     return state, list(groups.values())
 
 
-class _Undrawn(TorchFunctionMode):
+class _KeepMemory(TorchFunctionMode):
     """Models made inside keep the memory they are given as it is: their weights are about to be replaced.
 
     The generator stays untouched, and pages nobody writes take no memory. (The meta device would do as well,
@@ -315,7 +315,7 @@ class _Undrawn(TorchFunctionMode):
         return func(*args, **named)
 
 
-def _put(
+def _put_tensors(
     model: SqueezeBertPreTrainedModel, tensors: Mapping[str, Tensor], groups: Sequence[Sequence[str]]
 ) -> None:
     """Make the tensors the model's own, without a copy, tied names sharing one."""

@@ -40,7 +40,7 @@ def fetch(repository: str, revision: str | None = None) -> Path:
     try:
         # snapshot_download would wait without limit for a silent server; these two calls do not.
         info = HfApi().model_info(repository, revision=revision, timeout=TIMEOUT)
-        for file in _wanted(name, [sibling.rfilename for sibling in info.siblings or []]):
+        for file in _files_to_fetch(name, [sibling.rfilename for sibling in info.siblings or []]):
             path = hf_hub_download(repository, file, revision=info.sha, etag_timeout=TIMEOUT)
     except InputError:
         raise
@@ -64,23 +64,23 @@ def fetch(repository: str, revision: str | None = None) -> Path:
             hint="check the spelling; for a private model: hf auth login",
         ) from error
     except Exception as error:  # the HTTP client's own errors differ between huggingface_hub's versions
-        return _cached(repository, revision, error)
+        return _find_in_cache(repository, revision, error)
     return Path(path).parent
 
 
-def _wanted(name: str, present: list[str]) -> list[str]:
-    weight_files = weights.wanted(present)
+def _files_to_fetch(name: str, present: list[str]) -> list[str]:
+    weight_files = weights.select_files(present)
     tokenizer_files = [file for file in (*TOKENIZER_FILES, RANGES_FILE) if file in present]
     if CONFIG_FILE not in present or not weight_files:
         lacking = CONFIG_FILE if CONFIG_FILE not in present else "weights"
         raise InputError(
-            f"{name} has no {lacking}: it holds {weights.listed(sorted(present), 10) or 'nothing'}",
+            f"{name} has no {lacking}: it holds {weights.list_names(sorted(present), 10) or 'nothing'}",
             allowed=f"{CONFIG_FILE}, vocab.txt or tokenizer.json, and {' or '.join(weights.FILE_NAMES)}",
         )
     return [*tokenizer_files, *weight_files, CONFIG_FILE]
 
 
-def _cached(repository: str, revision: str | None, cause: Exception) -> Path:
+def _find_in_cache(repository: str, revision: str | None, cause: Exception) -> Path:
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 

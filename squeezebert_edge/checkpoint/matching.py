@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from exporters.errors import InputError
-from squeezebert_edge.checkpoint.weights import counted, listed
+from squeezebert_edge.checkpoint.weights import count_weights, list_names
 from squeezebert_edge.model.config import SqueezeBertConfig
 
 BASE = "transformer."
@@ -84,7 +84,7 @@ def match(
     """
     result = Match()
     has_head = any(name.startswith(BASE) for name in expected)
-    named = _with_own_names(stored, has_head, result)
+    named = _rename_as_with_head(stored, has_head, result)
     _take_position_ids(named, config, result)
     _leave_other_heads(named, expected, result)
     if not has_head:  # the bare model's own names have no prefix
@@ -122,18 +122,18 @@ def to_float32(tensors: Mapping[str, Tensor], file: Path) -> tuple[dict[str, Ten
             problems.append(f"{name}: {nans} NaN and {int(copy.isinf().sum())} infinite of {number} values")
     if problems:
         raise InputError(
-            f"{file} has weights that cannot be used: {listed(problems)}",
+            f"{file} has weights that cannot be used: {list_names(problems)}",
             allowed=f"finite numbers of {', '.join(map(_kind, _FLOATS))}",
             hint="take an earlier checkpoint, or save the model again as it was before it was quantized",
         )
     stored_otherwise = {kind: number for kind, number in kinds.items() if kind != torch.float32}
     return copies, [
-        f"{counted(number)} stored as {_kind(kind)}: loaded as float32"
+        f"{count_weights(number)} stored as {_kind(kind)}: loaded as float32"
         for kind, number in stored_otherwise.items()
     ]
 
 
-def _with_own_names(stored: Mapping[str, Tensor], has_head: bool, result: Match) -> dict[str, Tensor]:
+def _rename_as_with_head(stored: Mapping[str, Tensor], has_head: bool, result: Match) -> dict[str, Tensor]:
     """The stored weights under the names of a model with a head."""
     bare = not any(name.startswith(BASE) for name in stored)
     prefixed, renamed = 0, 0
@@ -152,10 +152,10 @@ def _with_own_names(stored: Mapping[str, Tensor], has_head: bool, result: Match)
         named[name] = tensor
     if renamed:
         result.accepted.append(
-            f"{counted(renamed)} of LayerNorms called gamma or beta: taken as weight and bias"
+            f"{count_weights(renamed)} of LayerNorms called gamma or beta: taken as weight and bias"
         )
     if prefixed and has_head:
-        result.accepted.append(f"{counted(prefixed)} of the base model without its prefix '{BASE}'")
+        result.accepted.append(f"{count_weights(prefixed)} of the base model without its prefix '{BASE}'")
     return named
 
 
@@ -180,7 +180,7 @@ def _leave_other_heads(named: dict[str, Tensor], expected: Collection[str], resu
         for name in left:
             del named[name]
         result.accepted.append(
-            f"{counted(len(left))} of a {HEADS[head]} head, which was not asked for ({head}*): left out"
+            f"{count_weights(len(left))} of a {HEADS[head]} head, which was not asked for ({head}*): left out"
         )
 
 
@@ -191,9 +191,9 @@ def _compare_names(
     missing = [name for name in expected if name not in named and name not in stand_ins]
     extra = [name for name in named if name not in expected]
     if missing:
-        result.problems.append(f"{len(missing)} missing: {listed(missing)}")
+        result.problems.append(f"{len(missing)} missing: {list_names(missing)}")
     if extra:
-        result.problems.append(f"{len(extra)} not expected: {listed(extra)}")
+        result.problems.append(f"{len(extra)} not expected: {list_names(extra)}")
 
 
 def _compare_shapes(result: Match, expected: Mapping[str, Tensor], config: SqueezeBertConfig) -> None:
@@ -205,7 +205,7 @@ def _compare_shapes(result: Match, expected: Mapping[str, Tensor], config: Squee
             value = f"{config.num_labels} labels" if key == "id2label" else getattr(config, key)
             wrong.append(f"{name} is {tuple(tensor.shape)}, config.json wants {shape} ({key}: {value})")
     if wrong:
-        result.problems.append(f"{len(wrong)} misshapen: {listed(wrong)}")
+        result.problems.append(f"{len(wrong)} misshapen: {list_names(wrong)}")
 
 
 def _compare_tied(result: Match, tied: Sequence[Sequence[str]]) -> None:

@@ -1,6 +1,6 @@
 """quantization.json: the activation ranges that quantization-aware training learned, beside the weights.
 
-A *product* is a linear layer of the group-resident form (forms.py), and named as it is there.
+A *product* is a linear layer of the group-resident form (forms/grouped.py), and has its name there.
 """
 
 from __future__ import annotations
@@ -22,30 +22,31 @@ PRECISION: Literal["int8-static"] = "int8-static"
 _AGAIN = "train --quantize again, or remove the file: the exporters then calibrate"
 
 
-def _ascending(limits: tuple[float, float]) -> tuple[float, float]:
+def _check_ascending(limits: tuple[float, float]) -> tuple[float, float]:
     if limits[0] > limits[1]:
         raise ValueError(f"the least value, {limits[0]:g}, exceeds the greatest, {limits[1]:g}")
     return limits
 
 
-Limits = Annotated[tuple[FiniteFloat, FiniteFloat], AfterValidator(_ascending)]
+Limits = Annotated[tuple[FiniteFloat, FiniteFloat], AfterValidator(_check_ascending)]
 
 
-class _Record(BaseModel):
+class _StrictModel(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class ProductRanges(_Record):
+class ProductRanges(_StrictModel):
     """Least and greatest value of what goes into a product, and of what comes out."""
 
     input: Limits
     output: Limits
 
 
-class Quantization(_Record):
-    """The file.
+class Quantization(_StrictModel):
+    """What the file holds.
 
     weights_sha256: of the weights that the ranges were learned with (weights.sha256).
+    ranges: by product.
     """
 
     schema_version: Literal[1]
@@ -81,8 +82,8 @@ def read(directory: Path) -> dict[str, Ranges] | None:
     """The ranges, by product, that a checkpoint directory carries; None if it carries none.
 
     Raises:
-        InputError: not such a file, products that the model does not have, limits that are no range, or
-            weights that changed since.
+        InputError: the file is not of this kind, names products that the model does not have or limits that
+            are no range, or the weights have changed since.
     """
     path = directory / hub.RANGES_FILE
     try:
@@ -97,21 +98,21 @@ def read(directory: Path) -> dict[str, Ranges] | None:
     unknown = sorted(found.ranges.keys() - known)
     if unknown:
         raise InputError(
-            f"{path}: the model has no {weights.listed(unknown)}",
+            f"{path} names what the model does not have: {weights.list_names(unknown)}",
             allowed=f"products such as {', '.join(sorted(known)[:3])}",
             hint=_AGAIN,
         )
     if found.weights_sha256 != _weights_sha256(directory):
-        raise InputError(f"{path}: the ranges were learned with other weights than are here", hint=_AGAIN)
+        raise InputError(f"{path} holds ranges that were learned with other weights than these", hint=_AGAIN)
     return {name: Ranges(ranges.input, ranges.output) for name, ranges in found.ranges.items()}
 
 
 def of_form(ranges: Mapping[str, Ranges], module: nn.Module) -> dict[str, Ranges]:
-    """The ranges by the products that a form has, where its convolutions stand for others than were learned.
+    """The ranges by the products that a form has, whose convolutions may stand for several that were learned.
 
     Queries, keys and values have a convolution each, `layers.3.qkv.query`, which takes in what the products
-    `layers.3.qkv.<group>` do. One with groups takes in what all of them do together. What comes out of a
-    convolution is not told.
+    `layers.3.qkv.<group>` do. One with groups takes in what all of them do together. For a convolution only
+    the range of its input is given.
     """
     learned = {name: each.input for name, each in ranges.items() if each.input}
     found = {}
@@ -142,7 +143,7 @@ def write(directory: Path, ranges: Mapping[str, Ranges]) -> None:
             ranges={name: ProductRanges.model_validate(each._asdict()) for name, each in ranges.items()},
         )
     except ValidationError as error:
-        raise InputError(f"these ranges cannot be stored: {_first(error)}") from None
+        raise InputError(f"these ranges cannot be stored: {_first_error(error)}") from None
     (directory / hub.RANGES_FILE).write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
 
@@ -155,12 +156,12 @@ def _parse(path: Path, content: bytes) -> Quantization:
         return Quantization.model_validate_json(content, strict=True)
     except ValidationError as error:
         raise InputError(
-            f"{path}: {_first(error)}",
+            f"{path}: {_first_error(error)}",
             allowed=f"what `train --quantize` writes: schema_version 1, precision {PRECISION}",
             hint=_AGAIN,
         ) from None
 
 
-def _first(error: ValidationError) -> str:
+def _first_error(error: ValidationError) -> str:
     first = error.errors()[0]
     return f"{'.'.join(map(str, first['loc'])) or 'the whole'}: {first['msg']}"

@@ -68,7 +68,7 @@ def find(directory: Path) -> Path:
     )
 
 
-def wanted(names: Iterable[str]) -> list[str]:
+def select_files(names: Iterable[str]) -> list[str]:
     """Of a repository's file names, those that `find` and `files` would read; empty if it has no weights."""
     names = sorted(names)
     first = next((name for name in FILE_NAMES if name in names), None)
@@ -116,13 +116,13 @@ def read(path: Path) -> dict[str, Tensor]:
         doubled = sorted(tensors.keys() & shard.keys())
         if doubled:
             raise InputError(
-                f"{file} holds weights that another shard holds too: {listed(doubled)}", hint=_AGAIN
+                f"{file} holds weights that another shard holds too: {list_names(doubled)}", hint=_AGAIN
             )
         tensors |= shard
     if path.name.endswith(INDEX_SUFFIX):
         absent = sorted(_weight_map(path).keys() - tensors.keys())
         if absent:
-            raise InputError(f"{path} names weights that its shards lack: {listed(absent)}", hint=_AGAIN)
+            raise InputError(f"{path} names weights that its shards lack: {list_names(absent)}", hint=_AGAIN)
     return tensors
 
 
@@ -156,12 +156,12 @@ def sha256(tensors: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def counted(number: int) -> str:
+def count_weights(number: int) -> str:
     """`number` weights, in words."""
     return "1 weight" if number == 1 else f"{number} weights"
 
 
-def listed(names: Iterable[str], limit: int = 20) -> str:
+def list_names(names: Iterable[str], limit: int = 20) -> str:
     """Names in a sentence, the first `limit` of them."""
     names = list(names)
     rest = len(names) - limit
@@ -171,7 +171,7 @@ def listed(names: Iterable[str], limit: int = 20) -> str:
 def _weight_map(index: Path) -> dict[str, str]:
     """An index's weight name -> file name, each a plain name in the index's own directory."""
     try:
-        content = json.loads(index.read_bytes(), object_pairs_hook=_without_doubles)
+        content = json.loads(index.read_bytes(), object_pairs_hook=_refuse_doubles)
     except OSError as error:
         raise InputError(f"{index} cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
@@ -194,11 +194,11 @@ def _weight_map(index: Path) -> dict[str, str]:
     return mapping
 
 
-def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _refuse_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     names = dict(pairs)
     if len(names) != len(pairs):
         keys = [key for key, _ in pairs]
-        raise ValueError(f"it has {listed(sorted({key for key in keys if keys.count(key) > 1}))} twice")
+        raise ValueError(f"it has {list_names(sorted({key for key in keys if keys.count(key) > 1}))} twice")
     return names
 
 
@@ -249,7 +249,7 @@ def _read_torch(path: Path) -> dict[str, Tensor]:
     odd = [name for name, value in content.items() if not _is_plain(value)]
     if odd:
         raise InputError(
-            f"{path} holds things that are not plain tensors: {listed(odd)}",
+            f"{path} holds things that are not plain tensors: {list_names(odd)}",
             allowed="a state dict: weights by name",
             hint="of a training checkpoint, save the model's own state_dict()",
         )

@@ -52,9 +52,9 @@ def tune(
     padding is chosen; the default gives way only to one that is faster in every round, and by more than 5%.
     `export --forms` reads the file. Without --precision, every one that a format has.
     """
-    from squeezebert_edge import devices
     from squeezebert_edge.checkpoint.checkpoint import load_checkpoint
     from squeezebert_edge.checkpoint.task import architecture_of
+    from squeezebert_edge.devices import open_device
     from squeezebert_edge.forms.choices import write_forms
     from squeezebert_edge.latency.record import Settings
     from squeezebert_edge.plumbing.staging import refuse_existing_file, require_directory
@@ -71,7 +71,7 @@ def tune(
     failure: EdgeError | None = None
     with show.progress(show.BESIDE_MEASUREMENTS) as progress:
         pairs = possible_pairs(to or exporters.names(), precision or [])
-        opened = devices.opened(device, runner)
+        opened = open_device(device, runner)
         progress(f"loading {checkpoint}", 0, 0)
         loaded = load_checkpoint(checkpoint, architecture=architecture_of(task))
         plan = Plan(pairs, check_lengths(options.parse_lengths(lengths), loaded.config), ios=ios)

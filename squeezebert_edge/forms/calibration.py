@@ -1,4 +1,4 @@
-"""Real text for precisions whose activations are quantized beforehand."""
+"""Calibration: real text for precisions whose activations are quantized beforehand."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ BUILT_IN = "the built-in samples"
 class Calibration:
     """Rows of tokens without padding, and where they came from.
 
-    source: the file's name, or BUILT_IN. sha256: of the file, or of the sample's texts.
-    warnings: why the ranges found with them may not fit.
+    source: the file's name, or BUILT_IN.
+    sha256: of the file, or of the samples' texts.
+    warnings: why the ranges that are found with them may not fit.
     """
 
     rows: Sequence[Mapping[str, Array]]
@@ -37,17 +38,17 @@ def read(
     """Calibration data from a file of the task's form, or of one text a line (.txt), or built in.
 
     Args:
-        path: None takes the task's built-in samples.
-        samples: how many examples, from the file's beginning to its end at even distances.
-        max_length: tokens of the longest row.
+        path: the file; None takes the task's built-in samples.
+        samples: how many examples to take, evenly spaced from the file's beginning to its end.
+        max_length: of a row, in tokens.
 
     Raises:
         InputError: the file cannot be read, or holds no text.
     """
     if samples < 1:
-        raise InputError(f"{samples} calibration samples", allowed="1 or more")
+        raise InputError(f"{samples} samples are too few to calibrate with", allowed="1 or more")
     if path is None:
-        examples = task.built_in()
+        examples = task.built_in_examples()
         content = "\n".join(f"{example.text}\t{example.pair}\t{example.choices}" for example in examples)
         sha256 = hashlib.sha256(content.encode()).hexdigest()
     else:
@@ -65,7 +66,7 @@ def read(
     source = BUILT_IN if path is None else path.name
     if not rows:
         raise InputError(
-            f"{source}: nothing but padding to calibrate with", allowed="texts with words in them"
+            f"{source} holds nothing but padding to calibrate with", allowed="texts with words in them"
         )
     return Calibration(rows, source, sha256, tuple(_doubts(source, rows)))
 

@@ -1,4 +1,8 @@
-"""The forms by name."""
+"""The forms by name: the same network laid out for a runtime, each equal to the reference.
+
+Every form takes (input_ids, attention_mask, token_type_ids), each (B, S) int32, and gives the tuple of its
+task's outputs.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +10,9 @@ from torch import nn
 
 from exporters.errors import InputError
 from squeezebert_edge.forms.convolutions import Conv2dForm, ConvForm, NeuralEngineForm, NeuralEngineGroupsForm
-from squeezebert_edge.forms.grouped import (
-    GroupBatchedForm,
-    GroupResidentForm,
-)
+from squeezebert_edge.forms.grouped import GroupBatchedForm, GroupResidentForm
 from squeezebert_edge.forms.plain import PlainForm
-from squeezebert_edge.model.base import (
-    SqueezeBertPreTrainedModel,
-)
+from squeezebert_edge.model.base import SqueezeBertPreTrainedModel
 from squeezebert_edge.tasks.heads import Task
 
 FORMS: dict[str, type[PlainForm | GroupResidentForm | ConvForm]] = {

@@ -1,34 +1,27 @@
 """Forms whose products are 1x1 Conv2d with the groups kept: for the Neural Engine, and with channels last.
 
-Their parts have the names of the group-resident form's (forms.py): a part, or a learned range, is the same
-thing in each.
+Their parts have the names of the group-resident form's (grouped.py), so that a part or a learned range is the
+same thing in each. A form takes its inputs as every form does, and gives a task's outputs (catalog.py).
 """
 
 from __future__ import annotations
 
-import math
 from typing import ClassVar, cast
 
-import torch
 from torch import Tensor, nn
 
-from squeezebert_edge.forms.attention import MASKED_SCORE
+from squeezebert_edge.forms.attention import holds_whole_heads, padding_scores, query_key_scale
+from squeezebert_edge.forms.heads import MaskedLMHead, build_head
 from squeezebert_edge.forms.layouts import (
     ChannelEmbeddings,
     ChannelsFirst,
     ChannelsFirstByGroup,
     ChannelsLast,
-    Layout,
+    ConvLayout,
 )
 from squeezebert_edge.model.base import SqueezeBertPreTrainedModel
-from squeezebert_edge.model.heads import (
-    SqueezeBertForMaskedLM,
-    SqueezeBertForMultipleChoice,
-    SqueezeBertForQuestionAnswering,
-    SqueezeBertForSequenceClassification,
-    SqueezeBertForTokenClassification,
-)
-from squeezebert_edge.model.layers import EncoderLayer, SelfAttention
+from squeezebert_edge.model.heads import SqueezeBertForMaskedLM
+from squeezebert_edge.model.layers import EncoderLayer
 from squeezebert_edge.tasks.heads import Task
 
 
@@ -40,22 +33,21 @@ class ConvForm(nn.Module):
         task: names the outputs. Multiple choice gives the score of one choice, (1, 1).
     """
 
-    layout: ClassVar[type[Layout]]
+    layout: ClassVar[type[ConvLayout]]
 
     def __init__(self, model: SqueezeBertPreTrainedModel, task: type[Task]) -> None:
         super().__init__()
         base = model.base_model
         self.embeddings = self.layout.embeddings(base.embeddings)
-        self.layers = nn.ModuleList(
-            ConvLayer(cast("EncoderLayer", layer), self.layout) for layer in base.encoder.layers
-        )
-        self.head = ConvHead(model, self.layout)
+        layers = [ConvLayer(cast("EncoderLayer", layer), self.layout) for layer in base.encoder.layers]
+        self.layers = nn.ModuleList(layers)
+        self.head = build_head(model, self.layout, layers[-1])
 
     def forward(
         self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor
     ) -> tuple[Tensor, ...]:
         """Compute the outputs, float32."""
-        mask = self.layout.mask((attention_mask == 0).to(torch.float32) * MASKED_SCORE)
+        mask = self.layout.mask(padding_scores(attention_mask))
         x = self.embeddings(input_ids, token_type_ids)
         for layer in self.layers:
             x = layer(x, mask)
@@ -65,13 +57,14 @@ class ConvForm(nn.Module):
 class NeuralEngineForm(ConvForm):
     """Channels first, (1, C, 1, S); see ChannelsFirst."""
 
-    layout: ClassVar[type[Layout]] = ChannelsFirst
+    layout: ClassVar[type[ConvLayout]] = ChannelsFirst
 
     def __init__(self, model: SqueezeBertPreTrainedModel, task: type[Task]) -> None:
         super().__init__(model, task)
         if isinstance(model, SqueezeBertForMaskedLM) and model.config.tie_word_embeddings:
             words = cast("ChannelEmbeddings", self.embeddings).word_embeddings
-            cast("nn.Conv2d", self.head.decoder).weight = words.weight  # so that it is stored once
+            decoder = cast("MaskedLMHead", self.head).decoder
+            cast("nn.Conv2d", decoder).weight = words.weight  # so that it is stored once
 
 
 class NeuralEngineGroupsForm(NeuralEngineForm):
@@ -93,14 +86,14 @@ class Conv2dForm(ConvForm):
 class ConvLayer(nn.Module):
     """One encoder layer."""
 
-    def __init__(self, layer: EncoderLayer, layout: type[Layout]) -> None:
+    def __init__(self, layer: EncoderLayer, layout: type[ConvLayout]) -> None:
         super().__init__()
         attention = layer.attention
         self.heads, self.layout = attention.heads, layout
-        scale = 1 / math.sqrt(math.sqrt(attention.head_width))  # half of the scores' division on each side
+        scale = query_key_scale(attention.head_width)
         query, key = layout.product(attention.query, scale), layout.product(attention.key, scale)
         value = layout.product(attention.value)
-        if _holds_whole_heads(attention):
+        if holds_whole_heads(attention):
             self.qkv = nn.ModuleDict({"query": query, "key": key, "value": value})
         else:
             self.query, self.key, self.value = query, key, value
@@ -109,7 +102,7 @@ class ConvLayer(nn.Module):
         self.intermediate = layout.product(layer.intermediate.conv1d)
         self.activation = layer.intermediate.act
         self.output = layout.product(layer.output.conv1d)
-        self.output_norm = layout.norm(layer.output.layernorm)
+        self.output_norm: nn.Module = layout.norm(layer.output.layernorm)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """Hidden states and a mask as the layout has them -> hidden states."""
@@ -118,46 +111,3 @@ class ConvLayer(nn.Module):
         context = self.layout.context(query, key, value, mask, self.heads)
         x = self.attention_norm(self.post_attention(context) + x)
         return self.output_norm(self.output(self.activation(self.intermediate(x))) + x)  # type: ignore[no-any-return]
-
-
-class ConvHead(nn.Module):
-    """A head over hidden states."""
-
-    def __init__(self, model: SqueezeBertPreTrainedModel, layout: type[Layout]) -> None:
-        super().__init__()
-        self.kind, self.layout = type(model), layout
-        match model:
-            case SqueezeBertForMaskedLM():
-                transform = model.cls.predictions.transform
-                self.transform, self.activation = layout.product(transform.dense), transform.transform_act_fn
-                self.norm = layout.norm(transform.LayerNorm)
-                self.decoder = layout.product(model.cls.predictions.decoder)
-            case SqueezeBertForTokenClassification():
-                self.classifier = layout.product(model.classifier)
-            case SqueezeBertForQuestionAnswering():
-                self.qa_outputs = layout.product(model.qa_outputs)
-            case _:
-                self.pooler = layout.product(model.base_model.pooler.dense)
-                if isinstance(model, SqueezeBertForSequenceClassification | SqueezeBertForMultipleChoice):
-                    self.classifier = layout.product(model.classifier)
-
-    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Hidden states -> the outputs of the task."""
-        if self.kind is SqueezeBertForMaskedLM:
-            scores = self.decoder(self.norm(self.activation(self.transform(x))))
-            return (self.layout.tokens(scores),)  # (1, S, vocabulary)
-        if self.kind is SqueezeBertForTokenClassification:
-            return (self.layout.tokens(self.classifier(x)),)  # (1, S, labels)
-        if self.kind is SqueezeBertForQuestionAnswering:
-            ends = self.qa_outputs(x)
-            return self.layout.channel(ends, 0), self.layout.channel(ends, 1)  # (1, S) each
-        pooled = torch.tanh(self.pooler(self.layout.first(x)))
-        if hasattr(self, "classifier"):
-            return (self.layout.pooled(self.classifier(pooled)),)  # (1, labels)
-        return self.layout.tokens(x), self.layout.pooled(pooled)
-
-
-def _holds_whole_heads(attention: SelfAttention) -> bool:
-    """Whether queries, keys and values are one part: each group makes those of heads of its own."""
-    groups = {part.groups for part in (attention.query, attention.key, attention.value)}
-    return len(groups) == 1 and attention.heads % groups.pop() == 0

@@ -1,11 +1,13 @@
-"""Layouts of hidden states in memory, and what computes on them there; one row at a time.
+"""Layouts of hidden states in memory, and what computes on them there.
 
-In comments C, S are channels and sequence, V rows of a table, H counts heads, d is a head's width.
+A form's layers and its head ask their layout for everything that depends on how hidden states lie. In
+comments B, C, S are batch, channels and sequence, V rows of a table, H counts heads, d is a head's width.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -17,32 +19,27 @@ SMALLEST_SCALE = 1e-12  # of a norm's channel
 
 
 class Layout(ABC):
-    """How hidden states lie in memory, and what computes on them."""
+    """How hidden states lie in memory, and what a head computes on them."""
 
     @staticmethod
     @abstractmethod
-    def product(layer: nn.Conv1d | nn.Linear, scale: float = 1.0) -> nn.Module:
-        """A reference's product as a convolution of hidden states, its outputs times `scale`."""
+    def product(layer: nn.Linear) -> nn.Module:
+        """A reference's linear layer as one of hidden states."""
 
     @staticmethod
     @abstractmethod
     def norm(norm: nn.LayerNorm) -> nn.Module:
         """A reference's norm over channels as one of hidden states."""
 
-    @staticmethod
-    @abstractmethod
-    def embeddings(embeddings: Embeddings) -> nn.Module:
-        """A module (ids (1, S), token types (1, S)) -> hidden states."""
+    @classmethod
+    def norm_and_product(cls, norm: nn.Module, layer: nn.Linear) -> tuple[nn.Module, nn.Module]:
+        """A norm and the product that follows it for every token, as the layout has them together.
 
-    @staticmethod
-    @abstractmethod
-    def mask(added: Tensor) -> Tensor:
-        """What is added to the scores of each position, (1, S), as `context` takes it."""
-
-    @staticmethod
-    @abstractmethod
-    def context(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, heads: int) -> Tensor:
-        """Attention; all but the mask are hidden states."""
+        Args:
+            norm: of hidden states, as `norm` makes it.
+            layer: the reference's product.
+        """
+        return norm, cls.product(layer)
 
     @staticmethod
     @abstractmethod
@@ -52,20 +49,92 @@ class Layout(ABC):
     @staticmethod
     @abstractmethod
     def pooled(x: Tensor) -> Tensor:
-        """Hidden states of one token -> (1, C)."""
+        """Hidden states of one token -> (B, C)."""
 
     @staticmethod
     @abstractmethod
     def tokens(x: Tensor) -> Tensor:
-        """Hidden states -> (1, S, C)."""
+        """Hidden states -> (B, S, C)."""
 
     @staticmethod
     @abstractmethod
-    def channel(x: Tensor, index: int) -> Tensor:
-        """Hidden states -> one channel of them, (1, S)."""
+    def channels(x: Tensor) -> tuple[Tensor, ...]:
+        """Hidden states -> each channel of them, (B, S)."""
 
 
-class ChannelsFirst(Layout):
+class LinearLayout(Layout):
+    """Hidden states (B, S, C), as linear layers take them."""
+
+    @staticmethod
+    def product(layer: nn.Linear) -> nn.Linear:
+        """The reference's own, (B, S, C_in) -> (B, S, C_out)."""
+        return layer
+
+    @staticmethod
+    def norm(norm: nn.LayerNorm) -> nn.LayerNorm:
+        """A norm of (B, S, C)."""
+        return channels_last_norm(norm)
+
+    @classmethod
+    def norm_and_product(cls, norm: nn.Module, layer: nn.Linear) -> tuple[nn.Module, nn.Module]:
+        """The norm without its scale and shift, and a product that has them in its weights.
+
+        LiteRT's converter would do so unasked, and the exporters know a product by its weights.
+        """
+        before = cast("nn.LayerNorm", norm)
+        bare = nn.LayerNorm(before.normalized_shape, eps=before.eps, elementwise_affine=False)
+        absorbing = nn.Linear(layer.in_features, layer.out_features, device="meta")
+        weight, scale, shift = layer.weight.detach(), before.weight.detach(), before.bias.detach()
+        absorbing.weight = nn.Parameter(weight * scale)
+        absorbing.bias = nn.Parameter(layer.bias.detach() + weight @ shift)
+        return bare, absorbing
+
+    @staticmethod
+    def first(x: Tensor) -> Tensor:
+        """(B, S, C) -> (B, C)."""
+        return x[:, 0]
+
+    @staticmethod
+    def pooled(x: Tensor) -> Tensor:
+        """(B, C) as it is."""
+        return x
+
+    @staticmethod
+    def tokens(x: Tensor) -> Tensor:
+        """(B, S, C) as it is."""
+        return x
+
+    @staticmethod
+    def channels(x: Tensor) -> tuple[Tensor, ...]:
+        """(B, S, C) -> C of (B, S)."""
+        return x.unbind(-1)
+
+
+class ConvLayout(Layout):
+    """Hidden states of one row with four axes, as convolutions take them."""
+
+    @staticmethod
+    @abstractmethod
+    def product(layer: nn.Conv1d | nn.Linear, scale: float = 1.0) -> nn.Module:
+        """A reference's product as a convolution of hidden states, its outputs times `scale`."""
+
+    @staticmethod
+    @abstractmethod
+    def embeddings(embeddings: Embeddings) -> nn.Module:
+        """A module (ids (1, S), token types (1, S)) -> hidden states."""
+
+    @staticmethod
+    @abstractmethod
+    def mask(scores: Tensor) -> Tensor:
+        """What is added to the scores of each position, (1, S), as `context` takes it."""
+
+    @staticmethod
+    @abstractmethod
+    def context(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, heads: int) -> Tensor:
+        """Attention; all but the mask are hidden states."""
+
+
+class ChannelsFirst(ConvLayout):
     """Hidden states (1, C, 1, S): what Apple advises for the Neural Engine.
 
     Apple, "Deploying Transformers on the Apple Neural Engine", 2022
@@ -77,7 +146,7 @@ class ChannelsFirst(Layout):
     @staticmethod
     def product(layer: nn.Conv1d | nn.Linear, scale: float = 1.0) -> nn.Module:
         """A product (1, C_in, 1, S) -> (1, C_out, 1, S)."""
-        return _filled(nn.Conv2d, layer, scale)
+        return _pointwise(nn.Conv2d, layer, scale)
 
     @staticmethod
     def norm(norm: nn.LayerNorm) -> nn.Module:
@@ -90,9 +159,9 @@ class ChannelsFirst(Layout):
         return ChannelEmbeddings(embeddings)
 
     @staticmethod
-    def mask(added: Tensor) -> Tensor:
-        """(1, S) -> (1, S, 1, 1), for keys lie along the channels of the scores."""
-        return added[:, :, None, None]
+    def mask(scores: Tensor) -> Tensor:
+        """(1, S) -> (1, S, 1, 1), since keys lie along the channels of the scores."""
+        return scores[:, :, None, None]
 
     @staticmethod
     def context(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, heads: int) -> Tensor:
@@ -122,9 +191,9 @@ class ChannelsFirst(Layout):
         return x[:, :, 0].transpose(1, 2)
 
     @staticmethod
-    def channel(x: Tensor, index: int) -> Tensor:
-        """(1, C, 1, S) -> (1, S)."""
-        return x[:, index, 0]
+    def channels(x: Tensor) -> tuple[Tensor, ...]:
+        """(1, C, 1, S) -> C of (1, S)."""
+        return tuple(x[:, index, 0] for index in range(x.shape[1]))
 
 
 class ChannelsFirstByGroup(ChannelsFirst):
@@ -133,7 +202,7 @@ class ChannelsFirstByGroup(ChannelsFirst):
     @staticmethod
     def product(layer: nn.Conv1d | nn.Linear, scale: float = 1.0) -> nn.Module:
         """A product (1, C_in, 1, S) -> (1, C_out, 1, S)."""
-        whole = _filled(nn.Conv2d, layer, scale)
+        whole = _pointwise(nn.Conv2d, layer, scale)
         return whole if isinstance(layer, nn.Linear) else Groups(whole)
 
 
@@ -206,20 +275,18 @@ class ChannelEmbeddings(nn.Module):
         return self.norm(summed.permute(2, 1, 3, 0))  # type: ignore[no-any-return]  # (S, C, 1, 1) -> (1, C, 1, S)
 
 
-class ChannelsLast(Layout):
+class ChannelsLast(ConvLayout):
     """Hidden states (1, 1, S, C): NHWC, in which LiteRT and XNNPACK compute convolutions."""
 
     @staticmethod
     def product(layer: nn.Conv1d | nn.Linear, scale: float = 1.0) -> nn.Module:
         """A product (1, 1, S, C_in) -> (1, 1, S, C_out)."""
-        return _filled(ChannelsLastConv2d, layer, scale)
+        return _pointwise(ChannelsLastConv2d, layer, scale)
 
     @staticmethod
     def norm(norm: nn.LayerNorm) -> nn.Module:
         """A norm of (1, 1, S, C)."""
-        last = nn.LayerNorm(norm.normalized_shape, eps=norm.eps, device="meta")
-        last.weight, last.bias = norm.weight, norm.bias
-        return last
+        return channels_last_norm(norm)
 
     @staticmethod
     def embeddings(embeddings: Embeddings) -> nn.Module:
@@ -227,9 +294,9 @@ class ChannelsLast(Layout):
         return ChannelsLastEmbeddings(embeddings)
 
     @staticmethod
-    def mask(added: Tensor) -> Tensor:
+    def mask(scores: Tensor) -> Tensor:
         """(1, S) -> (1, 1, 1, S)."""
-        return added[:, None, None]
+        return scores[:, None, None]
 
     @staticmethod
     def context(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, heads: int) -> Tensor:
@@ -257,9 +324,9 @@ class ChannelsLast(Layout):
         return x[:, 0]
 
     @staticmethod
-    def channel(x: Tensor, index: int) -> Tensor:
-        """(1, 1, S, C) -> (1, S)."""
-        return x[:, 0, :, index]
+    def channels(x: Tensor) -> tuple[Tensor, ...]:
+        """(1, 1, S, C) -> C of (1, S)."""
+        return tuple(x[:, 0, :, index] for index in range(x.shape[3]))
 
 
 class ChannelsLastConv2d(nn.Conv2d):
@@ -284,7 +351,14 @@ class ChannelsLastEmbeddings(nn.Module):
         return self.embeddings(words, token_type_ids)[:, None]  # type: ignore[no-any-return]
 
 
-def _filled(kind: type[nn.Conv2d], layer: nn.Conv1d | nn.Linear, scale: float) -> nn.Conv2d:
+def channels_last_norm(norm: nn.LayerNorm) -> nn.LayerNorm:
+    """A reference's LayerNorm over channels, with channels last; the parameters are shared."""
+    last = nn.LayerNorm(norm.normalized_shape, eps=norm.eps, device="meta")
+    last.weight, last.bias = norm.weight, norm.bias
+    return last
+
+
+def _pointwise(kind: type[nn.Conv2d], layer: nn.Conv1d | nn.Linear, scale: float) -> nn.Conv2d:
     """A 1x1 Conv2d of some kind with the weights of a product."""
     groups = layer.groups if isinstance(layer, nn.Conv1d) else 1
     weight = layer.weight.detach().flatten(1)  # (C_out, C_in/G)

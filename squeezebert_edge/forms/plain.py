@@ -6,13 +6,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from squeezebert_edge.forms.attention import _added_to_scores
-from squeezebert_edge.model.base import (
-    SqueezeBertPreTrainedModel,
-)
-from squeezebert_edge.model.heads import (
-    SqueezeBertForMultipleChoice,
-)
+from squeezebert_edge.forms.attention import padding_scores
+from squeezebert_edge.model.base import SqueezeBertPreTrainedModel
+from squeezebert_edge.model.heads import SqueezeBertForMultipleChoice
 from squeezebert_edge.tasks.heads import Task
 
 
@@ -32,7 +28,7 @@ class PlainForm(nn.Module):
         self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor
     ) -> tuple[Tensor, ...]:
         """Compute the outputs, float32."""
-        mask = _added_to_scores(attention_mask)
+        mask = padding_scores(attention_mask)[:, None, None, :]  # (B, S) -> (B, 1, 1, S)
         inputs: dict[str, Any] = {"attention_mask": mask, "token_type_ids": token_type_ids}
         if isinstance(self.model, SqueezeBertForMultipleChoice):
             return (self.model.classifier(self.model.transformer(input_ids, **inputs).pooler_output),)

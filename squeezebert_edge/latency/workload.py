@@ -63,7 +63,7 @@ def of_data(task: Task, tokenizer: Tokenizer, data: Path | None, lengths: Sequen
     Raises:
         InputError: the data is wrong.
     """
-    examples = task.built_in() if data is None else type(task).read(data)[:MOST_TEXTS]
+    examples = task.built_in_examples() if data is None else type(task).read(data)[:MOST_TEXTS]
     if not examples:
         raise InputError(f"{data} has no texts", allowed="at least one")
     source = BUILT_IN if data is None else data.name

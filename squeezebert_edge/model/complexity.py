@@ -62,7 +62,9 @@ def count(config: SqueezeBertConfig, length: int, architecture: str) -> list[Par
     config.validate()
     longest = config.max_position_embeddings
     if not 1 <= length <= longest:
-        raise InputError(f"a length of {length} tokens", allowed=f"1 to max_position_embeddings, {longest}")
+        raise InputError(
+            f"the network does not take {length} tokens", allowed=f"1 to max_position_embeddings, {longest}"
+        )
     width, inner, layers = config.hidden_size, config.intermediate_size, config.num_hidden_layers
     head = _head(config, length, architecture)
     rows = config.vocab_size + longest + config.type_vocab_size

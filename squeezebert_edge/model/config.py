@@ -159,14 +159,14 @@ class SqueezeBertConfig:
             values = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise InputError(
-                f"{path}: no such file", hint="name the config.json of a SqueezeBERT checkpoint"
+                f"{path} does not exist", hint="name the config.json of a SqueezeBERT checkpoint"
             ) from None
         except OSError as error:
-            raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+            raise InputError(f"{path} cannot be read: {error.strerror}") from error
         except (ValueError, RecursionError) as error:
-            raise InputError(f"{path}: not JSON: {error}", hint="fetch the file again") from error
+            raise InputError(f"{path} is not JSON: {error}", hint="fetch the file again") from error
         if not isinstance(values, dict):
-            raise InputError(f"{path}: holds {_seen(values)}", allowed="a JSON object")
+            raise InputError(f"{path} holds {_seen(values)}", allowed="a JSON object")
         try:
             return cls.from_dict(values)
         except InputError as error:

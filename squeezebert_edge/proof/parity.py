@@ -53,7 +53,7 @@ def verify(
     Raises:
         InputError: the examples are wrong.
     """
-    inputs = choose_inputs(task, checkpoint.tokenizer, runner.lengths, examples or task.built_in())
+    inputs = choose_inputs(task, checkpoint.tokenizer, runner.lengths, examples or task.built_in_examples())
     proof = _Proof(task, checkpoint.tokenizer, Reference(checkpoint.model, type(task)), runner)
     random = np.random.default_rng(0)
     try:

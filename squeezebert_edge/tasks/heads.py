@@ -84,7 +84,7 @@ class Task(ABC):
             InputError: too few or too many texts for this task.
         """
         if len(texts) > 2:
-            raise InputError(f"{len(texts)} texts", allowed=f"a text or a pair for {self.name}")
+            raise InputError(f"{len(texts)} texts were given", allowed=f"a text or a pair for {self.name}")
         return Example(texts[0], texts[1] if len(texts) == 2 else None)
 
     def cut(self, example: Example, tokenizer: Tokenizer, max_length: int) -> list[Encoding]:
@@ -135,11 +135,11 @@ class Task(ABC):
     def predict(self, example: Example, rows: Sequence[Row], tokenizer: Tokenizer) -> Prediction:
         """The answer as metrics take it."""
 
-    def compared(self, rows: Sequence[Row], tokenizer: Tokenizer) -> dict[str, Array]:
+    def outputs_to_compare(self, rows: Sequence[Row], tokenizer: Tokenizer) -> dict[str, Array]:
         """The outputs that an artifact and its reference are compared by, flat."""
         return {name: np.concatenate([row.outputs[name].ravel() for row in rows]) for name in self.outputs}
 
-    def built_in(self, *samples: str) -> list[Example]:
+    def built_in_examples(self, *samples: str) -> list[Example]:
         """The examples of the named built-in samples; of all of this task's if none is named."""
         directory = resources.files("squeezebert_edge") / "assets" / "samples"
         examples = []
@@ -200,7 +200,7 @@ class TextClassification(Task):
 
     def target(self, example: Example, tokenizer: Tokenizer) -> Target:
         """The name of the class, or the number."""
-        label = _labelled(example)
+        label = _require_label(example)
         if self.problem_type != "regression":
             return (self.labels[self.label_index(label)],)
         try:
@@ -208,7 +208,9 @@ class TextClassification(Task):
         except (TypeError, ValueError):
             number = math.nan
         if not math.isfinite(number):
-            raise InputError(f"the label {label!r}", allowed="a number, for a regression")
+            raise InputError(
+                f"the label {label!r} is not a number", allowed="a finite number, for a regression"
+            )
         return number
 
     def predict(self, example: Example, rows: Sequence[Row], tokenizer: Tokenizer) -> Prediction:
@@ -250,7 +252,7 @@ class MultipleChoice(Task):
 
     def target(self, example: Example, tokenizer: Tokenizer) -> Target:
         """The index of the right ending."""
-        return (str(_labelled(example)),)
+        return (str(_require_label(example)),)
 
     def predict(self, example: Example, rows: Sequence[Row], tokenizer: Tokenizer) -> Prediction:
         """The index of the chosen ending."""
@@ -274,7 +276,7 @@ class TokenClassification(Task):
         """`words`, each with `start`, `end`, `label` and `score`; those past the last token are left out."""
         probabilities = softmax(rows[0].outputs["logits"])
         words = []
-        for (start, end), token in self._words(example, rows[0].encoding):
+        for (start, end), token in self._word_tokens(example, rows[0].encoding):
             if token is not None:
                 best = int(probabilities[token].argmax())
                 words.append(
@@ -296,18 +298,18 @@ class TokenClassification(Task):
 
     def target(self, example: Example, tokenizer: Tokenizer) -> Target:
         """The name of each word's tag."""
-        return tuple(self.labels[self.label_index(tag)] for tag in _labelled(example))
+        return tuple(self.labels[self.label_index(tag)] for tag in _require_label(example))
 
     def predict(self, example: Example, rows: Sequence[Row], tokenizer: Tokenizer) -> Prediction:
         """The name of each word's tag; UNANSWERED for a word that has no token."""
         logits = rows[0].outputs["logits"]
-        tokens = [token for _, token in self._words(example, rows[0].encoding)]
+        tokens = [token for _, token in self._word_tokens(example, rows[0].encoding)]
         return Prediction(
             tuple(UNANSWERED if token is None else _best(logits[token], self.labels) for token in tokens)
         )
 
     @staticmethod
-    def _words(example: Example, encoding: Encoding) -> list[tuple[tuple[int, int], int | None]]:
+    def _word_tokens(example: Example, encoding: Encoding) -> list[tuple[tuple[int, int], int | None]]:
         """Each word's span and first token: words as labelled, or BERT's own in a plain text."""
         if not example.words:
             firsts: dict[int, int] = {}
@@ -342,7 +344,7 @@ class FillMask(Task):
     ) -> list[Encoding]:
         """One row; an InputError if no [MASK] is left in it."""
         rows = self.cut(example, tokenizer, max_length)
-        self._masked(rows[0], tokenizer)
+        self._mask_positions(rows[0], tokenizer)
         return rows
 
     def decide(self, rows: Sequence[Row]) -> Array:
@@ -352,7 +354,7 @@ class FillMask(Task):
     def answer(self, example: Example, rows: Sequence[Row], tokenizer: Tokenizer) -> dict[str, Any]:
         """`masks`: for each [MASK] its `start`, `end` and the best five `candidates` with their scores."""
         masks = []
-        for token in self._masked(rows[0].encoding, tokenizer):
+        for token in self._mask_positions(rows[0].encoding, tokenizer):
             logits = rows[0].outputs["logits"][token, : len(tokenizer.vocab)]
             scores = softmax(logits)
             best = np.argsort(-logits, kind="stable")[:CANDIDATES_SHOWN]
@@ -368,34 +370,37 @@ class FillMask(Task):
 
     def target(self, example: Example, tokenizer: Tokenizer) -> Target:
         """The one token that the word is."""
-        label = _labelled(example)
+        label = _require_label(example)
         tokens = tokenizer.encode(label, max_length=len(label) + 3).tokens[1:-1]
         if len(tokens) != 1 or tokens[0] == tokenizer.flags.special_tokens["unk"]:
-            raise InputError(f"the answer {label!r} is no word of the vocabulary", allowed="one token")
+            raise InputError(f"the answer {label!r} is not one word of the vocabulary", allowed="one token")
         return (tokens[0],)
 
     def predict(self, example: Example, rows: Sequence[Row], tokenizer: Tokenizer) -> Prediction:
         """The best word at the first [MASK], and the cross entropy of the right one in nats."""
-        logits = rows[0].outputs["logits"][self._masked(rows[0].encoding, tokenizer)[0]].astype(np.float64)
+        logits = (
+            rows[0].outputs["logits"][self._mask_positions(rows[0].encoding, tokenizer)[0]].astype(np.float64)
+        )
         logits = logits[: len(tokenizer.vocab)]
         (right,) = self.target(example, tokenizer)  # type: ignore[misc]
         largest = logits.max()
         loss = largest + np.log(np.exp(logits - largest).sum()) - logits[tokenizer.vocab.index(right)]
         return Prediction((_best(logits, tokenizer.vocab),), float(loss))
 
-    def compared(self, rows: Sequence[Row], tokenizer: Tokenizer) -> dict[str, Array]:
+    def outputs_to_compare(self, rows: Sequence[Row], tokenizer: Tokenizer) -> dict[str, Array]:
         """The logits at each [MASK]: those of all tokens would be a vocabulary's worth each."""
-        masked = self._masked(rows[0].encoding, tokenizer)
+        masked = self._mask_positions(rows[0].encoding, tokenizer)
         return {"logits": rows[0].outputs["logits"][masked].ravel()}
 
     @staticmethod
-    def _masked(encoding: Encoding, tokenizer: Tokenizer) -> list[int]:
+    def _mask_positions(encoding: Encoding, tokenizer: Tokenizer) -> list[int]:
         mask = tokenizer.special_ids["mask"]
         tokens = [token for token, id_ in enumerate(encoding.ids) if id_ == mask]
         if not tokens:
             where = "within the longest length" if encoding.truncated else "in the text"
             raise InputError(
-                f"no {tokenizer.vocab[mask]} {where}", allowed=f"a text with {tokenizer.vocab[mask]} in it"
+                f"there is no {tokenizer.vocab[mask]} {where}",
+                allowed=f"a text with {tokenizer.vocab[mask]} in it",
             )
         return tokens
 
@@ -447,7 +452,7 @@ class QuestionAnswering(Task):
 
     def target(self, example: Example, tokenizer: Tokenizer) -> Target:
         """Every accepted text."""
-        return tuple(_labelled(example))
+        return tuple(_require_label(example))
 
     def predict(self, example: Example, rows: Sequence[Row], tokenizer: Tokenizer) -> Prediction:
         """The text of the answer, cut from the context."""
@@ -523,9 +528,9 @@ def softmax(logits: Array) -> Array:
     return probabilities
 
 
-def _labelled(example: Example) -> Any:
+def _require_label(example: Example) -> Any:
     if example.label is None:
-        raise InputError("an example without a label", allowed="labelled examples, to measure accuracy")
+        raise InputError("the example has no label", allowed="labelled examples, to measure accuracy")
     return example.label
 
 

@@ -115,7 +115,7 @@ class Tokenizer:
             InputError: no text, or `size` has no room for the special tokens and the characters.
         """
         flags = flags or TokenizerFlags()
-        texts = [_checked(text) for text in texts]
+        texts = [_check_text(text) for text in texts]
         tokens = list(dict.fromkeys(flags.special_tokens[role] for role in ROLES))
         backend = _backend({token: row for row, token in enumerate(tokens)}, flags)
         alphabet, inside = _alphabet(backend, texts)
@@ -159,7 +159,7 @@ class Tokenizer:
         counts = len(first.ids), 0 if second is None else len(second.ids)
         room = _room(max_length, paired=second is not None)
         keep_first, keep_second = _shares(counts, room, truncate, paired=second is not None)
-        return self._framed(
+        return self._frame(
             first.part(0, keep_first),
             None if second is None else second.part(0, keep_second),
             truncated=(keep_first, keep_second) != counts,
@@ -180,7 +180,7 @@ class Tokenizer:
         room = _room(max_length, paired=True) - len(first.ids)
         if room < 1:
             raise InputError(
-                f"the question's {len(first.ids)} tokens fill a window of {max_length}: no room for context",
+                f"the question's {len(first.ids)} tokens leave no room for context in {max_length}",
                 allowed=f"questions of at most {max_length - 4} tokens",
                 hint="shorten the question or take a longer length",
             )
@@ -194,13 +194,13 @@ class Tokenizer:
         # The first window that reaches the context's end is the last one.
         step = room - doc_stride
         starts = range(0, last + step, step) if many else (0,)
-        return [self._framed(first, second.part(start, start + room), truncated=many) for start in starts]
+        return [self._frame(first, second.part(start, start + room), truncated=many) for start in starts]
 
     def _pieces(self, text: str) -> _Pieces:
-        found = self._backend.encode(_checked(text), add_special_tokens=False)
+        found = self._backend.encode(_check_text(text), add_special_tokens=False)
         return _Pieces(found.ids, found.tokens, found.offsets, found.word_ids)
 
-    def _framed(self, first: _Pieces, second: _Pieces | None, *, truncated: bool) -> Encoding:
+    def _frame(self, first: _Pieces, second: _Pieces | None, *, truncated: bool) -> Encoding:
         cls, sep = self._frame_token("cls"), self._frame_token("sep")
         parts: list[tuple[_Pieces, int, int | None]] = [(cls, 0, None), (first, 0, 0), (sep, 0, None)]
         if second is not None:
@@ -267,9 +267,9 @@ def _backend(rows: dict[str, int], flags: TokenizerFlags) -> Backend:
     return backend
 
 
-def _checked(text: str) -> str:
+def _check_text(text: str) -> str:
     if not isinstance(text, str):
-        raise InputError(f"text is given as {type(text).__name__}", allowed="str")
+        raise InputError(f"the text is given as {type(text).__name__}", allowed="str")
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:

@@ -51,13 +51,13 @@ def read(directory: Path) -> tuple[list[str], TokenizerFlags]:
     """
     config = _read_json(directory / "tokenizer_config.json")
     special_map = _read_json(directory / "special_tokens_map.json")
-    said = _agreed(
+    said = _merge_claims(
         {
             "tokenizer_config.json": _settings(config, "tokenizer_config.json"),
             "special_tokens_map.json": _settings(special_map, "special_tokens_map.json"),
         }
     )
-    added = [*_added_in_config(config), *_read_json(directory / "added_tokens.json").items()]
+    added = [*_added_tokens(config), *_read_json(directory / "added_tokens.json").items()]
     whole_file, vocab_file = directory / "tokenizer.json", directory / "vocab.txt"
     generic = _is_generic(config, allowed=whole_file.exists())
     if whole_file.exists():
@@ -65,13 +65,13 @@ def read(directory: Path) -> tuple[list[str], TokenizerFlags]:
         settings = _bert_settings(whole)
         words = _words_by_id(whole["model"]["vocab"])
         if vocab_file.exists():
-            _same_words(words, read_vocab(vocab_file))
+            _check_same_words(words, read_vocab(vocab_file))
         # Where the other files are silent, transformers' BertTokenizer takes its own defaults instead.
         claims = {
             "tokenizer_config.json (or transformers' default)": said if generic else _DEFAULTS | said,
             "tokenizer.json": settings,
         }
-        said = _agreed({file: _resolved(claim) for file, claim in claims.items()})
+        said = _merge_claims({file: _resolve_accents(claim) for file, claim in claims.items()})
         added += [(_token(token, "tokenizer.json"), token["id"]) for token in whole["added_tokens"]]
     elif vocab_file.exists():
         words = read_vocab(vocab_file)
@@ -83,7 +83,7 @@ def read(directory: Path) -> tuple[list[str], TokenizerFlags]:
         )
     tokens = bert_special_tokens() | {role: said.pop(role) for role in ROLES if role in said}
     flags = TokenizerFlags(**said, special_tokens=tokens)
-    _only_special(added, words, flags)
+    _refuse_added_tokens(added, words, flags)
     return words, flags
 
 
@@ -224,7 +224,7 @@ def _template_piece(piece: Mapping[str, Any]) -> tuple[str, int]:
     return ("sequence " if kind == "Sequence" else "") + value["id"], value["type_id"]
 
 
-def _same_words(words: Sequence[str], lines: Sequence[str]) -> None:
+def _check_same_words(words: Sequence[str], lines: Sequence[str]) -> None:
     if list(words) == list(lines):
         return
     differing = (row for row, (word, line) in enumerate(zip(words, lines, strict=False)) if word != line)
@@ -240,7 +240,7 @@ def _same_words(words: Sequence[str], lines: Sequence[str]) -> None:
     )
 
 
-def _resolved(settings: Mapping[str, Any]) -> dict[str, Any]:
+def _resolve_accents(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Settings with null for the accents replaced by what it means, so that two files can be compared."""
     if settings.get("strip_accents") is not None:
         return dict(settings)
@@ -250,7 +250,7 @@ def _resolved(settings: Mapping[str, Any]) -> dict[str, Any]:
     return known
 
 
-def _agreed(claims: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def _merge_claims(claims: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """What files (name -> settings) say about each setting, refused where two say different things."""
     agreed: dict[str, Any] = {}
     said_by: dict[str, str] = {}
@@ -265,14 +265,16 @@ def _agreed(claims: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     return agreed
 
 
-def _added_in_config(config: Mapping[str, Any]) -> list[tuple[str, Any]]:
+def _added_tokens(config: Mapping[str, Any]) -> list[tuple[str, Any]]:
     decoder = config.get("added_tokens_decoder", {})
     if not isinstance(decoder, dict):
         raise _refuse("added_tokens_decoder is not an object", "id -> token", file="tokenizer_config.json")
     return [(_token(token, "tokenizer_config.json"), row) for row, token in decoder.items()]
 
 
-def _only_special(added: Iterable[tuple[str, Any]], words: Sequence[str], flags: TokenizerFlags) -> None:
+def _refuse_added_tokens(
+    added: Iterable[tuple[str, Any]], words: Sequence[str], flags: TokenizerFlags
+) -> None:
     """Refuse added tokens: text is searched for them before it is cut, which a bundle cannot say."""
     for token, row in added:
         if token not in flags.special_tokens.values():

@@ -23,7 +23,7 @@ class TrainingConfig:
     warmup: the share of all steps in which the learning rate rises.
     weight_decay: of matrices and embeddings; biases and LayerNorms have none.
     clip_norm: the largest norm of all gradients together.
-    dropout: null for the probabilities of the model's own configuration.
+    dropout: None keeps the probabilities of the model's own configuration.
     max_length: tokens; longer texts are cut.
     hold_out: the share of the training data, of each class alike, kept for validation where none is given.
     device: one of DEVICES; auto is a CUDA GPU where there is one, else the CPU.
@@ -75,7 +75,7 @@ class TrainingConfig:
 class NetworkSize:
     """A network to train from scratch, of SqueezeBERT's structure: post_attention dense, the rest in groups.
 
-    intermediate_size: null for four times the width, as in BERT.
+    intermediate_size: None is four times the width, as in BERT.
     """
 
     hidden_size: int = 256

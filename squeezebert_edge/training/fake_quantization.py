@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from exporters.spec import Ranges
 from squeezebert_edge.checkpoint.ranges import products
+from squeezebert_edge.forms.attention import query_key_scale
 from squeezebert_edge.model.base import SqueezeBertPreTrainedModel
 from squeezebert_edge.training.layers import pointwise_conv
 from squeezebert_edge.training.processes import Processes
@@ -53,7 +54,7 @@ class ActivationRanges:
     def learn(self, processes: Processes, rate: float) -> None:
         """Move by `rate` towards what all processes saw since the last time, and stop looking."""
         self._mask = None
-        self.set(torch.lerp(self.reach, processes.greatest(self._seen), rate))
+        self.set(torch.lerp(self.reach, processes.max_over_all(self._seen), rate))
 
     def quantize(self, x: Tensor, side: int, which: slice) -> Tensor:
         """Fake-quantize a tensor whose channels are some products' inputs (side 0) or outputs (side 1).
@@ -140,11 +141,10 @@ def fake_quantize(model: SqueezeBertPreTrainedModel) -> ActivationRanges:
     base, modules = model.base_model, products(model.config)
     names = list(dict.fromkeys(name for group in modules.values() for name in group))
     ranges = ActivationRanges(names, base.embeddings.word_embeddings.weight.device)
-    # Queries and keys have the scores' division by sqrt(d) in them, half of it on each side (forms.py).
-    scaled = (model.config.hidden_size // model.config.num_attention_heads) ** -0.25
+    head_width = model.config.hidden_size // model.config.num_attention_heads
     for path, group in modules.items():
         weight, bias = (base.get_submodule(path).get_parameter(name) for name in ("weight", "bias"))
-        scale = scaled if path.endswith(("query", "key")) else 1.0
+        scale = query_key_scale(head_width) if path.endswith(("query", "key")) else 1.0
         first = names.index(group[0])
         which = slice(first, first + len(group))
         base.set_submodule(path, QuantizedProducts(weight, bias, scale, ranges, which))

@@ -27,7 +27,7 @@ class BatchNoise:
         self._generator.manual_seed(int(np.random.SeedSequence([seed, step]).generate_state(1)[0]))
         self._total, self._rows = total, rows
 
-    def kept(self, x: Tensor, share: float) -> Tensor:
+    def keep_mask(self, x: Tensor, share: float) -> Tensor:
         """Which of x, (rows here, ...), is kept: true with probability `share`."""
         kept = torch.empty((self._total, *x.shape[1:]), dtype=torch.bool, device=x.device)
         return kept.bernoulli_(share, generator=self._generator)[self._rows]
@@ -44,7 +44,7 @@ class BatchDropout(nn.Module):
         """Drop with probability p, and scale what is kept."""
         if not self.training or self.p == 0:
             return x
-        return x * self.noise.kept(x, 1 - self.p) / (1 - self.p or 1)
+        return x * self.noise.keep_mask(x, 1 - self.p) / (1 - self.p or 1)
 
 
 class PointwiseConv(nn.Module):
@@ -81,7 +81,7 @@ def pointwise_conv(x: Tensor, weight: Tensor, bias: Tensor, groups: int) -> Tens
     return y.permute(0, 2, 1)  # (B, S, G*O) -> (B, G*O, S)
 
 
-def to_train(
+def prepare_for_training(
     model: SqueezeBertPreTrainedModel, noise: BatchNoise, dropout: float | None
 ) -> SqueezeBertPreTrainedModel:
     """A copy of a model in train mode; `dropout` replaces the probabilities of its configuration."""

@@ -18,7 +18,7 @@ from squeezebert_edge.training.data import Batch
 from squeezebert_edge.training.teacher import Teacher
 
 
-def paired_layers(student: int, teacher: int) -> list[tuple[int, int]]:
+def pair_layers(student: int, teacher: int) -> list[tuple[int, int]]:
     """Which hidden state of a student learns from which of its teacher, the numbers of layers given.
 
     0 is the embeddings, i the output of layer i. First learns from first, last from last, and between them as
@@ -50,7 +50,7 @@ class Objective(nn.Module):
         if teacher is None:
             return
         own, other = network.config, teacher.config
-        self._pairs = paired_layers(own.num_hidden_layers, other.num_hidden_layers)
+        self._pairs = pair_layers(own.num_hidden_layers, other.num_hidden_layers)
         if own.hidden_size != other.hidden_size:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(config.seed)

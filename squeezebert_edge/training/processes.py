@@ -29,7 +29,7 @@ class Processes:
     device: torch.device
 
     @property
-    def leads(self) -> bool:
+    def is_leader(self) -> bool:
         """Whether this is the process that prints and writes."""
         return self.rank == 0
 
@@ -42,7 +42,7 @@ class Processes:
             return slice(0, 1), 0.0
         return slice(self.rank, total, self.count), 1 / total
 
-    def summed(self, values: Sequence[float]) -> list[float]:
+    def sum_over_all(self, values: Sequence[float]) -> list[float]:
         """Sums over all processes, the same in each."""
         sums = torch.tensor(values, dtype=torch.float64)
         if self.count == 1:
@@ -51,13 +51,13 @@ class Processes:
         dist.all_reduce(sums)
         return sums.tolist()
 
-    def greatest(self, values: Tensor) -> Tensor:
+    def max_over_all(self, values: Tensor) -> Tensor:
         """The greatest of each value over all processes, the same in each; `values` are not kept."""
         if self.count > 1:
             dist.all_reduce(values, dist.ReduceOp.MAX)
         return values
 
-    def from_leader(self, value: Any) -> Any:
+    def broadcast(self, value: Any) -> Any:
         """What the leading process gave."""
         if self.count == 1:
             return value
@@ -67,11 +67,11 @@ class Processes:
 
     def wait(self) -> None:
         """Go on when all processes have come here."""
-        self.summed([0.0])
+        self.sum_over_all([0.0])
 
 
 @contextmanager
-def together(device: str) -> Iterator[Processes]:
+def join_processes(device: str) -> Iterator[Processes]:
     """Join the processes that torchrun started (gloo between CPUs, nccl between GPUs), or be the only one.
 
     Args:

@@ -23,10 +23,10 @@ from squeezebert_edge.training import data as training_data
 from squeezebert_edge.training.config import TrainingConfig
 from squeezebert_edge.training.data import Batch, EncodedExample, epoch_order, fingerprint
 from squeezebert_edge.training.fake_quantization import ActivationRanges, fake_quantize
-from squeezebert_edge.training.layers import BatchNoise, to_train
+from squeezebert_edge.training.layers import BatchNoise, prepare_for_training
 from squeezebert_edge.training.objective import Objective
 from squeezebert_edge.training.processes import Processes
-from squeezebert_edge.training.state import read_state, stoppable, write_state
+from squeezebert_edge.training.state import catch_stop, read_state, write_state
 from squeezebert_edge.training.teacher import Teacher
 
 SECONDS_BETWEEN_LOGS = 10
@@ -79,7 +79,7 @@ class Run:
         self.state_path = state_path
         self.settings = _settings(config, model, teacher, data)
         self.noise = BatchNoise(processes.device)
-        self.network = to_train(model, self.noise, config.dropout).to(processes.device)
+        self.network = prepare_for_training(model, self.noise, config.dropout).to(processes.device)
         self.ranges = None if config.quantize is None else fake_quantize(self.network)
         if teacher is not None:
             teacher.network.to(processes.device)
@@ -104,8 +104,8 @@ class Run:
 
     def resume(self, log: Callable[[str], None]) -> None:
         """Go to where an interrupted training was."""
-        read = read_state(self.state_path, self.settings) if self.processes.leads else None
-        state = self.processes.from_leader(read)
+        read = read_state(self.state_path, self.settings) if self.processes.is_leader else None
+        state = self.processes.broadcast(read)
         self.objective.load_state_dict(state["weights"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step = self.saved = state["step"]
@@ -119,7 +119,7 @@ class Run:
     def save(self) -> None:
         """Write the state of the point that was reached."""
         self.saved = self.step
-        if self.processes.leads:
+        if self.processes.is_leader:
             state = {
                 "weights": self.objective.state_dict(),
                 "reach": None if self.ranges is None else self.ranges.reach,
@@ -132,7 +132,7 @@ class Run:
             }
             write_state(self.state_path, self.settings, state)
 
-    def to_end(self, progress: Progress, log: Callable[[str], None]) -> float:
+    def run_to_end(self, progress: Progress, log: Callable[[str], None]) -> float:
         """Take every step that is left, and validate after each epoch; the seconds it took."""
         began = saved = time.monotonic()
         if self.ranges is not None and self.step == 0:
@@ -140,9 +140,9 @@ class Run:
         objective: nn.Module = self.objective
         if self.processes.count > 1:
             objective = DistributedDataParallel(objective)
-        speed = _Speed(self, log)
+        speed = _SpeedLog(self, log)
         order: list[list[int]] = []
-        with stoppable() as stop:
+        with catch_stop() as stop:
             while self.step < self.steps:
                 epoch, number = divmod(self.step, self.batches_an_epoch)
                 if number == 0 or not order:
@@ -202,7 +202,7 @@ class Run:
         # DistributedDataParallel takes the mean over processes of what is a sum here.
         (loss * self.processes.count).backward()
         norm = nn.utils.clip_grad_norm_(self.objective.parameters(), self.config.clip_norm).item()
-        mean, stops = self.processes.summed([loss.item(), float(stop)])
+        mean, stops = self.processes.sum_over_all([loss.item(), float(stop)])
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate()
         if not (math.isfinite(mean) and math.isfinite(norm)):
@@ -239,7 +239,7 @@ class Run:
         )
 
 
-class _Speed:
+class _SpeedLog:
     """Tells the log loss, learning rate and speed from time to time."""
 
     def __init__(self, run: Run, log: Callable[[str], None]) -> None:
@@ -275,7 +275,7 @@ def validate(
             logits = network(batch.input_ids, batch.attention_mask, batch.token_type_ids).logits
             loss += F.cross_entropy(logits, batch.labels, reduction="sum").item()
             right += (logits.argmax(1) == batch.labels).sum().item()
-    loss, right = processes.summed([loss, right])
+    loss, right = processes.sum_over_all([loss, right])
     return loss / len(data.validation), right / len(data.validation)
 
 

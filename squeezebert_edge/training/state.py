@@ -49,7 +49,7 @@ def write_state(path: Path, settings: Mapping[str, Any], state: Mapping[str, Any
         os.replace(partial, path)
     except OSError as error:
         raise InputError(
-            f"{path}: cannot be written: {error.strerror}", hint="free space there, or another --out"
+            f"{path} cannot be written: {error.strerror}", hint="free space there, or another --out"
         ) from error
     finally:
         partial.unlink(missing_ok=True)
@@ -66,7 +66,7 @@ def read_state(path: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
         before, state = stored["settings"], stored["state"]
     except Exception as error:  # the unpickler meets damaged bytes with whatever they lead it to
         raise InputError(
-            f"{path} is no state of a training, or damaged", hint="--force to begin anew"
+            f"{path} is damaged, or not the state of a training", hint="--force to begin anew"
         ) from error
     other = [name for name in {**before, **settings} if before.get(name) != settings.get(name)]
     if other:
@@ -80,7 +80,7 @@ def read_state(path: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @contextmanager
-def stoppable() -> Iterator[Callable[[], bool]]:
+def catch_stop() -> Iterator[Callable[[], bool]]:
     """Whether SIGINT or SIGTERM has come, for a loop that stops where it can; a second one acts as usual.
 
     Outside the main thread, which alone may handle signals, it is never true.

@@ -136,7 +136,7 @@ def _from_transformers(directory: Path) -> nn.Module:
     absent = sorted(loading["missing_keys"])
     if absent:
         raise InputError(
-            f"{directory} has no weights for {weights.listed(absent)}",
+            f"{directory} has no weights for {weights.list_names(absent)}",
             allowed="a teacher that was trained as a classifier",
         )
     return network  # type: ignore[no-any-return]

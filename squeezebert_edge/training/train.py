@@ -32,7 +32,7 @@ from squeezebert_edge.text.tokenizer import Tokenizer
 from squeezebert_edge.training import data as training_data
 from squeezebert_edge.training.config import NetworkSize, TrainingConfig
 from squeezebert_edge.training.fake_quantization import fake_quantize
-from squeezebert_edge.training.processes import rank, together
+from squeezebert_edge.training.processes import join_processes, rank
 from squeezebert_edge.training.run import Data, EpochResult, Run, validate
 from squeezebert_edge.training.state import check_start, state_path
 from squeezebert_edge.training.teacher import Teacher
@@ -84,7 +84,7 @@ def from_checkpoint(
             its own, or those in the examples if it has no classifier.
 
     Raises:
-        InputError: the checkpoint is unsound (checkpoint.load).
+        InputError: the checkpoint is unsound (load_checkpoint).
     """
     if labels is None:
         try:
@@ -154,15 +154,15 @@ def train(
     )
     if len({example.label for example in data.training}) < 2:
         raise InputError("the training data has one class only", allowed="two classes or more")
-    with together(config.device) as processes:
+    with join_processes(config.device) as processes:
         run = Run(config, model, teacher, data, processes, state_path(out))
         if resume:
             run.resume(log)
-        seconds = run.to_end(progress, log)
-        trained = _stored(model, run.best_weights, network_config, dtype).to(processes.device)
-        measured, ranges = _as_measured(trained, run.best_reach)
+        seconds = run.run_to_end(progress, log)
+        trained = _load_rounded(model, run.best_weights, network_config, dtype).to(processes.device)
+        measured, ranges = _quantize_as_trained(trained, run.best_reach)
         _, accuracy = validate(measured, data, config, processes)
-        if processes.leads:
+        if processes.is_leader:
             save_checkpoint(
                 out,
                 config=network_config,
@@ -192,7 +192,7 @@ def _classifier_config(model: SqueezeBertPreTrainedModel, config: TrainingConfig
         )
     if config.max_length > own.max_position_embeddings:
         raise InputError(
-            f"a max_length of {config.max_length}",
+            f"a max_length of {config.max_length} is longer than the checkpoint allows",
             allowed=f"at most {own.max_position_embeddings}, the checkpoint's max_position_embeddings",
         )
     trained = replace(own, problem_type="single_label_classification")
@@ -201,7 +201,7 @@ def _classifier_config(model: SqueezeBertPreTrainedModel, config: TrainingConfig
     return trained
 
 
-def _stored(
+def _load_rounded(
     model: SqueezeBertPreTrainedModel,
     weights: dict[str, Tensor],
     config: SqueezeBertConfig,
@@ -214,7 +214,7 @@ def _stored(
     return trained.to(dtype).float().eval()
 
 
-def _as_measured(
+def _quantize_as_trained(
     trained: SqueezeBertPreTrainedModel, reach: Tensor | None
 ) -> tuple[SqueezeBertPreTrainedModel, dict[str, Ranges] | None]:
     """The network whose accuracy is told, fake-quantized where there are ranges; and these by product."""

@@ -78,7 +78,7 @@ def _labelled_examples(checkpoint: Checkpoint, data: Path | None) -> list[Exampl
     if data is not None:
         return task.read(data)
     if checkpoint.source == DEFAULT and task.metrics and can_measure_accuracy():
-        return task.built_in(task.samples[0])
+        return task.built_in_examples(task.samples[0])
     return None
 
 

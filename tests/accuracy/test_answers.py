@@ -95,7 +95,7 @@ def samples(task: Task, tokenizer: Tokenizer) -> list[Example]:
             Example("is the film good", context[n:], label=("the film", context[n : n + 9]))
             for n in range(24)
         ]
-    return task.built_in(task.samples[0])[:40]
+    return task.built_in_examples(task.samples[0])[:40]
 
 
 SCORED = [task for task in TASKS.values() if task(["a"]).metrics]
@@ -117,7 +117,7 @@ def test_batches_of_the_reference_equal_single_rows(task: type[Task]) -> None:
             answer_rows(data.task, loaded.tokenizer, alone, example, [len(encoding)])[0]
             for encoding in encodings[:1]
         ]
-        expected = data.task.compared(rows, loaded.tokenizer)
+        expected = data.task.outputs_to_compare(rows, loaded.tokenizer)
         for name, found in reference.known[index].outputs.items():
             np.testing.assert_allclose(found[: expected[name].size], expected[name], atol=1e-5)
 
@@ -158,7 +158,7 @@ def test_a_regression_is_compared_by_its_correlations() -> None:
     assert all(metric.low < metric.difference < metric.high for metric in noisy.metrics)
     assert noisy.agreement is None
     assert noisy.mcnemar_p is None
-    with pytest.raises(InputError, match="example 2: the label 'high'\nallowed: a number"):
+    with pytest.raises(InputError, match="example 2: the label 'high' is not a number"):
         reference_of(loaded, [examples[0], Example("a", label="high")])
 
 
@@ -167,7 +167,7 @@ def default() -> Checkpoint:
     return load_checkpoint("default")
 
 
-SENTENCES = TextClassification().built_in("sentences.tsv")
+SENTENCES = TextClassification().built_in_examples("sentences.tsv")
 
 
 def swapped(runner: Compute) -> Compute:
@@ -255,7 +255,7 @@ def test_texts_that_are_cut_are_counted() -> None:
     ("examples", "says"),
     [
         ([], "no examples"),
-        ([Example("a", where="dev.tsv:2")], "dev.tsv:2: an example without a label"),
+        ([Example("a", where="dev.tsv:2")], "dev.tsv:2: the example has no label"),
         (
             [Example("a", label="maybe", where="dev.tsv:2")],
             "dev.tsv:2: the model has no label 'maybe'\nallowed: no, yes",
@@ -269,7 +269,7 @@ def test_examples_that_cannot_be_scored_say_where(examples: list[Example], says:
 
 def test_a_mask_that_is_cut_off_says_where() -> None:
     examples = [Example("good " * 60 + "[MASK]", label="film", where="masked.jsonl:1")]
-    with pytest.raises(InputError, match=r"masked.jsonl:1: no \[MASK\] within the longest length"):
+    with pytest.raises(InputError, match=r"masked.jsonl:1: there is no \[MASK\] within the longest length"):
         reference_of(of_head(FillMask), examples)
 
 

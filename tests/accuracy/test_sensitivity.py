@@ -23,7 +23,7 @@ from squeezebert_edge.verbs.export import export_bundles
 from squeezebert_edge.verbs.plan import Plan
 from tests.kit.planted import with_outliers
 
-SENTENCES = TextClassification().built_in("sentences.tsv")[:64]
+SENTENCES = TextClassification().built_in_examples("sentences.tsv")[:64]
 
 
 @pytest.fixture(scope="module")

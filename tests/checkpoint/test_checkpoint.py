@@ -805,7 +805,7 @@ def test_weights_that_cannot_be_saved(tmp_path: Path) -> None:
     given = pieces()
     with torch.no_grad():
         given["model"].classifier.bias[0] = 1e5
-    with pytest.raises(InputError, match=r"1 weight not finite as torch.float16: classifier.bias"):
+    with pytest.raises(InputError, match=r"not every weight is finite as torch.float16: classifier.bias"):
         save_checkpoint(tmp_path / "half", **given, dtype=torch.float16)
     with pytest.raises(InputError, match="cannot be saved as torch.bfloat16"):
         save_checkpoint(tmp_path / "half", **given, dtype=torch.bfloat16)

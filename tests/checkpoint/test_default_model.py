@@ -20,7 +20,7 @@ from squeezebert_edge.verbs.plan import Plan, add_calibration, check_lengths, po
 
 DIRECTORY = Path(str(resources.files("squeezebert_edge"))) / "assets" / "default"
 CARD = (DIRECTORY / "README.md").read_text(encoding="utf-8")
-SENTENCES = TextClassification().built_in("sentences.tsv")
+SENTENCES = TextClassification().built_in_examples("sentences.tsv")
 
 
 @pytest.fixture(scope="module")

@@ -198,7 +198,7 @@ def test_preference_is_transformers_own(tmp_path: Path) -> None:
     ],
 )
 def test_of_a_repository_only_one_set_of_weights_is_wanted(present: list[str], wanted: list[str]) -> None:
-    assert weights.wanted(present) == wanted
+    assert weights.select_files(present) == wanted
 
 
 def test_writing_to_a_full_disk_is_the_systems_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

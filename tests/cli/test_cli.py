@@ -138,9 +138,9 @@ def test_predict_shows_what_was_asked_as_it_was_written(bundle: Path) -> None:
             "--question with a bundle for text-classification",
         ),
         (["good", "--doc-stride", "4"], None, "--doc-stride for text-classification"),
-        (["--file", "absent"], None, "absent: cannot be read"),
+        (["--file", "absent"], None, "absent cannot be read"),
         (["--threads", "100000", "good"], None, "--threads"),
-        ([], "good\na\tb\tc\n", "stdin:2: 3 texts"),
+        ([], "good\na\tb\tc\n", "stdin:2: 3 texts were given"),
     ],
 )
 def test_predict_refuses_what_the_bundle_cannot_answer(
@@ -310,7 +310,7 @@ def test_an_output_that_exists_is_kept(saved: Path, bundle: Path) -> None:
         (["--max-drop", "0.3"], "--max-drop without --data"),
         (["--data", "dev.tsv"], "--data without --max-drop"),
         (["--calibration", "texts.txt"], "calibration data without a precision that takes any"),
-        (["--precision", "int8-static", "--calibration", "absent.txt"], "absent.txt: cannot be read"),
+        (["--precision", "int8-static", "--calibration", "absent.txt"], "absent.txt cannot be read"),
         (["--form", "round"], "unknown form 'round'"),
         (["--lengths", "0"], "from 4 to 64"),
         (["--lengths", "65"], "max_position_embeddings"),

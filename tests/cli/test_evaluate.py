@@ -11,33 +11,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner, Result
 
 from exporters.errors import EdgeError
 from squeezebert_edge.bundle.opened import Bundle
-from squeezebert_edge.checkpoint.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from squeezebert_edge.cli import app
+from squeezebert_edge.checkpoint.checkpoint import load_checkpoint
 from squeezebert_edge.devices import answering as runner
 from squeezebert_edge.devices.python.host import Host
 from squeezebert_edge.tasks.heads import TextClassification
 from squeezebert_edge.verbs.export import export_bundles
 from squeezebert_edge.verbs.plan import Plan
+from tests.kit.evaluated import DATA, LENGTHS, TEXTS, answered, bundle_of, call
 from tests.kit.small import TorchRunner, small_checkpoint
-
-LENGTHS = (16, 32)
-TEXTS = ("good film", "bad", "the food is bad", "good food and a good film", "is the film of the food")
-DATA = "sentence\tlabel\n" + "".join(f"{text}\t{n % 2}\n" for n, text in enumerate(TEXTS))
-
-
-def bundle_of(directory: Path, **labels: Any) -> Path:
-    """A saved checkpoint and its tflite bundle."""
-    small = small_checkpoint(**labels)
-    save_checkpoint(
-        directory / "checkpoint", config=small.config, model=small.model, tokenizer=small.tokenizer
-    )
-    loaded: Checkpoint = load_checkpoint(str(directory / "checkpoint"))
-    (bundle,) = export_bundles(loaded, Plan([("tflite", "fp32")], LENGTHS), directory)
-    return bundle.directory
 
 
 @pytest.fixture(scope="module")
@@ -50,16 +34,6 @@ def data(tmp_path: Path) -> Path:
     path = tmp_path / "dev.tsv"
     path.write_text(DATA)
     return path
-
-
-def call(*arguments: object) -> Result:
-    return CliRunner().invoke(app, ["evaluate", *map(str, arguments)])
-
-
-def answered(*arguments: object) -> Any:
-    result = call(*arguments, "--json")
-    assert result.exit_code == 0, result.output
-    return json.loads(result.stdout)
 
 
 class Wrong(TorchRunner):
@@ -145,18 +119,18 @@ def test_a_drop_beyond_the_gate_exits_with_1(
 @pytest.mark.parametrize(
     ("content", "arguments", "says"),
     [
-        (None, ["--data", "absent.tsv"], "absent.tsv: cannot be read"),
-        ("", [], "dev.tsv: the file is empty"),
-        ("sentence\tlabel\n", [], "a header and no examples"),
-        ("sentence\tlabel\ngood\n", [], "dev.tsv:2: 1 columns where the header has 2"),
-        ("words\tlabel\ngood\t1\n", [], "dev.tsv:1: no column of texts"),
-        ("sentence\tclass\ngood\t1\n", [], "dev.tsv:2: an example without a label"),
+        (None, ["--data", "absent.tsv"], "absent.tsv cannot be read"),
+        ("", [], "dev.tsv is empty"),
+        ("sentence\tlabel\n", [], "dev.tsv has a header and no examples"),
+        ("sentence\tlabel\ngood\n", [], "dev.tsv:2: the row has 1 columns, the header 2"),
+        ("words\tlabel\ngood\t1\n", [], "dev.tsv:1: the header ['words', 'label'] has no column of texts"),
+        ("sentence\tclass\ngood\t1\n", [], "dev.tsv:2: the example has no label"),
         (
             "sentence\tlabel\ngood\t1\nbad\tawful\n",
             [],
             "dev.tsv:3: the model has no label 'awful'\nallowed: bad, good",
         ),
-        (b"sentence\tlabel\n\xe9t\xe9\t1\n", [], "dev.tsv: not UTF-8 at byte 15"),
+        (b"sentence\tlabel\n\xe9t\xe9\t1\n", [], "dev.tsv is not UTF-8 at byte 15"),
         (
             DATA,
             ["--task", "squad"],

@@ -175,7 +175,7 @@ def test_core_ml_called_by_the_kit_and_the_evaluator_agree(kit: Kit, tmp_path: P
 def test_real_texts_become_pythons_rows(kit: Kit, tmp_path: Path, name: str) -> None:
     tokenizer, lengths = load_checkpoint("default").tokenizer, (32, 128)
     task = TASKS[name](["a", "b"], None)
-    asked = [[each.text, *([each.pair] if each.pair else each.choices)] for each in task.built_in()]
+    asked = [[each.text, *([each.pair] if each.pair else each.choices)] for each in task.built_in_examples()]
     assert len(asked) >= 64
     bundle = write_bundle(
         tmp_path / "bundle", tokenizer, task=name, lengths=list(lengths), entry_points={32: "", 128: ""}

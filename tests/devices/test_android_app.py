@@ -26,9 +26,9 @@ from squeezebert_edge.plumbing.progress import silent
 from squeezebert_edge.verbs.bench import Request, benchmark_bundles
 from squeezebert_edge.verbs.export import export_bundles
 from squeezebert_edge.verbs.plan import Plan
-from tests.cli.test_evaluate import DATA, answered, bundle_of, call
 from tests.fakes import app as fake_app
 from tests.fakes.adbd import AWAKE, FakePhone, adb_server, gone, plugging, running
+from tests.kit.evaluated import DATA, answered, bundle_of, call
 from tests.kit.small import small_checkpoint
 
 ROOT = Path(__file__).parents[2]

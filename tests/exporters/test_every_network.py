@@ -11,8 +11,8 @@ from squeezebert_edge.forms import choices
 from squeezebert_edge.forms.catalog import FORMS, lay_out
 from squeezebert_edge.model.heads import ARCHITECTURES
 from squeezebert_edge.tasks.heads import of_architecture
-from tests.forms.test_forms import networks
 from tests.kit.exported import assert_equal, request
+from tests.kit.networks import networks
 from tests.kit.tiny import tiny_model
 
 

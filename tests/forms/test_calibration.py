@@ -62,7 +62,7 @@ def test_built_in_samples_are_said_to_be_so() -> None:
 
 
 def test_nothing_but_padding_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="nothing but padding"):
+    with pytest.raises(InputError, match="holds nothing but padding"):
         read(written(tmp_path, [" ", "\t"]))
 
 

@@ -8,19 +8,26 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
+import typer
 from safetensors.torch import load_file
+from typer.testing import CliRunner, Result
 
+from squeezebert_edge.cli.train import train
 from squeezebert_edge.tasks.data import Example
 from squeezebert_edge.text.tokenizer import Tokenizer
 from squeezebert_edge.training import train as training
 from squeezebert_edge.training.config import NetworkSize, TrainingConfig
 
 SIZE = NetworkSize(hidden_size=64, layers=1, heads=4)
+NARROW = NetworkSize(hidden_size=32, layers=2, heads=4)
 CONFIG = TrainingConfig(3e-3, epochs=5, batch_size=16, max_length=24)
+INT8 = replace(CONFIG, quantize="int8", epochs=3)
+LABELS = ("negative", "positive")
 FILLERS = ["the", "film", "was", "a", "story", "of", "people", "in", "town", "and", "music"]
 GOOD, BAD = ["lovely", "great", "warm"], ["awful", "dull", "cold"]
 
@@ -51,11 +58,26 @@ def run(
     config: TrainingConfig = CONFIG,
     training_examples: list[Example] = TRAINING,
     validation: list[Example] | None = VALIDATION,
-    labels: tuple[str, ...] = ("negative", "positive"),
+    labels: tuple[str, ...] = LABELS,
     **options: Any,
 ) -> training.TrainingResult:
     model = training.from_scratch(SIZE, TOKENIZER, labels, config)
     return training.train(config, model, TOKENIZER, training_examples, validation, out, **options)
+
+
+def distil(out: Path, config: Any = CONFIG, size: NetworkSize = NARROW, **options: Any) -> Path:
+    model = training.from_scratch(size, TOKENIZER, LABELS, config)
+    training.train(config, model, TOKENIZER, TRAINING, VALIDATION, out, **options)
+    return out
+
+
+def fine_tune(out: Path, config: Any = INT8, **options: Any) -> training.TrainingResult:
+    """Quantization-aware training of what an epoch of float training learned."""
+    first = out.with_name("float")
+    if not first.exists():
+        run(first, replace(CONFIG, epochs=4))
+    loaded = training.from_checkpoint(first, TRAINING, None, seed=0)
+    return training.train(config, loaded.model, loaded.tokenizer, TRAINING, VALIDATION, out, **options)
 
 
 def weights(directory: Path) -> dict[str, torch.Tensor]:
@@ -95,3 +117,10 @@ def in_two_processes(script: str, directory: Path, *arguments: str) -> subproces
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done
+
+
+def train_verb(*arguments: str | Path) -> Result:
+    """`squeezebert-edge train` as a user calls it."""
+    app = typer.Typer()
+    app.command()(train)
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])

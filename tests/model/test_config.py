@@ -202,7 +202,7 @@ def test_bad_files(content: bytes, message: str, tmp_path: Path) -> None:
 
 
 def test_missing_file(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no such file"):
+    with pytest.raises(InputError, match="does not exist"):
         SqueezeBertConfig.from_file(tmp_path / "config.json")
     with pytest.raises(InputError, match="cannot be read"):
         SqueezeBertConfig.from_file(tmp_path)

@@ -20,7 +20,7 @@ from squeezebert_edge.tasks.heads import TextClassification
 from tests.kit.small import TorchRunner
 
 LENGTHS = (32, 64)
-SENTENCES = TextClassification().built_in("sentences.tsv")
+SENTENCES = TextClassification().built_in_examples("sentences.tsv")
 INT8 = INT8_GATES
 
 

@@ -124,7 +124,7 @@ def test_what_cannot_be_computed_is_not_verified() -> None:
 def test_inputs_are_short_full_cut_and_empty_at_every_length() -> None:
     checkpoint = small_checkpoint()
     task = task_of(checkpoint)
-    inputs = parity.choose_inputs(task, checkpoint.tokenizer, LENGTHS, task.built_in())
+    inputs = parity.choose_inputs(task, checkpoint.tokenizer, LENGTHS, task.built_in_examples())
     for length in LENGTHS:
         sizes = [len(item.encodings[0]) for item in inputs if item.length == length]
         cut = [item for item in inputs if item.length == length and item.encodings[0].truncated]

@@ -72,7 +72,7 @@ def test_cola_has_no_header(tmp_path: Path) -> None:
         Example("The sailors rode the breeze.", label="1"),
         Example("They drank the pub.", label="0"),
     ]
-    with pytest.raises(InputError, match=":2: not a row of CoLA"):
+    with pytest.raises(InputError, match=":2: this is not a row of CoLA"):
         data.read_texts(written(tmp_path, "gj04\t1\t\tA.\ngj04\t1\tB.\n"))
 
 
@@ -83,17 +83,17 @@ def test_a_csv_keeps_line_ends_in_quotes(tmp_path: Path) -> None:
     assert examples == [Example('good, "very"\ngood', label="1"), Example("bad", label="0")]
     assert [example.where for example in examples] == [f"{path}:2", f"{path}:4"]
     path.write_text('label,text\n0,bad\n1,"never closed\n')
-    with pytest.raises(InputError, match=":3: not CSV"):
+    with pytest.raises(InputError, match=":3: this is not CSV"):
         data.read_texts(path)
     path.write_text("label,text\n0,bad,worse\n")
-    with pytest.raises(InputError, match=":2: 3 columns where the header has 2"):
+    with pytest.raises(InputError, match=":2: the row has 3 columns, the header 2"):
         data.read_texts(path)
 
 
 def test_texts_as_json_lines(tmp_path: Path) -> None:
     path = written(tmp_path, '{"sentence1": "a", "sentence2": "b", "score": 2.5}\n')
     assert data.read_texts(path) == [Example("a", "b", label=2.5)]
-    with pytest.raises(InputError, match=":2: without text"):
+    with pytest.raises(InputError, match=":2: the row has no text"):
         data.read_texts(written(tmp_path, '{"text": "a"}\n{"label": 1}\n'))
     with pytest.raises(InputError, match=":1: text 3"):
         data.read_texts(written(tmp_path, '{"text": 3}\n'))
@@ -110,7 +110,7 @@ def test_tagged_sentences(tmp_path: Path) -> None:
         Example("Ada wrote", label=("B-PER", "O"), words=("Ada", "wrote")),
         Example("Paris", label=("B-LOC",), words=("Paris",)),
     ]
-    with pytest.raises(InputError, match=":2: a word without a tag"):
+    with pytest.raises(InputError, match=":2: the word has no tag"):
         data.read_tagged(written(tmp_path, "Ada B-PER\nwrote\n"))
 
 
@@ -120,8 +120,8 @@ def test_json_lines(tmp_path: Path) -> None:
     for row, says in (
         ('{"prompt": "p", "choices": ["one"]}', "two texts or more"),
         ('{"prompt": "p", "choices": ["a", "b"], "label": 2}', "a number from 0 to 1"),
-        ('{"prompt": "p", "choices": "ab"}', "without choices"),
-        ("[]", "not an object"),
+        ('{"prompt": "p", "choices": "ab"}', "the row has no choices"),
+        ("[]", "this is not an object"),
     ):
         with pytest.raises(InputError, match=f"(?s):1: .*{says}"):
             data.read_choices(written(tmp_path, row + "\n"))
@@ -129,9 +129,9 @@ def test_json_lines(tmp_path: Path) -> None:
         data.read_questions(
             written(tmp_path, '{"question": "q", "context": "c", "answers": {"text": ["c"]}}\n')
         )
-    with pytest.raises(InputError, match=":1: without context"):
+    with pytest.raises(InputError, match=":1: the row has no text as context"):
         data.read_questions(written(tmp_path, '{"question": "q"}\n'))
-    with pytest.raises(InputError, match=":2: not JSON"):
+    with pytest.raises(InputError, match=":2: this is not JSON"):
         data.read_masked(written(tmp_path, '{"text": "a [MASK]"}\n{"text"\n'))
 
 
@@ -140,7 +140,7 @@ def test_codah_and_swag(tmp_path: Path) -> None:
     path = written(tmp_path, "o\tI am hungry. I am\t" + "\t".join(endings) + "\t0\n")
     assert data.read_choices(path) == [Example("I am hungry. I am", choices=endings, label=0)]
     path.write_text(path.read_text() + "o\tI am\ta\tb\tc\t1\n")
-    with pytest.raises(InputError, match=":2: not a row of CODAH"):
+    with pytest.raises(InputError, match=":2: this is not a row of CODAH"):
         data.read_choices(path)
     header = ",video-id,startphrase,sent1,sent2,gold-source,ending0,ending1,ending2,ending3,label\n"
     swag = tmp_path / "val.csv"
@@ -149,14 +149,14 @@ def test_codah_and_swag(tmp_path: Path) -> None:
         Example("A, b.", choices=("She runs.", "She walks.", "She sits, down.", "She eats."), label=2)
     ]
     swag.write_text(header + "0,v,x,A,She,gold,a,b,c,d,4\n")
-    with pytest.raises(InputError, match=":2: label '4'\nallowed: a number from 0 to 3"):
+    with pytest.raises(InputError, match=":2: the label is '4'\nallowed: a number from 0 to 3"):
         data.read_choices(swag)
 
 
 def test_choices_in_named_columns(tmp_path: Path) -> None:
     path = written(tmp_path, "prompt\tchoice0\tchoice1\tlabel\np\ta\tb\t1\n")
     assert data.read_choices(path) == [Example("p", choices=("a", "b"), label=1)]
-    with pytest.raises(InputError, match=":2: without choices"):
+    with pytest.raises(InputError, match=":2: the row has no choices"):
         data.read_choices(written(tmp_path, "prompt\tlabel\np\t1\n"))
 
 
@@ -173,11 +173,11 @@ def test_squad_s_json(tmp_path: Path, indent: int | None) -> None:
     question["answers"] = []
     with pytest.raises(InputError, match=r"question q1: answers \[\]"):
         data.read_questions(written(tmp_path, json.dumps(document)))
-    with pytest.raises(InputError, match="no 'paragraphs'"):
+    with pytest.raises(InputError, match="there is no 'paragraphs'"):
         data.read_questions(written(tmp_path, '{"data": [{"title": "t"}]}'))
-    with pytest.raises(InputError, match=":1: not JSON"):
+    with pytest.raises(InputError, match=":1: this is not JSON"):
         data.read_questions(written(tmp_path, '{"data": ['))
-    with pytest.raises(InputError, match="no questions"):
+    with pytest.raises(InputError, match="holds no questions"):
         data.read_questions(written(tmp_path, '{"data": []}'))
 
 
@@ -203,7 +203,7 @@ def test_tagged_words_in_named_columns(tmp_path: Path) -> None:
     lines = '{"tokens": ["Ada", "wrote"], "ner_tags": ["B-PER", "O"]}\n'
     assert data.read_tagged(written(tmp_path, lines)) == expected
     assert data.read_tagged(written(tmp_path, "words\ttags\nAda wrote\tB-PER O\n")) == expected
-    with pytest.raises(InputError, match=":2: 2 words and 1 tags"):
+    with pytest.raises(InputError, match=":2: the row has 2 words and 1 tags"):
         data.read_tagged(written(tmp_path, "words\ttags\nAda wrote\tB-PER\n"))
 
 

@@ -163,7 +163,7 @@ def test_the_wrong_number_of_texts_is_refused(task: Task, texts: list[str]) -> N
 @pytest.mark.parametrize("task", TASKS.values(), ids=list(TASKS))
 def test_labels_are_checked_before_anything_is_measured(task: type[Task]) -> None:
     if task(["a"]).metrics:
-        with pytest.raises(InputError, match="without a label"):
+        with pytest.raises(InputError, match="the example has no label"):
             task(["a"]).target(Example("good"), TOKENIZER)
 
 

@@ -383,7 +383,7 @@ def test_lengths_without_room_and_unknown_ways_to_truncate_are_refused(tokenizer
 
 
 def test_a_question_that_fills_the_window_is_refused(tokenizer: Tokenizer) -> None:
-    with pytest.raises(InputError, match="question's 5 tokens fill a window of 8") as caught:
+    with pytest.raises(InputError, match="question's 5 tokens leave no room for context in 8") as caught:
         tokenizer.windows("a b c d e", "context", max_length=8, doc_stride=0)
     assert "at most 4 tokens" in str(caught.value)
     assert len(tokenizer.windows("a b c d e", "abc", max_length=9, doc_stride=0)) == 3

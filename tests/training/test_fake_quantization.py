@@ -22,23 +22,25 @@ from squeezebert_edge.tasks.heads import TextClassification
 from squeezebert_edge.training import fake_quantization
 from squeezebert_edge.training import train as training
 from squeezebert_edge.training.fake_quantization import ActivationRanges, QuantizedProducts, fake_quantize
-from squeezebert_edge.training.layers import BatchNoise, to_train
+from squeezebert_edge.training.layers import BatchNoise, prepare_for_training
 from squeezebert_edge.training.processes import Processes
 from squeezebert_edge.training.run import CALIBRATION_BATCHES
 from tests.kit.planted import with_outliers
 from tests.kit.tiny import tiny_model
 from tests.kit.trained import (
     CONFIG,
+    INT8,
     TRAINING,
     VALIDATION,
+    fine_tune,
     in_two_processes,
     run,
     same,
     stop_after,
+    train_verb,
     weights,
     write_tsv,
 )
-from tests.training.test_training import verb
 
 # torch's own int8 tensors, the truth here, warn that they will go: once a process, whichever test is first.
 pytestmark = pytest.mark.filterwarnings(
@@ -46,7 +48,6 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 ALONE = Processes(0, 1, torch.device("cpu"))
-INT8 = replace(CONFIG, quantize="int8", epochs=3)
 IDS = torch.randint(5, 120, (3, 9), generator=torch.Generator().manual_seed(0))
 MASK = (torch.arange(9) < torch.tensor([[9], [4], [2]])).long()
 TYPES = torch.zeros_like(IDS)
@@ -186,7 +187,7 @@ def test_products_that_are_not_fused_have_ranges_of_their_own() -> None:
 
 def test_every_parameter_learns_as_in_float_and_keeps_its_name() -> None:
     model = tiny_model()
-    network = to_train(model, BatchNoise(torch.device("cpu")), dropout=None).eval()
+    network = prepare_for_training(model, BatchNoise(torch.device("cpu")), dropout=None).eval()
     ranges = calibrated(network)
     ranges.set(1.5 * ranges.reach)  # what is clipped learns nothing
     assert network.state_dict().keys() == model.state_dict().keys()
@@ -210,15 +211,6 @@ def test_ranges_follow_by_moving_averages() -> None:
     ranges.quantize(torch.tensor([[100.0, 100.0]]), 0, slice(0, 1))
     ranges.learn(ALONE, 0.0)
     assert ranges.by_product()["pooler"].input == (-3.625, 1.8125)
-
-
-def fine_tune(out: Path, config: Any = INT8, **options: Any) -> training.TrainingResult:
-    """Quantization-aware training of what an epoch of float training learned."""
-    first = out.with_name("float")
-    if not first.exists():
-        run(first, replace(CONFIG, epochs=4))
-    loaded = training.from_checkpoint(first, TRAINING, None, seed=0)
-    return training.train(config, loaded.model, loaded.tokenizer, TRAINING, VALIDATION, out, **options)
 
 
 def test_it_writes_a_checkpoint_and_the_ranges_that_its_accuracy_was_measured_with(tmp_path: Path) -> None:
@@ -304,7 +296,7 @@ SCRIPT = """
 import sys
 from pathlib import Path
 from dataclasses import replace
-from tests.test_fake_quantization import fine_tune, INT8
+from tests.kit.trained import INT8, fine_tune
 
 fine_tune(Path(sys.argv[1]), replace(INT8, batch_size=32, epochs=1))
 """
@@ -334,13 +326,13 @@ def test_the_verb_quantizes_what_is_fine_tuned(tmp_path: Path) -> None:
     data = write_tsv(tmp_path / "t.tsv", TRAINING)
     run(tmp_path / "float", CONFIG)
     arguments = ("--quantize", "int8", "--max-length", "24", "--epochs", "1", "--json")
-    done = verb(data, "--from", tmp_path / "float", "--out", tmp_path / "out", *arguments)
+    done = train_verb(data, "--from", tmp_path / "float", "--out", tmp_path / "out", *arguments)
     assert done.exit_code == 0, done.output
     assert json.loads(done.stdout.strip().split("\n")[-1])["accuracy"] >= 0.9
     assert read(tmp_path / "out") is not None
 
-    done = verb(data, "--out", tmp_path / "scratch", *arguments)
+    done = train_verb(data, "--out", tmp_path / "scratch", *arguments)
     assert isinstance(done.exception, InputError)
     assert "--quantize is given without --from" in str(done.exception)
-    done = verb(data, "--from", tmp_path / "float", "--out", tmp_path / "four", "--quantize", "int4")
+    done = train_verb(data, "--from", tmp_path / "float", "--out", tmp_path / "four", "--quantize", "int4")
     assert "quantize is int4\nallowed: int8" in str(done.exception)

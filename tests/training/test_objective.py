@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -12,34 +11,26 @@ import torch.nn.functional as F
 
 from exporters.errors import InputError
 from squeezebert_edge.checkpoint.checkpoint import load_checkpoint
-from squeezebert_edge.training import train as training
-from squeezebert_edge.training.config import NetworkSize
-from squeezebert_edge.training.objective import Objective, paired_layers
+from squeezebert_edge.training.objective import Objective, pair_layers
 from squeezebert_edge.training.teacher import Teacher, load_teacher
+from tests.kit.teachers import BATCH, MASK, another, squeezebert
 from tests.kit.tiny import tiny_model
 from tests.kit.trained import (
     CONFIG,
+    LABELS,
     SIZE,
     TOKENIZER,
     TRAINING,
     VALIDATION,
+    distil,
     in_two_processes,
     run,
     same,
     stop_after,
+    train_verb,
     weights,
     write_tsv,
 )
-from tests.training.test_teacher import BATCH, LABELS, MASK, another, squeezebert
-from tests.training.test_training import verb
-
-NARROW = NetworkSize(hidden_size=32, layers=2, heads=4)
-
-
-def distil(out: Path, config: Any = CONFIG, size: NetworkSize = NARROW, **options: Any) -> Path:
-    model = training.from_scratch(size, TOKENIZER, LABELS, config)
-    training.train(config, model, TOKENIZER, TRAINING, VALIDATION, out, **options)
-    return out
 
 
 @pytest.fixture(scope="module")
@@ -51,11 +42,11 @@ def taught(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_layers_are_paired_evenly() -> None:
-    assert paired_layers(2, 2) == [(0, 0), (1, 1), (2, 2)]
-    assert paired_layers(3, 12) == [(0, 0), (1, 4), (2, 8), (3, 12)]
-    assert paired_layers(4, 6) == [(0, 0), (1, 2), (2, 3), (3, 5), (4, 6)]
-    assert paired_layers(12, 4) == [(0, 0), (3, 1), (6, 2), (9, 3), (12, 4)]
-    assert paired_layers(1, 1) == [(0, 0), (1, 1)]
+    assert pair_layers(2, 2) == [(0, 0), (1, 1), (2, 2)]
+    assert pair_layers(3, 12) == [(0, 0), (1, 4), (2, 8), (3, 12)]
+    assert pair_layers(4, 6) == [(0, 0), (1, 2), (2, 3), (3, 5), (4, 6)]
+    assert pair_layers(12, 4) == [(0, 0), (3, 1), (6, 2), (9, 3), (12, 4)]
+    assert pair_layers(1, 1) == [(0, 0), (1, 1)]
 
 
 def test_the_loss_is_what_its_parts_are() -> None:
@@ -150,7 +141,7 @@ import sys
 from pathlib import Path
 from dataclasses import replace
 from squeezebert_edge.training.teacher import load_teacher
-from tests.test_objective import CONFIG, distil
+from tests.kit.trained import CONFIG, distil
 
 distil(Path(sys.argv[1]), replace(CONFIG, batch_size=32), teacher=load_teacher(sys.argv[2]))
 """
@@ -170,7 +161,7 @@ def test_the_verb_takes_a_teacher(tmp_path: Path, taught: Path) -> None:
     student = ("--vocab", taught / "vocab.txt", "--hidden-size", "32", "--layers", "1", "--max-length", "24")
     names = ("--labels", ",".join(LABELS))
     teacher = ("--teacher", taught, "--temperature", "3", "--hidden-weight", "0.5")
-    done = verb(data, "--out", tmp_path / "out", *student, *names, *teacher, "--epochs", "1")
+    done = train_verb(data, "--out", tmp_path / "out", *student, *names, *teacher, "--epochs", "1")
     assert done.exit_code == 0, done.output
     assert load_checkpoint(tmp_path / "out").config.hidden_size == 32
 
@@ -179,7 +170,7 @@ def test_the_verb_takes_a_teacher(tmp_path: Path, taught: Path) -> None:
         ("is not the student's", ("--vocab-size", "60", "--max-length", "24", *names, *teacher)),
         ("and no teacher", (*student, *teacher[2:])),
     ):
-        done = verb(data, "--out", tmp_path / "never", *arguments)
+        done = train_verb(data, "--out", tmp_path / "never", *arguments)
         assert isinstance(done.exception, InputError), done.output
         assert message in str(done.exception)
     assert not (tmp_path / "never").exists()

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -15,47 +13,10 @@ from exporters.errors import InputError, UnavailableError
 from squeezebert_edge.checkpoint import weights
 from squeezebert_edge.checkpoint.checkpoint import load_checkpoint, save_checkpoint
 from squeezebert_edge.text.tokenizer import Tokenizer
-from squeezebert_edge.training.data import Batch
 from squeezebert_edge.training.teacher import load_teacher
+from tests.kit.teachers import BATCH, MASK, OTHERS, another, squeezebert
 from tests.kit.tiny import tiny_config, tiny_model
-from tests.kit.trained import CONFIG, TOKENIZER, run
-
-WORDS = len(TOKENIZER.vocab)
-LABELS = ("negative", "positive")
-MASK = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]])
-BATCH = Batch(torch.tensor([[2, 7, 9, 8, 3], [2, 9, 3, 0, 0]]), MASK, MASK * 0, torch.tensor([0, 1]))
-OTHERS = {
-    "bert": {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 48},
-    "distilbert": {"dim": 32, "n_layers": 3, "n_heads": 4, "hidden_dim": 48},
-}
-
-
-def squeezebert(directory: Path, tokenizer: Tokenizer = TOKENIZER, **overrides: Any) -> Path:
-    labels = {"id2label": {"0": "negative", "1": "positive"}, "label2id": {"negative": 0, "positive": 1}}
-    fields = {"vocab_size": len(tokenizer.vocab)} | labels | overrides
-    model = tiny_model(**fields)
-    save_checkpoint(directory, config=tiny_config(**fields), model=model, tokenizer=tokenizer)
-    return directory
-
-
-def another(
-    directory: Path, kind: str, auto: str = "AutoModelForSequenceClassification", **sizes: int
-) -> Path:
-    """A model of transformers' with the same vocabulary and labels."""
-    import transformers
-
-    labels = dict(enumerate(LABELS))
-    config = transformers.AutoConfig.for_model(
-        kind, vocab_size=WORDS, max_position_embeddings=32, id2label=labels, **OTHERS[kind]
-    )
-    torch.manual_seed(0)
-    model = getattr(transformers, auto).from_config(config).eval()
-    model.save_pretrained(directory)
-    TOKENIZER.save(directory)
-    settings = json.loads((directory / "tokenizer_config.json").read_text())
-    settings["tokenizer_class"] = {"bert": "BertTokenizer", "distilbert": "DistilBertTokenizer"}[kind]
-    (directory / "tokenizer_config.json").write_text(json.dumps(settings))
-    return directory
+from tests.kit.trained import CONFIG, LABELS, TOKENIZER, run
 
 
 def test_a_squeezebert_teaches_what_it_computes(tmp_path: Path) -> None:
@@ -105,8 +66,8 @@ def test_a_teacher_without_a_trained_head_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no weights for classifier\.bias, classifier\.weight"):
         load_teacher(another(tmp_path / "bare", "bert", auto="AutoModel"))
     with pytest.raises(InputError, match="architecture|head"):
-        model = tiny_model("SqueezeBertForMaskedLM", vocab_size=WORDS)
-        config = tiny_config(vocab_size=WORDS)
+        model = tiny_model("SqueezeBertForMaskedLM", vocab_size=len(TOKENIZER.vocab))
+        config = tiny_config(vocab_size=len(TOKENIZER.vocab))
         save_checkpoint(tmp_path / "masked", config=config, model=model, tokenizer=TOKENIZER)
         load_teacher(tmp_path / "masked")
 

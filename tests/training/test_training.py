@@ -14,18 +14,15 @@ from typing import Any
 
 import pytest
 import torch
-import typer
-from typer.testing import CliRunner
 
 from exporters.errors import GateError, InputError, UnavailableError
 from squeezebert_edge.accuracy.answers import evaluate, reference_answers
 from squeezebert_edge.checkpoint.checkpoint import load_checkpoint, save_checkpoint
 from squeezebert_edge.checkpoint.task import task_of
-from squeezebert_edge.cli.train import train as train_verb
 from squeezebert_edge.tasks.data import Example, read_texts
 from squeezebert_edge.training import train as training
 from squeezebert_edge.training.data import epoch_order, hold_out, labels_in
-from squeezebert_edge.training.layers import BatchNoise, to_train
+from squeezebert_edge.training.layers import BatchNoise, prepare_for_training
 from squeezebert_edge.training.run import Run
 from squeezebert_edge.training.state import state_path
 from tests.kit.tiny import tiny_config, tiny_model
@@ -40,6 +37,7 @@ from tests.kit.trained import (
     run,
     same,
     stop_after,
+    train_verb,
     weights,
     write_tsv,
 )
@@ -183,7 +181,7 @@ def test_two_processes_learn_what_one_does(tmp_path: Path) -> None:
 
 def test_the_network_that_is_trained_is_the_reference() -> None:
     model = tiny_model()
-    network = to_train(model, BatchNoise(torch.device("cpu")), dropout=None).eval()
+    network = prepare_for_training(model, BatchNoise(torch.device("cpu")), dropout=None).eval()
     assert network.state_dict().keys() == model.state_dict().keys()
     ids = torch.randint(0, 120, (3, 7), generator=torch.Generator().manual_seed(0))
     mask = (torch.arange(7) < torch.tensor([[7], [4], [2]])).long()
@@ -199,14 +197,14 @@ def test_dropout_does_not_depend_on_how_the_batch_is_spread() -> None:
     noise = BatchNoise(torch.device("cpu"))
     x = torch.ones(5, 8, 30)
     noise.begin(seed=0, step=3, total=5, rows=slice(None))
-    whole = noise.kept(x, 0.75)
+    whole = noise.keep_mask(x, 0.75)
     assert whole.float().mean().item() == pytest.approx(0.75, abs=0.05)
     for rank in range(2):
         rows = slice(rank, 5, 2)
         noise.begin(seed=0, step=3, total=5, rows=rows)
-        assert torch.equal(noise.kept(x[rows], 0.75), whole[rows])
+        assert torch.equal(noise.keep_mask(x[rows], 0.75), whole[rows])
     noise.begin(seed=0, step=4, total=5, rows=slice(None))
-    assert not torch.equal(noise.kept(x, 0.75), whole)
+    assert not torch.equal(noise.keep_mask(x, 0.75), whole)
 
 
 def test_an_epoch_holds_every_example_once_and_like_lengths_together() -> None:
@@ -348,27 +346,23 @@ def test_a_device_that_is_not_there_is_said(tmp_path: Path) -> None:
         run(tmp_path / "out", replace(CONFIG, device="cuda"))
 
 
-def verb(*arguments: str | Path) -> Any:
-    app = typer.Typer()
-    app.command()(train_verb)
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
-
-
 def test_the_verb_trains_from_scratch_and_fine_tunes(tmp_path: Path) -> None:
     data, dev = write_tsv(tmp_path / "t.tsv", TRAINING), write_tsv(tmp_path / "d.tsv", VALIDATION)
     size = ("--hidden-size", "64", "--layers", "1", "--vocab-size", "200", "--lr", "3e-3")
-    done = verb(
+    done = train_verb(
         data, "--dev", dev, "--out", tmp_path / "a", *size, "--batch-size", "16", "--epochs", "8", "--json"
     )
     assert done.exit_code == 0, done.output
     assert json.loads(done.stdout.strip().split("\n")[-1])["accuracy"] >= 0.95
-    done = verb(data, "--from", tmp_path / "a", "--out", tmp_path / "b", "--epochs", "1", "--json")
+    done = train_verb(data, "--from", tmp_path / "a", "--out", tmp_path / "b", "--epochs", "1", "--json")
     assert done.exit_code == 0, done.output
     found = json.loads(done.stdout.strip().split("\n")[-1])
     assert (found["validation_examples"], found["best"]["epoch"]) == (17, 1)
     assert found["accuracy"] >= 0.9
     vocab = ("--vocab", tmp_path / "a" / "vocab.txt")
-    done = verb(data, *vocab, "--out", tmp_path / "c", *size[:4], "--epochs", "1", "--labels", "sad,happy")
+    done = train_verb(
+        data, *vocab, "--out", tmp_path / "c", *size[:4], "--epochs", "1", "--labels", "sad,happy"
+    )
     assert done.exit_code == 0, done.output
     assert load_checkpoint(tmp_path / "c").config.id2label == {0: "sad", 1: "happy"}
 
@@ -390,7 +384,7 @@ def test_the_verb_refuses_what_contradicts_itself(tmp_path: Path) -> None:
         ("nothing to choose", (data, *out, "--labels", "one", "--vocab-size", "200")),
     ]
     for message, arguments in cases:
-        done = verb(*arguments)
+        done = train_verb(*arguments)
         assert isinstance(done.exception, InputError), (message, done.output)
         assert message in str(done.exception)
     assert not (tmp_path / "out").exists()

@@ -9,7 +9,7 @@ from typing import Any
 
 from exporters.errors import InputError
 from squeezebert_edge.tasks.data.example import Example
-from squeezebert_edge.tasks.data.records import Record, read_lines, read_records
+from squeezebert_edge.tasks.data.tables import TableRow, read_lines, read_table
 
 CODAH_COLUMNS = 7  # category, prompt, four endings and the label; no header
 _ENDING = re.compile(r"(?:ending|choice)[_ ]?(\d+)")
@@ -27,37 +27,37 @@ def read_choices(path: Path) -> list[Example]:
     lines = read_lines(path)
     if _codah_row(lines[0]):
         return list(_codah(path, lines))
-    return [_example(record) for record in read_records(path)]
+    return [_example(row) for row in read_table(path)]
 
 
-def _example(record: Record) -> Example:
-    values = record.values
+def _example(row: TableRow) -> Example:
+    values = row.values
     endings = sorted(
         (int(match[1]), column) for column in values if (match := _ENDING.fullmatch(column)) is not None
     )
-    choices: Any = [record.text(column) for _, column in endings] or values.get("choices")
+    choices: Any = [row.text(column) for _, column in endings] or values.get("choices")
     if "sent1" in values:
-        beginning, name = record.text("sent2"), "sent1"
+        beginning, name = row.text("sent2"), "sent1"
         choices = [f"{beginning} {choice}".strip() for choice in choices or ()]
     else:
         name = "prompt"
     if name not in values or not isinstance(choices, list):
         raise InputError(
-            f"{record.where}: without {'choices' if name in values else name}",
+            f"{row.where}: the row has no {'choices' if name in values else name}",
             allowed="prompt and choices (a list, or columns choice0, choice1, ...), or SWAG's sent1, sent2, "
             "ending0, ...",
         )
     if len(choices) < 2 or not all(isinstance(choice, str) for choice in choices):
-        raise InputError(f"{record.where}: choices {choices!r}", allowed="two texts or more")
-    label = _index(record.where, values.get("label"), len(choices))
-    return Example(record.text(name), choices=tuple(choices), label=label, where=record.where)
+        raise InputError(f"{row.where}: the choices are {choices!r}", allowed="two texts or more")
+    label = _index(row.where, values.get("label"), len(choices))
+    return Example(row.text(name), choices=tuple(choices), label=label, where=row.where)
 
 
 def _index(where: str, label: Any, count: int) -> int | None:
     if label is None:
         return None
     if isinstance(label, bool) or not re.fullmatch("[0-9]+", str(label)) or int(label) >= count:
-        raise InputError(f"{where}: label {label!r}", allowed=f"a number from 0 to {count - 1}")
+        raise InputError(f"{where}: the label is {label!r}", allowed=f"a number from 0 to {count - 1}")
     return int(label)
 
 
@@ -72,7 +72,7 @@ def _codah(path: Path, lines: Sequence[str]) -> list[Example]:
         row = _codah_row(line)
         if row is None:
             raise InputError(
-                f"{path}:{number}: not a row of CODAH",
+                f"{path}:{number}: this is not a row of CODAH",
                 allowed="category, prompt, four endings and a label from 0 to 3, separated by tabs",
             )
         _, prompt, *choices, label = row

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from exporters.errors import InputError
 from squeezebert_edge.tasks.data.example import Example
-from squeezebert_edge.tasks.data.records import read_records
+from squeezebert_edge.tasks.data.tables import read_table
 
 
 def read_masked(path: Path) -> list[Example]:
@@ -16,9 +16,11 @@ def read_masked(path: Path) -> list[Example]:
         InputError: a malformed row, with its line.
     """
     examples = []
-    for record in read_records(path):
-        answer = record.values.get("answer")
+    for row in read_table(path):
+        answer = row.values.get("answer")
         if answer is not None and not isinstance(answer, str):
-            raise InputError(f"{record.where}: answer {answer!r}", allowed="the word that stood at [MASK]")
-        examples.append(Example(record.text("text"), label=answer, where=record.where))
+            raise InputError(
+                f"{row.where}: the answer is {answer!r}", allowed="the word that stood at [MASK]"
+            )
+        examples.append(Example(row.text("text"), label=answer, where=row.where))
     return examples

@@ -9,7 +9,7 @@ from typing import Any
 
 from exporters.errors import InputError
 from squeezebert_edge.tasks.data.example import Example
-from squeezebert_edge.tasks.data.records import Record, read_lines, read_records
+from squeezebert_edge.tasks.data.tables import TableRow, read_lines, read_table
 
 ANSWERS = '[{"text": "...", "start": 0}, ...]'
 
@@ -25,21 +25,21 @@ def read_questions(path: Path) -> list[Example]:
     lines = read_lines(path)
     if '"data"' in lines[0] or len(lines[0].strip()) == 1:  # SQuAD is one line, or printed with indents
         return list(_squad(path, "\n".join(lines)))
-    return [_example(record) for record in read_records(path)]
+    return [_example(row) for row in read_table(path)]
 
 
-def _example(record: Record) -> Example:
-    missing = [key for key in ("question", "context") if not isinstance(record.values.get(key), str)]
+def _example(row: TableRow) -> Example:
+    missing = [key for key in ("question", "context") if not isinstance(row.values.get(key), str)]
     if missing:
         raise InputError(
-            f"{record.where}: without {', '.join(missing)}, or of another type",
+            f"{row.where}: the row has no text as {' and '.join(missing)}",
             allowed="question, context and answers, or SQuAD 1.1's JSON",
         )
-    answers = record.values.get("answers")
-    if answers is None and "answer" in record.values:
-        answers = [{"text": record.text("answer")}]
-    texts = None if answers is None else _texts(record.where, answers)
-    return Example(record.text("question"), record.text("context"), label=texts, where=record.where)
+    answers = row.values.get("answers")
+    if answers is None and "answer" in row.values:
+        answers = [{"text": row.text("answer")}]
+    texts = None if answers is None else _texts(row.where, answers)
+    return Example(row.text("question"), row.text("context"), label=texts, where=row.where)
 
 
 def _texts(where: str, answers: Any) -> tuple[str, ...]:
@@ -49,7 +49,7 @@ def _texts(where: str, answers: Any) -> tuple[str, ...]:
         and answers
         and all(isinstance(answer, dict) and isinstance(answer.get("text"), str) for answer in answers)
     ):
-        raise InputError(f"{where}: answers {answers!r}", allowed=ANSWERS)
+        raise InputError(f"{where}: the answers are {answers!r}", allowed=ANSWERS)
     return tuple(answer["text"] for answer in answers)
 
 
@@ -58,7 +58,7 @@ def _squad(path: Path, content: str) -> Iterator[Example]:
     try:
         document = json.loads(content)
     except json.JSONDecodeError as error:
-        raise InputError(f"{path}:{error.lineno}: not JSON: {error.msg}") from None
+        raise InputError(f"{path}:{error.lineno}: this is not JSON: {error.msg}") from None
     where = str(path)
     found = False
     try:
@@ -70,9 +70,9 @@ def _squad(path: Path, content: str) -> Iterator[Example]:
                     texts = _texts(where, question["answers"])
                     yield Example(question["question"], paragraph["context"], label=texts, where=where)
     except (KeyError, TypeError, AttributeError) as error:
-        reason = f"no {error}" if isinstance(error, KeyError) else "not SQuAD's structure"
+        reason = f"there is no {error}" if isinstance(error, KeyError) else "this is not SQuAD's structure"
         raise InputError(
             f"{where}: {reason}", allowed="data, paragraphs, context, qas, question, answers, as in SQuAD 1.1"
         ) from None
     if not found:
-        raise InputError(f"{path}: no questions in it")
+        raise InputError(f"{path} holds no questions")

@@ -9,7 +9,7 @@ from typing import Any
 
 from exporters.errors import InputError
 from squeezebert_edge.tasks.data.example import Example
-from squeezebert_edge.tasks.data.records import Record, read_lines, read_records
+from squeezebert_edge.tasks.data.tables import TableRow, read_lines, read_table
 
 WORD_COLUMNS, TAG_COLUMNS = ("words", "tokens"), ("tags", "ner_tags", "labels")
 _TAG = re.compile(r"O|[BIESLU]-\S+")
@@ -27,7 +27,7 @@ def read_tagged(path: Path) -> list[Example]:
     """
     lines = read_lines(path)
     if lines[0].startswith("{") or {*re.split("[\t,]", lines[0])} & {*WORD_COLUMNS}:
-        return [_example(record) for record in read_records(path)]
+        return [_example(row) for row in read_table(path)]
     examples: list[Example] = []
     words: list[str] = []
     tags: list[str] = []
@@ -41,34 +41,34 @@ def read_tagged(path: Path) -> list[Example]:
         elif columns[0].startswith("#") and not words and not _TAG.fullmatch(columns[-1]):
             continue
         elif len(columns) < 2:
-            raise InputError(f"{path}:{number}: a word without a tag", allowed="`word tag` on each line")
+            raise InputError(f"{path}:{number}: the word has no tag", allowed="`word tag` on each line")
         else:
             words.append(columns[0])
             tags.append(columns[-1])
     if not examples:
-        raise InputError(f"{path}: no tagged words in it", allowed="`word tag` on each line")
+        raise InputError(f"{path} holds no tagged words", allowed="`word tag` on each line")
     return examples
 
 
-def _example(record: Record) -> Example:
-    words = _listed(record, WORD_COLUMNS)
-    tags = _listed(record, TAG_COLUMNS) if record.first_of(TAG_COLUMNS) is not None else None
+def _example(row: TableRow) -> Example:
+    words = _list_items(row, WORD_COLUMNS)
+    tags = _list_items(row, TAG_COLUMNS) if row.first_value(TAG_COLUMNS) is not None else None
     if not words:
-        raise InputError(f"{record.where}: no words", allowed="at least one word")
+        raise InputError(f"{row.where}: the row has no words", allowed="at least one word")
     if tags is not None and len(tags) != len(words):
         raise InputError(
-            f"{record.where}: {len(words)} words and {len(tags)} tags", allowed="a tag for each word"
+            f"{row.where}: the row has {len(words)} words and {len(tags)} tags", allowed="a tag for each word"
         )
     label = None if tags is None else tuple(tags)
-    return Example(" ".join(words), label=label, words=tuple(words), where=record.where)
+    return Example(" ".join(words), label=label, words=tuple(words), where=row.where)
 
 
-def _listed(record: Record, columns: Sequence[str]) -> list[str]:
-    value: Any = record.first_of(columns)
+def _list_items(row: TableRow, columns: Sequence[str]) -> list[str]:
+    value: Any = row.first_value(columns)
     items = value.split(" ") if isinstance(value, str) else value
     if not isinstance(items, list) or any(" " in str(item) or item == "" for item in items):
         raise InputError(
-            f"{record.where}: {' or '.join(columns)}: {value!r}",
+            f"{row.where}: {' or '.join(columns)} is {value!r}",
             allowed="a list of words without spaces, or words separated by single spaces",
         )
     return [str(item) for item in items]

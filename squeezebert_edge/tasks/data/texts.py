@@ -7,7 +7,7 @@ from pathlib import Path
 
 from exporters.errors import InputError
 from squeezebert_edge.tasks.data.example import Example
-from squeezebert_edge.tasks.data.records import Record, read_lines, read_records
+from squeezebert_edge.tasks.data.tables import TableRow, read_lines, read_table
 
 # How labelled tables name their texts, GLUE's spellings among them; the first that a file has is taken.
 TEXT_COLUMNS = (
@@ -34,23 +34,23 @@ def read_texts(path: Path) -> list[Example]:
     lines = read_lines(path)
     if _is_cola(lines[0]):
         return list(_cola(path, lines))
-    records = read_records(path)
-    columns = _text_columns(path, records[0])
+    rows = read_table(path)
+    columns = _text_columns(path, rows[0])
     examples = []
-    for record in records:
-        text, *pair = (record.text(column) for column in columns)
-        label = record.first_of(LABEL_COLUMNS)
-        examples.append(Example(text, pair[0] if pair else None, label=label, where=record.where))
+    for row in rows:
+        text, *pair = (row.text(column) for column in columns)
+        label = row.first_value(LABEL_COLUMNS)
+        examples.append(Example(text, pair[0] if pair else None, label=label, where=row.where))
     return examples
 
 
-def _text_columns(path: Path, first: Record) -> tuple[str, ...]:
+def _text_columns(path: Path, first: TableRow) -> tuple[str, ...]:
     """The columns of an example's one or two texts."""
     for names in TEXT_COLUMNS:
         if first.values.keys() >= set(names):
             return names
     raise InputError(
-        f"{path}:1: no column of texts in the header {list(first.values)}",
+        f"{path}:1: the header {list(first.values)} has no column of texts",
         allowed=f"a label ({', '.join(LABEL_COLUMNS)}) and "
         + ", or ".join(" and ".join(names) for names in TEXT_COLUMNS),
     )
@@ -66,7 +66,7 @@ def _cola(path: Path, lines: Sequence[str]) -> list[Example]:
     for number, line in enumerate(lines, start=1):
         if not _is_cola(line):
             raise InputError(
-                f"{path}:{number}: not a row of CoLA",
+                f"{path}:{number}: this is not a row of CoLA",
                 allowed="source, 0 or 1, nothing or *, and the sentence, separated by tabs",
             )
         _, label, _, sentence = line.split("\t")

@@ -13,7 +13,7 @@ from exporters.errors import InputError
 
 
 @dataclass(frozen=True)
-class Record:
+class TableRow:
     """One row: its values by column, and its place as `file:line`."""
 
     where: str
@@ -26,12 +26,14 @@ class Record:
             InputError: this row has no such column, or no text in it.
         """
         if column not in self.values:
-            raise InputError(f"{self.where}: without {column}", allowed="the same columns in every row")
+            raise InputError(
+                f"{self.where}: the row has no {column}", allowed="the same columns in every row"
+            )
         if not isinstance(self.values[column], str):
-            raise InputError(f"{self.where}: {column} {self.values[column]!r}", allowed="a text")
+            raise InputError(f"{self.where}: {column} is {self.values[column]!r}", allowed="a text")
         return str(self.values[column])
 
-    def first_of(self, columns: Sequence[str]) -> Any:
+    def first_value(self, columns: Sequence[str]) -> Any:
         """What stands in the first of `columns` that the row has; None if it has none."""
         return next((self.values[column] for column in columns if column in self.values), None)
 
@@ -45,16 +47,16 @@ def read_lines(path: Path) -> list[str]:
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8 at byte {error.start}", hint="convert it to UTF-8") from None
+        raise InputError(f"{path} is not UTF-8 at byte {error.start}", hint="convert it to UTF-8") from None
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+        raise InputError(f"{path} cannot be read: {error.strerror}") from None
     lines = [line.removesuffix("\r") for line in lines]
     if not any(lines):
-        raise InputError(f"{path}: the file is empty")
+        raise InputError(f"{path} is empty")
     return lines[:-1] if lines[-1] == "" else lines
 
 
-def read_records(path: Path) -> list[Record]:
+def read_table(path: Path) -> list[TableRow]:
     """The rows of a TSV or CSV with a header, or of JSON lines; at least one.
 
     A TSV quotes nothing, as GLUE's do not. A file is read as what its content shows it to be: lines that open
@@ -67,28 +69,26 @@ def read_records(path: Path) -> list[Record]:
     while not lines[-1]:
         lines.pop()
     if lines[0].lstrip().startswith(("{", "[")):
-        records = list(_json_lines(path, lines))
+        rows = list(_json_lines(path, lines))
     elif path.suffix.lower() == ".csv" or ("," in lines[0] and "\t" not in lines[0]):
-        records = list(_table(path, _csv_rows(path, lines)))
+        rows = list(_table(path, _csv_rows(path, lines)))
     else:
-        records = list(
-            _table(path, ((number, line.split("\t")) for number, line in enumerate(lines, start=1)))
-        )
-    if not records:
-        raise InputError(f"{path}: a header and no examples")
-    return records
+        rows = list(_table(path, ((number, line.split("\t")) for number, line in enumerate(lines, start=1))))
+    if not rows:
+        raise InputError(f"{path} has a header and no examples")
+    return rows
 
 
-def _table(path: Path, rows: Iterator[tuple[int, list[str]]]) -> Iterator[Record]:
+def _table(path: Path, rows: Iterator[tuple[int, list[str]]]) -> Iterator[TableRow]:
     """Numbered rows under their header."""
     _, header = next(rows)
     for number, row in rows:
         if len(row) != len(header):
             raise InputError(
-                f"{path}:{number}: {len(row)} columns where the header has {len(header)}",
+                f"{path}:{number}: the row has {len(row)} columns, the header {len(header)}",
                 allowed="one example a row; columns separated by tabs, nothing quoted, or a CSV's by commas",
             )
-        yield Record(f"{path}:{number}", dict(zip(header, row, strict=True)))
+        yield TableRow(f"{path}:{number}", dict(zip(header, row, strict=True)))
 
 
 def _csv_rows(path: Path, lines: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
@@ -101,16 +101,18 @@ def _csv_rows(path: Path, lines: Sequence[str]) -> Iterator[tuple[int, list[str]
         except StopIteration:
             return
         except csv.Error as error:
-            raise InputError(f"{path}:{number}: not CSV: {error}") from None
+            raise InputError(f"{path}:{number}: this is not CSV: {error}") from None
 
 
-def _json_lines(path: Path, lines: Sequence[str]) -> Iterator[Record]:
+def _json_lines(path: Path, lines: Sequence[str]) -> Iterator[TableRow]:
     for number, line in enumerate(lines, start=1):
         where = f"{path}:{number}"
         try:
             values = json.loads(line)
         except json.JSONDecodeError as error:
-            raise InputError(f"{where}: not JSON: {error.msg}", allowed="an object on each line") from None
+            raise InputError(
+                f"{where}: this is not JSON: {error.msg}", allowed="an object on each line"
+            ) from None
         if not isinstance(values, dict):
-            raise InputError(f"{where}: not an object", allowed="an object on each line")
-        yield Record(where, values)
+            raise InputError(f"{where}: this is not an object", allowed="an object on each line")
+        yield TableRow(where, values)
