@@ -12,7 +12,7 @@ from pathlib import Path
 
 from exporters.errors import GateError, InputError, UnavailableError
 from squeezebert_edge.bundle.manifest import SEAL
-from squeezebert_edge.bundle.opened import Bundle, open_bundle
+from squeezebert_edge.bundle.opened import Bundle, open_bundle, open_bundles
 from squeezebert_edge.devices.android import adb
 from squeezebert_edge.devices.android import phone as android_phone
 from squeezebert_edge.devices.android.adb import Adb
@@ -82,7 +82,7 @@ def place(
     target = project / demo.bundles
     if target.resolve() != project.resolve() / demo.bundles or (target.exists() and not target.is_dir()):
         raise InputError(f"{target} is a link or no directory: bundles are not put there", hint="remove it")
-    bundles = [open_bundle(path) for path in dict.fromkeys(path.resolve() for path in directories)]
+    bundles = open_bundles(directories)
     names = [bundle.directory.name for bundle in bundles]
     earlier = {PUT, *_put_before(target)}
     kept = [path for path in (target.iterdir() if target.exists() else ()) if path.name not in earlier]
