@@ -138,7 +138,7 @@ def bench(
         each,
     )
 
-    protocol = options.protocol_of(queries, quick=quick, rapid=rapid)
+    protocol = options.choose_protocol(queries, quick=quick, rapid=rapid)
     request = Request(
         protocol=protocol if cool_down is None else replace(protocol, cool_down=cool_down),
         settings=record.Settings(

@@ -242,7 +242,7 @@ TextsOption = Annotated[
 ]
 
 
-def protocol_of(queries: int | None, *, quick: bool, rapid: bool) -> Protocol:
+def choose_protocol(queries: int | None, *, quick: bool, rapid: bool) -> Protocol:
     """The protocol of --queries, --quick or --rapid; without any of them MLPerf's.
 
     Raises:

@@ -62,7 +62,7 @@ def tune(
     from squeezebert_edge.verbs.tune import Skipped, Tuning, forms_file, tune_forms
 
     tuning = Tuning(
-        options.protocol_of(queries, quick=quick, rapid=rapid), Settings(threads=threads), data, rounds
+        options.choose_protocol(queries, quick=quick, rapid=rapid), Settings(threads=threads), data, rounds
     )
     require_directory(out)
     refuse_existing_file(out, force=force)

@@ -1,4 +1,4 @@
-"""Bundles as a plan has them, or in mixed precision: as much of a network is quantized as its accuracy allows."""
+"""Bundles of a plan, in mixed precision where a gate asks: as much is quantized as the accuracy allows."""
 
 from __future__ import annotations
 
