@@ -39,13 +39,13 @@ def read_names(
     from squeezebert_edge.tasks.heads import TASKS
 
     if task_may_be_dataset and task is not None and task in DATASETS:
-        dataset = _renamed("--task", task, dataset)
+        dataset = _translate("--task", task, dataset)
         task = None
     if scored is not None and scored in TASKS:
-        _renamed("--scored", scored, dataset, kind="head", today="--task")
+        _translate("--scored", scored, dataset, kind="head", today="--task")
         return Names(task or scored, scored)
     if scored is not None:
-        dataset = _renamed("--scored", scored, dataset)
+        dataset = _translate("--scored", scored, dataset)
     if task is not None and task not in TASKS:
         hint = f"--dataset {task} names a data set" if task in DATASETS else None
         raise InputError(f"there is no head named '{task}'", allowed=", ".join(TASKS), hint=hint)
@@ -64,7 +64,7 @@ def read_names(
     return Names(head, dataset)
 
 
-def _renamed(
+def _translate(
     option: str, name: str, dataset: str | None, kind: str = "data set", today: str = "--dataset"
 ) -> str:
     """The name that an earlier spelling gives, after a note of today's."""

@@ -73,8 +73,8 @@ def train(
     if learning_rate is None:
         learning_rate = default_learning_rate(fine_tuning=checkpoint is not None, quantize=quantize)
     given = {**context.params, "learning_rate": learning_rate}
-    config = TrainingConfig(**_of(TrainingConfig, given))
-    scratch = Scratch(NetworkSize(**_of(NetworkSize, given)), vocab, vocab_size, cased)
+    config = TrainingConfig(**_select(TrainingConfig, given))
+    scratch = Scratch(NetworkSize(**_select(NetworkSize, given)), vocab, vocab_size, cased)
     _refuse_contradictions(config, teacher, checkpoint, default_network=scratch == Scratch())
     try:
         with show.progress() as progress:
@@ -102,8 +102,8 @@ def train(
         _print(result, json=json)
 
 
-def _of(kind: type[TrainingConfig | NetworkSize], given: Mapping[str, Any]) -> dict[str, Any]:
-    """What the call gives of a record's fields: the options have their names."""
+def _select(kind: type[TrainingConfig | NetworkSize], given: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that are fields of a record: they are named alike."""
     return {field.name: given[field.name] for field in fields(kind) if field.name in given}
 
 
