@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -221,3 +221,12 @@ def open_bundle(directory: Path) -> Bundle:
         listed = "; ".join(f"{what}: {', '.join(names)}" for what, names in changes.items() if names)
         raise InputError(f"{directory}: not as it was written: {listed}", hint="export it again")
     return bundle
+
+
+def open_bundles(directories: Iterable[Path]) -> list[Bundle]:
+    """Open bundles, each once however often it is named.
+
+    Raises:
+        InputError: as `open_bundle`.
+    """
+    return [open_bundle(path) for path in dict.fromkeys(path.resolve() for path in directories)]

@@ -35,11 +35,15 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for verb in (
-    *(run, export, verify, evaluate, bench, tune, devices, demo),
-    *(sensitivity, report, predict, inspect, train),
-):
-    app.command()(verb)
+PANELS = {
+    "Make and prove": (run, export, verify),
+    "Measure": (evaluate, bench, tune, sensitivity, devices, report),
+    "Use": (predict, demo),
+    "Checkpoints": (inspect, train),
+}
+for panel, verbs in PANELS.items():
+    for verb in verbs:
+        app.command(rich_help_panel=panel)(verb)
 
 
 def _print_version(wanted: bool) -> None:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from squeezebert_edge.latency.record import Record
     from squeezebert_edge.verbs.bench import Failure
 
+FOREIGN = "Other tools, whose means are kept in the record"  # a panel of --help
+
 
 class Delegate(StrEnum):
     """What a model is computed by."""
@@ -35,34 +37,55 @@ class ComputeUnits(StrEnum):
 
 
 def bench(
-    bundles: Annotated[
-        list[Path],
-        typer.Argument(metavar="BUNDLE...", help="Directories that `squeezebert-edge export` wrote."),
-    ],
+    bundles: options.BundlesArgument,
     device: options.DeviceOption = "host",
     runner: options.RunnerOption = None,
+    runtime: options.RuntimeOption = None,
+    threads: options.RuntimeThreadsOption = None,
+    cpus: Annotated[
+        str | None,
+        typer.Option(
+            "--cpus", metavar="N,N,...", help="Run on these CPUs only.", rich_help_panel=options.WHERE
+        ),
+    ] = None,
+    delegate: Annotated[
+        Delegate,
+        typer.Option(
+            "--delegate",
+            help="What computes an executorch or tflite bundle.",
+            rich_help_panel=options.WHERE,
+        ),
+    ] = Delegate.CPU,
+    compute_units: Annotated[
+        ComputeUnits | None,
+        typer.Option(
+            "--compute-units",
+            help="What Core ML may use.",
+            show_default="all",
+            rich_help_panel=options.WHERE,
+        ),
+    ] = None,
     quick: options.QuickOption = False,
     rapid: options.RapidOption = False,
     queries: options.QueriesOption = None,
     data: options.TextsOption = None,
-    threads: options.RuntimeThreadsOption = None,
     length: Annotated[
         int | None,
-        typer.Option("--length", help="Run all texts at this length.", show_default="each at its shortest"),
+        typer.Option(
+            "--length",
+            help="Run all texts at this length.",
+            show_default="each at its shortest",
+            rich_help_panel=options.PROTOCOL,
+        ),
     ] = None,
-    delegate: Annotated[
-        Delegate, typer.Option("--delegate", help="What computes an executorch or tflite bundle.")
-    ] = Delegate.CPU,
-    compute_units: Annotated[
-        ComputeUnits | None,
-        typer.Option("--compute-units", help="What Core ML may use.", show_default="all"),
-    ] = None,
-    cpus: Annotated[
-        str | None, typer.Option("--cpus", metavar="N,N,...", help="Run on these CPUs only.")
-    ] = None,
-    runtime: options.RuntimeOption = None,
     repeat: Annotated[
-        int, typer.Option("--repeat", min=1, help="Runs of each bundle; their medians must agree within 5%.")
+        int,
+        typer.Option(
+            "--repeat",
+            min=1,
+            help="Runs of each bundle; their medians must agree within 5%.",
+            rich_help_panel=options.PROTOCOL,
+        ),
     ] = 1,
     cool_down: Annotated[
         float | None,
@@ -71,6 +94,7 @@ def bench(
             min=0,
             help="Seconds between runs.",
             show_default="300; 0 for the shorter protocols",
+            rich_help_panel=options.PROTOCOL,
         ),
     ] = None,
     benchmark_model: Annotated[
@@ -78,7 +102,8 @@ def bench(
         typer.Option(
             "--benchmark-model",
             metavar="FILE",
-            help="Google's tool for the phone, run after each tflite bundle; its mean is kept in the record.",
+            help="Google's tool for the phone, run after each tflite bundle.",
+            rich_help_panel=FOREIGN,
         ),
     ] = None,
     coremltools_benchmark: Annotated[
@@ -87,7 +112,8 @@ def bench(
             "--coremltools-benchmark",
             metavar="TEAM",
             help="coremltools' own benchmark on the iPhone, signed by this team, run after each coreml "
-            "bundle; its mean is kept in the record.",
+            "bundle.",
+            rich_help_panel=FOREIGN,
         ),
     ] = None,
     records: Annotated[
@@ -100,7 +126,7 @@ def bench(
     Each run leaves a record; `report` shows a directory of them. A run that breaks a rule exits with 1.
     """
     from squeezebert_edge import devices
-    from squeezebert_edge.bundle.opened import open_bundle
+    from squeezebert_edge.bundle.opened import open_bundles
     from squeezebert_edge.latency import record
     from squeezebert_edge.report.measurements import measurement
     from squeezebert_edge.verbs.bench import (
@@ -112,7 +138,7 @@ def bench(
         expand_device,
     )
 
-    protocol = options.protocol_of(queries, quick=quick, rapid=rapid)
+    protocol = options.choose_protocol(queries, quick=quick, rapid=rapid)
     request = Request(
         protocol=protocol if cool_down is None else replace(protocol, cool_down=cool_down),
         settings=record.Settings(
@@ -128,7 +154,7 @@ def bench(
         benchmark_model=benchmark_model,
         coremltools_team=coremltools_benchmark,
     )
-    opened = [open_bundle(directory) for directory in dict.fromkeys(path.resolve() for path in bundles)]
+    opened = open_bundles(bundles)
     found, failures = [], []
     with show.progress(show.BESIDE_MEASUREMENTS) as progress:
         measured: Iterator[record.Record | Failure]
@@ -162,13 +188,13 @@ def bench(
 
 
 def _explain(found: Sequence[Record], failures: Sequence[Failure]) -> None:
-    """What goes with the tables: doubts, foreign numbers, latencies not to be quoted, and what failed."""
+    """Print what goes with the tables: doubts, other tools' numbers, latencies not to quote, failures."""
     for made in found:
         named = f"{made.bundle.name} on {made.label}"
         for doubt in made.doubts:
             show.note(f"warning: {named}: {doubt}")
         if not made.quotable:
-            show.note(f"{named}: no latency to quote: {made.standing}")
+            show.note(f"{named} has no latency to quote: {made.standing}")
         for foreign in made.foreign if not made.emulated else ():
             show.note(f"{named}: {foreign.tool}: {foreign.mean_ns / 1e6:.3g} ms ({foreign.note})")
     for failure in failures:

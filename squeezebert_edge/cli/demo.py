@@ -21,10 +21,7 @@ class System(StrEnum):
 
 def demo(
     system: Annotated[System, typer.Argument(help="The app.")],
-    bundles: Annotated[
-        list[Path],
-        typer.Argument(metavar="BUNDLE...", help="Directories that `squeezebert-edge export` wrote."),
-    ],
+    bundles: options.BundlesArgument,
     project: Annotated[
         Path | None,
         typer.Option(
@@ -50,9 +47,15 @@ def demo(
     from squeezebert_edge.verbs.demo import install as put_on_phone
 
     if install and system is not System.ANDROID:
-        raise InputError("--install on iOS", allowed="with android", hint="run the app from Xcode")
+        raise InputError(
+            "--install cannot put the iOS app on a phone",
+            allowed="--install with android",
+            hint="run the app from Xcode",
+        )
     if not install and (apk or device != "android"):
-        raise InputError("--apk or --device without --install", allowed="with it")
+        raise InputError(
+            "--apk or --device is given without --install", allowed="either of them with --install"
+        )
     if install:
         parse_phone(device)
     directory = project or DEMOS[system].directory

@@ -12,6 +12,7 @@ import typer
 
 from exporters.errors import InputError
 from squeezebert_edge.cli import options, show
+from squeezebert_edge.cli.names import read_names
 
 if TYPE_CHECKING:
     from squeezebert_edge.accuracy.paired import AccuracyComparison, MetricComparison
@@ -19,39 +20,30 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    bundles: Annotated[
-        list[Path],
-        typer.Argument(metavar="BUNDLE...", help="Directories that `squeezebert-edge export` wrote."),
-    ],
-    data: Annotated[
-        Path,
-        typer.Option(
-            "--data",
-            help="Labelled examples: a GLUE TSV, SQuAD's JSON, CoNLL columns, SWAG, CODAH, CSV, JSON lines.",
-        ),
-    ],
-    task: options.ScoredAsOption = None,
-    labels: options.LabelsOption = None,
-    checkpoint: options.SourceOption = None,
-    max_drop: Annotated[
-        float | None,
-        typer.Option(
-            "--max-drop", help="Exit with 1 if the first metric loses more percentage points than this."
-        ),
+    bundles: options.BundlesArgument,
+    data: options.DataOption,
+    task: Annotated[
+        str | None,
+        typer.Option("--task", help="The head that the bundles must have.", show_default="any"),
     ] = None,
+    dataset: options.DatasetOption = None,
+    labels: options.LabelsOption = None,
+    limit: options.LimitOption = None,
+    max_drop: options.MaxDropOption = None,
+    checkpoint: options.SourceOption = None,
     flips: Annotated[
         Path | None,
         typer.Option(
             "--flips", help="Write the examples whose decision changed to this file, as JSON lines."
         ),
     ] = None,
-    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Take the first N examples.")] = None,
     device: Annotated[
         str | None,
         typer.Option(
             "--device",
             help="Where the bundles answer, as `bench` takes it, by the code that it measures.",
             show_default="in this process",
+            rich_help_panel=options.WHERE,
         ),
     ] = None,
     runner: options.RunnerOption = None,
@@ -60,7 +52,7 @@ def evaluate(
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue an evaluation that was interrupted.")
     ] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace the file of --flips.")] = False,
+    force: options.ForceOption = False,
     json: options.JsonOption = False,
 ) -> None:
     """Measure bundles and the float reference on the same labelled examples.
@@ -68,22 +60,25 @@ def evaluate(
     Prints both sides' metrics, the difference with its 95% interval, and how often they agree.
     """
     from squeezebert_edge import devices
-    from squeezebert_edge.bundle.opened import open_bundle
+    from squeezebert_edge.bundle.opened import open_bundles
     from squeezebert_edge.plumbing.staging import write_whole
     from squeezebert_edge.verbs.evaluate import answers_path, evaluate_bundles
 
     if runner is not None and device is None:
-        raise InputError("--runner without --device", allowed="with the device that it runs on")
+        raise InputError(
+            "--runner is given without --device", allowed="--runner with the device that it runs on"
+        )
     if flips is not None and os.path.lexists(flips) and not force:
-        raise InputError(f"{flips} exists", hint="--force to replace it, or another --flips")
-    opened = [open_bundle(directory) for directory in dict.fromkeys(path.resolve() for path in bundles)]
+        raise InputError(f"{flips} exists already", hint="--force to replace it, or another --flips")
+    scored = read_names(task, dataset, task_may_be_dataset=True).scored
+    opened = open_bundles(bundles)
     try:
         with show.progress() as progress:
             found = evaluate_bundles(
                 opened,
                 data,
-                dataset=task,
-                labels=None if labels is None else labels.split(","),
+                dataset=scored,
+                labels=options.parse_labels(labels),
                 source=checkpoint,
                 limit=limit,
                 threads=threads,

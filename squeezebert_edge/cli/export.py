@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,14 +12,16 @@ import exporters
 from exporters.errors import InputError
 from squeezebert_edge.cli import options, show
 from squeezebert_edge.cli.evaluate import print_accuracy
+from squeezebert_edge.cli.names import read_names
 
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from squeezebert_edge.accuracy.paired import AccuracyComparison
     from squeezebert_edge.bundle.manifest import Verification
     from squeezebert_edge.bundle.opened import Bundle
     from squeezebert_edge.verbs.plan import Plan
+
+FORM = "The form of the network"  # a panel of --help
 
 
 def export(
@@ -29,12 +31,44 @@ def export(
     lengths: options.LengthsOption = None,
     task: options.TaskOption = None,
     ios: options.IosOption = 17,
-    form: options.FormOption = None,
-    forms: options.FormsFileOption = None,
-    allow_undelegated: options.AllowUndelegatedOption = False,
+    form: Annotated[
+        str | None,
+        typer.Option(
+            "--form",
+            help="How the network is laid out: plain, conv2d, group-resident, group-batched, neural-engine "
+            "or neural-engine-groups.",
+            show_default="the one that suits the format and precision",
+            rich_help_panel=FORM,
+        ),
+    ] = None,
+    forms: Annotated[
+        Path | None,
+        typer.Option(
+            "--forms",
+            metavar="FILE",
+            help="Forms that a device chose, as `tune` writes them.",
+            rich_help_panel=FORM,
+        ),
+    ] = None,
+    allow_undelegated: Annotated[
+        bool,
+        typer.Option(
+            "--allow-undelegated",
+            help="Export even if the delegate leaves a convolution, linear layer or matrix product outside.",
+            rich_help_panel=FORM,
+        ),
+    ] = False,
     calibration: options.CalibrationOption = None,
     calibration_samples: options.CalibrationSamplesOption = options.CALIBRATION_SAMPLES,
-    data: options.GateDataOption = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--data",
+            help="Labelled examples that --max-drop is measured on.",
+            rich_help_panel=options.ACCURACY,
+        ),
+    ] = None,
+    dataset: options.DatasetOption = None,
     scored: options.ScoredOption = None,
     labels: options.LabelsOption = None,
     max_drop: options.MaxDropOption = None,
@@ -51,28 +85,31 @@ def export(
     the network in float that meet the gate.
     """
     from exporters.precision import Gates
-    from squeezebert_edge.accuracy.answers import reference_answers
     from squeezebert_edge.checkpoint.checkpoint import load_checkpoint
-    from squeezebert_edge.checkpoint.task import architecture_of, task_of
+    from squeezebert_edge.checkpoint.task import architecture_of
     from squeezebert_edge.forms import choices
-    from squeezebert_edge.verbs import mixed
-    from squeezebert_edge.verbs.export import export_bundles
+    from squeezebert_edge.verbs.mixed import AccuracyGate, make_bundles
     from squeezebert_edge.verbs.plan import Plan, add_calibration, check_lengths, possible_pairs
 
-    if (data is None) != (max_drop is None):
+    names = read_names(task, dataset, scored=scored)
+    gate = None
+    if data is not None and max_drop is not None:
+        gate = AccuracyGate(data, max_drop, names.scored, options.parse_labels(labels))
+    elif data is not None or max_drop is not None:
+        given, missing = ("--max-drop", "--data") if data is None else ("--data", "--max-drop")
         raise InputError(
-            "--max-drop without --data" if data is None else "--data without --max-drop",
+            f"{given} is given without {missing}",
             allowed="both: labelled examples, and the percentage points that may be lost on them",
         )
     if form is not None and forms is not None:
-        raise InputError("--form and --forms", allowed="one of them")
+        raise InputError("--form and --forms are both given", allowed="one of them")
     with show.progress() as progress:
         pairs = possible_pairs(to or exporters.names(), precision or ["fp32"])
         progress(f"loading {checkpoint}", 0, 0)
-        loaded = load_checkpoint(checkpoint, architecture=architecture_of(task))
+        loaded = load_checkpoint(checkpoint, architecture=architecture_of(names.head))
         plan = Plan(
             pairs,
-            check_lengths(options.parse_lengths(lengths), loaded.config),
+            check_lengths(options.parse_numbers("--lengths", lengths), loaded.config),
             ios=ios,
             form=form,
             forms=choices.read_forms(forms) if forms else choices.FORMS_BY_PRECISION,
@@ -81,37 +118,32 @@ def export(
         )
         plan = add_calibration(plan, loaded, calibration, calibration_samples)
         directory = out or default_out(checkpoint)
-        bundles: list[Bundle] = []
-        measured: list[AccuracyComparison] = []
-        if data is None or max_drop is None:
-            bundles += export_bundles(loaded, plan, directory, force=force, progress=progress)
-        else:
-            reference = reference_answers(
-                loaded,
-                task_of(loaded).read(data),
-                dataset=scored,
-                labels=options.parse_labels(labels),
-                max_length=plan.lengths[-1],
-            )
-            for bundle, comparison in mixed.export_within(
-                loaded, plan, directory, reference, max_drop, force=force, progress=progress
-            ):
-                bundles.append(bundle)
-                measured.append(comparison)
+        made = list(make_bundles(loaded, plan, directory, gate=gate, force=force, progress=progress))
+    bundles = [bundle for bundle, _ in made]
+    measured = [(bundle, comparison) for bundle, comparison in made if comparison is not None]
     if json:
-        accuracies = [{"accuracy": comparison.summary()} for comparison in measured]
-        rows = zip(bundles, accuracies or [{}] * len(bundles), strict=True)
-        show.as_json({"bundles": [described(bundle) | accuracy for bundle, accuracy in rows]})
+        show.as_json(
+            {
+                "bundles": [
+                    describe_bundle(bundle) | ({"accuracy": comparison.summary()} if comparison else {})
+                    for bundle, comparison in made
+                ]
+            }
+        )
     else:
         print_bundles(f"{checkpoint}: bundles in {directory}", bundles)
         print_calibration(plan, bundles)
         if measured:
-            print_accuracy(str(data), [bundle.directory.name for bundle in bundles], measured)
+            print_accuracy(
+                str(data),
+                [bundle.directory.name for bundle, _ in measured],
+                [comparison for _, comparison in measured],
+            )
     code = exit_code([bundle.manifest.verification for bundle in bundles], require_runtime=require_runtime)
-    for bundle, comparison in zip(bundles, measured, strict=bool(measured)):
+    for bundle, comparison in measured:
         if max_drop is not None and not comparison.passes(max_drop):
             drop = comparison.metrics[0].drop
-            show.note(f"{bundle.directory}: loses {drop:.2f} points, more than {max_drop:g}")
+            show.note(f"{bundle.directory} loses {drop:.2f} points, more than {max_drop:g}")
             code = 1
     raise typer.Exit(code)
 
@@ -124,7 +156,7 @@ def default_out(checkpoint: str) -> Path:
     return Path("out") / (path if path.is_dir() else path.parent).resolve().name
 
 
-def described(bundle: Bundle) -> dict[str, Any]:
+def describe_bundle(bundle: Bundle) -> dict[str, Any]:
     """A bundle for machines."""
     return {
         "bundle": str(bundle.directory),
@@ -163,7 +195,7 @@ def print_bundles(title: str, bundles: Sequence[Bundle]) -> None:
     for bundle in bundles:
         if bundle.manifest.precision.kept_float:
             kept = ", ".join(bundle.manifest.precision.kept_float)
-            show.note(f"{bundle.directory}: in float stay {kept}")
+            show.note(f"{bundle.directory}: {kept} stayed in float")
 
 
 def print_calibration(plan: Plan, bundles: Sequence[Bundle]) -> None:
@@ -171,9 +203,10 @@ def print_calibration(plan: Plan, bundles: Sequence[Bundle]) -> None:
     for bundle in bundles:
         ranges = bundle.manifest.calibration
         if ranges and ranges.learned and ranges.calibrated:
-            show.note(f"{bundle.directory}: not learned but calibrated: {', '.join(ranges.calibrated)}")
-    add_calibration = any(b.manifest.calibration and b.manifest.calibration.calibrated for b in bundles)
-    for warning in plan.calibration.warnings if plan.calibration and add_calibration else ():
+            calibrated = ", ".join(ranges.calibrated)
+            show.note(f"{bundle.directory}: {calibrated} had no learned ranges, so they were calibrated")
+    any_calibrated = any(b.manifest.calibration and b.manifest.calibration.calibrated for b in bundles)
+    for warning in plan.calibration.warnings if plan.calibration and any_calibrated else ():
         show.note(f"warning: {warning}")
 
 

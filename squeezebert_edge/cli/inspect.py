@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from squeezebert_edge.cli import options, show
+from squeezebert_edge.cli.names import read_names
 
 if TYPE_CHECKING:
     from exporters.spec import Structure
@@ -32,34 +34,23 @@ def inspect(
     """
     from squeezebert_edge.bundle.manifest import MANIFEST
     from squeezebert_edge.checkpoint.checkpoint import load_checkpoint
-    from squeezebert_edge.checkpoint.task import architecture_of, task_of
-    from squeezebert_edge.model import complexity
+    from squeezebert_edge.checkpoint.task import architecture_of
+    from squeezebert_edge.verbs.inspect import describe_checkpoint
 
     if (Path(checkpoint) / MANIFEST).is_file():
         _inspect_bundle(Path(checkpoint), json=json)
         return
     with show.progress() as progress:
         progress(f"loading {checkpoint}", 0, 0)
-        loaded = load_checkpoint(checkpoint, architecture=architecture_of(task))
-    model_task = task_of(loaded)
-    architecture = type(loaded.model).__name__
-    parts = complexity.count(loaded.config, length, architecture)
-    total = complexity.total(parts)
-    counts = [
-        {"kind": p.kind, "parameters": p.parameters, "bytes": p.bytes, "gflop": p.gflop}
-        for p in (*parts, total)
-    ]
-    facts = {
-        "checkpoint": loaded.source,
-        "sha256": loaded.sha256,
-        "architecture": architecture,
-        "task": model_task.name,
-        "labels": list(model_task.labels),
-        "vocabulary": len(loaded.tokenizer.vocab),
-        "longest": loaded.config.max_position_embeddings,
-        "accepted": list(loaded.accepted),
-    }
+        loaded = load_checkpoint(checkpoint, architecture=architecture_of(read_names(task).head))
+    found = describe_checkpoint(loaded, length)
+    rows = [*found.parts, found.total]
+    facts = {name: value for name, value in asdict(found).items() if name not in ("length", "parts", "total")}
     if json:
+        counts = [
+            {"kind": row.kind, "parameters": row.parameters, "bytes": row.bytes, "gflop": row.gflop}
+            for row in rows
+        ]
         show.as_json({**facts, "length": length, "parts": counts})
         return
     words = {
@@ -71,13 +62,13 @@ def inspect(
         ("", ">parameters", ">MB", ">GFLOP", ">share"),
         [
             (
-                p.kind,
-                f"{p.parameters:,}",
-                f"{p.bytes / 1e6:.2f}",
-                f"{p.gflop:.3f}",
-                f"{p.macs / total.macs:.1%}",
+                row.kind,
+                f"{row.parameters:,}",
+                f"{row.bytes / 1e6:.2f}",
+                f"{row.gflop:.3f}",
+                f"{row.macs / found.total.macs:.1%}",
             )
-            for p in (*parts, total)
+            for row in rows
         ],
     )
 

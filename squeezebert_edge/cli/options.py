@@ -12,6 +12,13 @@ from exporters.errors import InputError
 if TYPE_CHECKING:
     from squeezebert_edge.latency.protocol import Protocol
 
+# The panels of --help.
+CALIBRATION = "Calibration of int8-static"
+ACCURACY = "Accuracy on labelled examples"
+PROOF = "Proof"
+WHERE = "Where bundles run"
+PROTOCOL = "How long, and on what texts"
+
 CheckpointArgument = Annotated[
     str,
     typer.Argument(
@@ -22,10 +29,21 @@ CheckpointArgument = Annotated[
 BundleArgument = Annotated[
     Path, typer.Argument(metavar="BUNDLE", help="A directory that `squeezebert-edge export` wrote.")
 ]
+BundlesArgument = Annotated[
+    list[Path],
+    typer.Argument(metavar="BUNDLE...", help="Directories that `squeezebert-edge export` wrote."),
+]
+TaskOption = Annotated[
+    str | None,
+    typer.Option("--task", help="The head.", show_default="the one that the checkpoint's config names"),
+]
 FormatsOption = Annotated[
     list[str] | None,
     typer.Option(
-        "--to", metavar="FORMAT", help="executorch, coreml or tflite; repeat for several.", show_default="all"
+        "--to",
+        metavar="FORMAT",
+        help="executorch, coreml or tflite; repeat for several.",
+        show_default="all",
     ),
 ]
 PrecisionsOption = Annotated[
@@ -40,63 +58,110 @@ PrecisionsOption = Annotated[
 LengthsOption = Annotated[
     str | None,
     typer.Option(
+        "--lengths",
         metavar="N,N,...",
         help="Sequence lengths in each artifact, ascending.",
         show_default="32,64,128 as far as they fit",
     ),
 ]
-TaskOption = Annotated[
-    str | None,
-    typer.Option("--task", help="The head, if not the one that the checkpoint's config names."),
-]
 IosOption = Annotated[
-    int, typer.Option("--ios", min=17, max=18, help="The oldest iOS a Core ML bundle runs on.")
+    int,
+    typer.Option("--ios", min=17, max=18, help="The oldest iOS a Core ML bundle runs on."),
 ]
 OutOption = Annotated[
     Path | None,
     typer.Option("--out", help="Where bundles go, as OUT/FORMAT-PRECISION.", show_default="out/CHECKPOINT"),
 ]
-ForceOption = Annotated[bool, typer.Option("--force", help="Replace bundles that exist.")]
+ForceOption = Annotated[bool, typer.Option("--force", help="Replace outputs that exist.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-RequireRuntimeOption = Annotated[
-    bool,
-    typer.Option("--require-runtime", help="Exit with 3 unless the format's own runtime computed the proof."),
-]
-MaxErrorOption = Annotated[
-    float | None,
-    typer.Option("--max-error", min=0, help="Largest error, relative to max(1, largest reference output)."),
-]
-MinSqnrOption = Annotated[float | None, typer.Option("--min-sqnr", help="Least SQNR in dB.")]
-RuntimeOption = Annotated[
-    str | None,
-    typer.Option(
-        "--runtime",
-        help="Which runtime runs a .tflite: ai-edge-litert or tflite-runtime.",
-        show_default="best",
-    ),
-]
-MOST_THREADS = 64  # far beyond any phone's; ExecuTorch's pool crashes on absurd numbers
-ThreadsOption = Annotated[
-    int, typer.Option("--threads", min=1, max=MOST_THREADS, help="Threads of the runtime.")
-]
-RuntimeThreadsOption = Annotated[
-    int | None,
-    typer.Option("--threads", min=1, max=MOST_THREADS, help="Threads.", show_default="1"),
-]
-QuickOption = Annotated[
-    bool, typer.Option("--quick", help="128 queries and 10 s in place of MLPerf's 1024 and 60 s.")
-]
-RapidOption = Annotated[
-    bool, typer.Option("--rapid", help="64 queries and 6 s; no report quotes such a latency.")
-]
-QueriesOption = Annotated[
-    int | None,
-    typer.Option("--queries", min=1, help="So many, however long they take; never quoted either."),
-]
-TextsOption = Annotated[
+
+CALIBRATION_SAMPLES = 200
+CalibrationOption = Annotated[
     Path | None,
     typer.Option(
-        "--data", help="Texts to ask, as `evaluate` takes them.", show_default="the built-in sample"
+        "--calibration",
+        help="Real texts that set the scales: a file of the task's form, or .txt, one a line.",
+        show_default="the built-in samples",
+        rich_help_panel=CALIBRATION,
+    ),
+]
+CalibrationSamplesOption = Annotated[
+    int,
+    typer.Option("--calibration-samples", min=1, help="How many texts to use.", rich_help_panel=CALIBRATION),
+]
+
+DataOption = Annotated[
+    Path,
+    typer.Option(
+        "--data",
+        help="Labelled examples: a GLUE TSV, SQuAD's JSON, CoNLL columns, SWAG, CODAH, CSV, JSON lines.",
+        rich_help_panel=ACCURACY,
+    ),
+]
+DatasetOption = Annotated[
+    str | None,
+    typer.Option(
+        "--dataset",
+        metavar="NAME",
+        help="The data set in --data, for its metrics and labels: sst2, mrpc, qqp, cola, stsb, mnli, qnli, "
+        "rte, wnli, squad, conll, swag or codah.",
+        show_default="the head's metrics",
+        rich_help_panel=ACCURACY,
+    ),
+]
+ScoredOption = Annotated[str | None, typer.Option("--scored", hidden=True)]  # --dataset's earlier name
+LabelsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--labels",
+        metavar="A,B,...",
+        help="The file's names of the model's outputs, in their order.",
+        show_default="the checkpoint's",
+        rich_help_panel=ACCURACY,
+    ),
+]
+LimitOption = Annotated[
+    int | None,
+    typer.Option("--limit", min=1, help="Take the first N examples.", rich_help_panel=ACCURACY),
+]
+MaxDropOption = Annotated[
+    float | None,
+    typer.Option(
+        "--max-drop",
+        help="Percentage points of the first metric that may be lost; more exits with 1.",
+        rich_help_panel=ACCURACY,
+    ),
+]
+
+MaxErrorOption = Annotated[
+    float | None,
+    typer.Option(
+        "--max-error",
+        min=0,
+        help="Largest error, relative to max(1, largest reference output).",
+        show_default="the precision's",
+        rich_help_panel=PROOF,
+    ),
+]
+MinSqnrOption = Annotated[
+    float | None,
+    typer.Option(
+        "--min-sqnr", help="Least SQNR in dB.", show_default="the precision's", rich_help_panel=PROOF
+    ),
+]
+RequireRuntimeOption = Annotated[
+    bool,
+    typer.Option(
+        "--require-runtime",
+        help="Exit with 3 unless the format's own runtime computed the proof.",
+        rich_help_panel=PROOF,
+    ),
+]
+
+SourceOption = Annotated[
+    str | None,
+    typer.Option(
+        "--checkpoint", help="Where the checkpoint is now.", show_default="where the bundle found it"
     ),
 ]
 DeviceOption = Annotated[
@@ -105,91 +170,79 @@ DeviceOption = Annotated[
         "--device",
         help="Where: `squeezebert-edge devices` lists what is reachable. For bench, android:all is every "
         "phone.",
+        rich_help_panel=WHERE,
     ),
 ]
 RunnerOption = Annotated[
     str | None,
     typer.Option(
         "--runner",
-        help="What calls the runtime there: on Android native, or app, the demo app.",
+        help="What calls the runtime there: on Android, native or app (the demo app).",
         show_default="the device's first",
+        rich_help_panel=WHERE,
     ),
 ]
-SourceOption = Annotated[
+RuntimeOption = Annotated[
     str | None,
     typer.Option(
-        "--checkpoint", help="Where the checkpoint is now.", show_default="where the bundle found it"
+        "--runtime",
+        help="Which runtime runs a .tflite: ai-edge-litert or tflite-runtime.",
+        show_default="best",
+        rich_help_panel=WHERE,
     ),
 ]
-ScoredAsOption = Annotated[
-    str | None,
+MOST_THREADS = 64  # far beyond any phone's; ExecuTorch's pool crashes on absurd numbers
+ThreadsOption = Annotated[
+    int,
+    typer.Option("--threads", min=1, max=MOST_THREADS, help="Threads of the runtime.", rich_help_panel=WHERE),
+]
+RuntimeThreadsOption = Annotated[
+    int | None,
     typer.Option(
-        "--task",
-        help="A data set by name, for its metrics and labels: sst2, mrpc, qqp, cola, stsb, mnli, qnli, rte, "
-        "wnli, squad, conll, swag or codah; or a head.",
-        show_default="the checkpoint's head",
+        "--threads",
+        min=1,
+        max=MOST_THREADS,
+        help="Threads of the runtime.",
+        show_default="1",
+        rich_help_panel=WHERE,
     ),
 ]
-LabelsOption = Annotated[
-    str | None,
-    typer.Option(
-        "--labels",
-        metavar="A,B,...",
-        help="The file's names of the model's outputs, in their order.",
-        show_default="the checkpoint's",
-    ),
-]
-ScoredOption = Annotated[
-    str | None,
-    typer.Option(
-        "--scored",
-        help="A data set by name, for its metrics and labels, as `evaluate --task` takes it.",
-        show_default="the head's metrics",
-    ),
-]
-LimitOption = Annotated[int | None, typer.Option("--limit", min=1, help="Take the first N examples.")]
-FormOption = Annotated[
-    str | None,
-    typer.Option(
-        "--form",
-        help="How the network is laid out: plain, conv2d, group-resident, group-batched, neural-engine or "
-        "neural-engine-groups.",
-        show_default="the one that suits the format and precision",
-    ),
-]
-FormsFileOption = Annotated[
-    Path | None,
-    typer.Option("--forms", metavar="FILE", help="Forms that a device chose, as `tune` writes them."),
-]
-AllowUndelegatedOption = Annotated[
+
+QuickOption = Annotated[
     bool,
     typer.Option(
-        "--allow-undelegated",
-        help="Export even if the delegate leaves a convolution, linear layer or matrix product outside.",
+        "--quick",
+        help="128 queries and 10 s in place of MLPerf's 1024 and 60 s.",
+        rich_help_panel=PROTOCOL,
     ),
 ]
-CalibrationOption = Annotated[
+RapidOption = Annotated[
+    bool,
+    typer.Option(
+        "--rapid", help="64 queries and 6 s; no report quotes the latency.", rich_help_panel=PROTOCOL
+    ),
+]
+QueriesOption = Annotated[
+    int | None,
+    typer.Option(
+        "--queries",
+        min=1,
+        help="Exactly so many queries, however long they take; no report quotes it either.",
+        rich_help_panel=PROTOCOL,
+    ),
+]
+TextsOption = Annotated[
     Path | None,
     typer.Option(
-        "--calibration",
-        help="Real texts that set the scales of int8-static: a file of the task's form, or .txt, one a line.",
-        show_default="the built-in samples",
+        "--data",
+        help="Texts to ask, as `evaluate` takes them.",
+        show_default="the built-in sample",
+        rich_help_panel=PROTOCOL,
     ),
 ]
-CALIBRATION_SAMPLES = 200
-CalibrationSamplesOption = Annotated[
-    int, typer.Option("--calibration-samples", min=1, help="How many of them.")
-]
-GateDataOption = Annotated[
-    Path | None, typer.Option("--data", help="Labelled examples that --max-drop is measured on.")
-]
-MaxDropOption = Annotated[
-    float | None,
-    typer.Option("--max-drop", help="Percentage points of the first metric that may be lost; else exit 1."),
-]
 
 
-def protocol_of(queries: int | None, *, quick: bool, rapid: bool) -> Protocol:
+def choose_protocol(queries: int | None, *, quick: bool, rapid: bool) -> Protocol:
     """The protocol of --queries, --quick or --rapid; without any of them MLPerf's.
 
     Raises:
@@ -198,7 +251,9 @@ def protocol_of(queries: int | None, *, quick: bool, rapid: bool) -> Protocol:
     from squeezebert_edge.latency.protocol import MLPERF, QUICK, RAPID, exactly
 
     if (queries is not None) + quick + rapid > 1:
-        raise InputError("several of --quick, --rapid and --queries", allowed="one of them, or none")
+        raise InputError(
+            "several of --quick, --rapid and --queries are given", allowed="one of them, or none"
+        )
     if queries is not None:
         return exactly(queries)
     return QUICK if quick else RAPID if rapid else MLPERF
@@ -207,11 +262,6 @@ def protocol_of(queries: int | None, *, quick: bool, rapid: bool) -> Protocol:
 def parse_labels(text: str | None) -> list[str] | None:
     """The names of `--labels`."""
     return None if text is None else text.split(",")
-
-
-def parse_lengths(text: str | None) -> list[int] | None:
-    """The numbers of `--lengths`, as `parse_numbers` reads them."""
-    return parse_numbers("--lengths", text)
 
 
 def parse_numbers(option: str, text: str | None) -> list[int] | None:
@@ -226,5 +276,6 @@ def parse_numbers(option: str, text: str | None) -> list[int] | None:
         return [int(part) for part in text.split(",")]
     except ValueError:
         raise InputError(
-            f"{option} {text}", allowed="numbers separated by commas, such as 32,64,128"
+            f"{option} {text} has something that is not a whole number",
+            allowed="numbers separated by commas, such as 32,64,128",
         ) from None

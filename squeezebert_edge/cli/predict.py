@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +14,6 @@ from squeezebert_edge.cli import options, show
 
 if TYPE_CHECKING:
     from squeezebert_edge.tasks.data import Example
-    from squeezebert_edge.tasks.heads import Task
 
 
 def predict(
@@ -24,13 +23,15 @@ def predict(
     ] = None,
     pair: Annotated[str | None, typer.Option("--pair", help="The second text of a pair.")] = None,
     question: Annotated[str | None, typer.Option("--question", help="A question about --context.")] = None,
-    context: Annotated[str | None, typer.Option("--context", help="Where the answer stands.")] = None,
+    context: Annotated[str | None, typer.Option("--context", help="The text that holds the answer.")] = None,
     choice: Annotated[
         list[str] | None, typer.Option("--choice", help="An ending of TEXT; repeat for each.")
     ] = None,
     file: Annotated[
         Path | None,
-        typer.Option("--file", help="A text a line; a tab before its pair, context, or each of its choices."),
+        typer.Option(
+            "--file", help="One text a line, then its pair, its context or its choices, each after a tab."
+        ),
     ] = None,
     doc_stride: Annotated[
         int | None, typer.Option("--doc-stride", min=0, help="Tokens that windows over a long context share.")
@@ -41,28 +42,35 @@ def predict(
 ) -> None:
     """Answer texts with a bundle: one TEXT, a --file, or lines on stdin. --json prints an object a line."""
     from squeezebert_edge.bundle.opened import open_bundle
+    from squeezebert_edge.tasks.data import read_lines
     from squeezebert_edge.tasks.heads import DEFAULT_DOC_STRIDE
+    from squeezebert_edge.verbs.predict import answer_examples, read_examples
 
     opened = open_bundle(bundle)
     task = opened.task
     _refuse_foreign(
-        task.name, {"--pair": pair, "--question": question, "--context": context, "--choice": choice}
+        task.name,
+        {
+            "--pair": pair,
+            "--question": question,
+            "--context": context,
+            "--choice": choice,
+            "--doc-stride": doc_stride,
+        },
     )
     texts = [given for given in (text, question, pair, context, *(choice or [])) if given is not None]
-    if doc_stride is not None and not task.windows:
-        raise InputError(f"--doc-stride for {task.name}", allowed="question-answering")
-    from_lines = file is not None or texts in ([], ["-"])
-    if from_lines and texts not in ([], ["-"]):
-        raise InputError("--file and texts on the command line", allowed="one of them")
-    asked: Iterator[Example]
-    if from_lines:
-        asked = (_asked(task, where, line) for where, line in _lines(file))
+    from_lines = texts in ([], ["-"])
+    if file is not None and not from_lines:
+        raise InputError("--file and texts on the command line are both given", allowed="one of them")
+    examples: Iterable[Example]
+    if file is not None:
+        examples = read_examples(task, read_lines(file), str(file))
+    elif from_lines:
+        examples = read_examples(task, _read_stdin(), "stdin")
     else:
-        asked = iter([task.ask(texts)])
-    runner = opened.load_runner(threads=threads, runtime=runtime)
+        examples = [task.ask(texts)]
     stride = DEFAULT_DOC_STRIDE if doc_stride is None else doc_stride
-    for example in asked:
-        answer = opened.answer(example, runner=runner, doc_stride=stride)
+    for answer in answer_examples(opened, examples, threads=threads, runtime=runtime, doc_stride=stride):
         if json:
             show.as_json(answer)
         else:
@@ -75,6 +83,7 @@ OPTIONS_OF = {
     "--question": ("question-answering",),
     "--context": ("question-answering",),
     "--choice": ("multiple-choice",),
+    "--doc-stride": ("question-answering",),
 }
 
 
@@ -83,32 +92,20 @@ def _refuse_foreign(task: str, given: Mapping[str, object]) -> None:
     for option, value in given.items():
         if value is not None and task not in OPTIONS_OF[option]:
             raise InputError(
-                f"{option} with a bundle for {task}", allowed=f"{option} for {', '.join(OPTIONS_OF[option])}"
+                f"a {task} bundle takes no {option}",
+                allowed=f"{option} with {', '.join(OPTIONS_OF[option])}",
             )
 
 
-def _asked(task: Task, where: str, line: str) -> Example:
-    """The example on a line; what is wrong with it says where it stands."""
-    try:
-        return task.ask(line.split("\t"))
-    except InputError as error:
-        raise InputError(f"{where}: {error.problem}", allowed=error.allowed, hint=error.hint) from None
-
-
-def _lines(file: Path | None) -> Iterator[tuple[str, str]]:
-    """The lines of a file, or of stdin as they come, each with its place."""
-    from squeezebert_edge.tasks.data import read_lines
-
-    if file is not None:
-        yield from ((f"{file}:{number}", line) for number, line in enumerate(read_lines(file), start=1))
-    elif sys.stdin.isatty():
-        raise InputError("nothing to answer", allowed="a TEXT, --file FILE, or lines on stdin")
-    else:
-        for number, content in enumerate(sys.stdin.buffer, start=1):
-            try:
-                yield f"stdin:{number}", content.decode("utf-8").rstrip("\r\n")
-            except UnicodeDecodeError:
-                raise InputError(f"stdin:{number}: not UTF-8", hint="convert it to UTF-8") from None
+def _read_stdin() -> Iterator[str]:
+    """The lines of stdin as they come."""
+    if sys.stdin.isatty():
+        raise InputError("there is nothing to answer", allowed="a TEXT, --file FILE, or lines on stdin")
+    for number, content in enumerate(sys.stdin.buffer, start=1):
+        try:
+            yield content.decode("utf-8").rstrip("\r\n")
+        except UnicodeDecodeError:
+            raise InputError(f"stdin:{number} is not UTF-8", hint="convert it to UTF-8") from None
 
 
 def _print(answer: dict[str, Any]) -> None:

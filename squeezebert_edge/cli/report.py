@@ -48,7 +48,7 @@ def report(
             help="What `sensitivity --json` printed, for the error of each part; repeat for several.",
         ),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace the file of --out.")] = False,
+    force: options.ForceOption = False,
     json: options.JsonOption = False,
 ) -> None:
     """Show bundles and measurements side by side, with what `run` found of them, as a page or a table.

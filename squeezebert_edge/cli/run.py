@@ -11,6 +11,7 @@ import typer
 import exporters
 from squeezebert_edge.cli import options, show
 from squeezebert_edge.cli.export import default_out, exit_code
+from squeezebert_edge.cli.names import read_names
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -34,13 +35,18 @@ def run(
     checkpoint: options.CheckpointArgument,
     data: Annotated[
         Path | None,
-        typer.Option("--data", help="Labelled examples, as `evaluate` takes them; adds the accuracy."),
+        typer.Option(
+            "--data",
+            help="Labelled examples, as `evaluate` takes them; adds the accuracy.",
+            rich_help_panel=options.ACCURACY,
+        ),
     ] = None,
     to: options.FormatsOption = None,
     precision: options.PrecisionsOption = None,
     lengths: options.LengthsOption = None,
+    task: options.TaskOption = None,
+    dataset: options.DatasetOption = None,
     labels: options.LabelsOption = None,
-    task: options.ScoredAsOption = None,
     ios: options.IosOption = 17,
     calibration: options.CalibrationOption = None,
     calibration_samples: options.CalibrationSamplesOption = options.CALIBRATION_SAMPLES,
@@ -71,7 +77,6 @@ def run(
     Without --precision, every one that a format has. The default model brings its own labelled sample.
     OUT/report.html shows it all; its latencies are this machine's.
     """
-    from squeezebert_edge.accuracy.datasets import head_of
     from squeezebert_edge.checkpoint.checkpoint import load_checkpoint
     from squeezebert_edge.checkpoint.task import architecture_of
     from squeezebert_edge.latency.protocol import PROTOCOLS
@@ -81,6 +86,7 @@ def run(
     from squeezebert_edge.verbs.plan import Plan, add_calibration, check_lengths, possible_pairs
     from squeezebert_edge.verbs.run import compare_precisions
 
+    names = read_names(task, dataset, task_may_be_dataset=True)
     directory = out or default_out(checkpoint)
     page, saved = directory / "report.html", directory / "report.json"
     for target in (page, saved):
@@ -89,15 +95,15 @@ def run(
     with show.progress() as progress:
         pairs = possible_pairs(to or exporters.names(), precision or [])
         progress(f"loading {checkpoint}", 0, 0)
-        loaded = load_checkpoint(checkpoint, architecture=architecture_of(head_of(task)))
-        wished = check_lengths(options.parse_lengths(lengths), loaded.config)
+        loaded = load_checkpoint(checkpoint, architecture=architecture_of(names.head))
+        wished = check_lengths(options.parse_numbers("--lengths", lengths), loaded.config)
         plan = add_calibration(Plan(pairs, wished, ios=ios), loaded, calibration, calibration_samples)
         report = compare_precisions(
             loaded,
             plan,
             directory,
             data=data,
-            dataset=task,
+            dataset=names.scored,
             labels=options.parse_labels(labels),
             protocol=PROTOCOLS.get(latency.value),
             force=force,
@@ -120,7 +126,7 @@ def run(
         if proposal and proposal.work < WORTH_CHANGING:
             better = ",".join(map(str, proposal.lengths))
             show.note(f"--lengths {better} would take {proposal.work:.0%} of the arithmetic on {data}")
-        show.note(f"the whole report: {page}")
+        show.note(f"the whole report is in {page}")
     proofs = [row.verification for row in report.rows]
     raise typer.Exit(exit_code(proofs, require_runtime=require_runtime))
 
@@ -143,4 +149,4 @@ def print_report(title: str, report: Report) -> None:
         show.note(f"warning: {warning}")
     for name, row in zip(report.names, report.rows, strict=True):
         if row.precision.kept_float:
-            show.note(f"{name}: in float stay {', '.join(row.precision.kept_float)}")
+            show.note(f"{name}: {', '.join(row.precision.kept_float)} stayed in float")

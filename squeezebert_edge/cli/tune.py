@@ -43,7 +43,7 @@ def tune(
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Where the forms go.")] = Path(
         "forms.json"
     ),
-    force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
+    force: options.ForceOption = False,
     json: options.JsonOption = False,
 ) -> None:
     """Measure on a device which form of the network suits each format and precision.
@@ -62,7 +62,7 @@ def tune(
     from squeezebert_edge.verbs.tune import Skipped, Tuning, forms_file, tune_forms
 
     tuning = Tuning(
-        options.protocol_of(queries, quick=quick, rapid=rapid), Settings(threads=threads), data, rounds
+        options.choose_protocol(queries, quick=quick, rapid=rapid), Settings(threads=threads), data, rounds
     )
     require_directory(out)
     refuse_existing_file(out, force=force)
@@ -74,7 +74,7 @@ def tune(
         opened = open_device(device, runner)
         progress(f"loading {checkpoint}", 0, 0)
         loaded = load_checkpoint(checkpoint, architecture=architecture_of(task))
-        plan = Plan(pairs, check_lengths(options.parse_lengths(lengths), loaded.config), ios=ios)
+        plan = Plan(pairs, check_lengths(options.parse_numbers("--lengths", lengths), loaded.config), ios=ios)
         plan = add_calibration(plan, loaded, calibration, calibration_samples)
         _warn_of_time(tuning.protocol, rounds, len(pairs))
         try:

@@ -12,6 +12,14 @@ QUANTIZATIONS = ("int8",)
 SCRATCH_LEARNING_RATE = 5e-4
 FINE_TUNING_LEARNING_RATE = 5e-5
 QUANTIZING_LEARNING_RATE = 1e-5
+VOCABULARY_SIZE = 8000  # pieces of one that is learned
+
+
+def default_learning_rate(*, fine_tuning: bool, quantize: str | None) -> float:
+    """The learning rate that suits what is trained."""
+    if quantize is not None:
+        return QUANTIZING_LEARNING_RATE
+    return FINE_TUNING_LEARNING_RATE if fine_tuning else SCRATCH_LEARNING_RATE
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from exporters.errors import GateError, InputError, UnavailableError
 from squeezebert_edge.bundle.manifest import SEAL
-from squeezebert_edge.bundle.opened import Bundle, open_bundle
+from squeezebert_edge.bundle.opened import Bundle, open_bundle, open_bundles
 from squeezebert_edge.devices.android import adb
 from squeezebert_edge.devices.android.adb import Adb
 from squeezebert_edge.devices.android.phone import find_serial
@@ -87,7 +87,7 @@ def place(
         raise InputError(
             f"{target} is a link or no directory, so bundles are not put there", hint="remove it"
         )
-    bundles = [open_bundle(path) for path in dict.fromkeys(path.resolve() for path in directories)]
+    bundles = open_bundles(directories)
     names = [bundle.directory.name for bundle in bundles]
     earlier = {PLACED, *_read_placed(target)}
     kept = [path for path in (target.iterdir() if target.exists() else ()) if path.name not in earlier]

@@ -1,21 +1,69 @@
-"""Mixed precision by measurement: as much of a network is quantized as its accuracy allows."""
+"""Bundles of a plan, in mixed precision where a gate asks: as much is quantized as the accuracy allows."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import exporters
-from squeezebert_edge.accuracy.answers import BatchedAnswers, RunnerAnswers, compare
+from squeezebert_edge.accuracy.answers import BatchedAnswers, RunnerAnswers, compare, reference_answers
 from squeezebert_edge.accuracy.paired import AccuracyComparison
 from squeezebert_edge.accuracy.sensitivity import FORM, Sensitivity, fewest_in_float
 from squeezebert_edge.bundle.opened import Bundle
 from squeezebert_edge.checkpoint.checkpoint import Checkpoint
+from squeezebert_edge.checkpoint.task import task_of
 from squeezebert_edge.forms import choices
 from squeezebert_edge.plumbing.progress import Progress, silent, with_prefix
 from squeezebert_edge.verbs.export import export_bundles, refuse_outputs
 from squeezebert_edge.verbs.plan import Plan
+
+
+@dataclass(frozen=True)
+class AccuracyGate:
+    """What a bundle may lose against the float reference.
+
+    data: labelled examples of a form that the task reads.
+    max_drop: percentage points of the first metric.
+    dataset, labels: as `resolve_dataset` takes them.
+    """
+
+    data: Path
+    max_drop: float
+    dataset: str | None = None
+    labels: Sequence[str] | None = None
+
+
+def make_bundles(
+    checkpoint: Checkpoint,
+    plan: Plan,
+    out: Path,
+    *,
+    gate: AccuracyGate | None = None,
+    force: bool = False,
+    progress: Progress = silent,
+) -> Iterator[tuple[Bundle, AccuracyComparison | None]]:
+    """Make the plan's bundles; with a gate, each with the fewest parts in float that meet it.
+
+    Yields:
+        Each bundle, and with a gate its accuracy; `AccuracyComparison.passes` tells whether it meets it.
+
+    Raises:
+        InputError: as `export_bundles`, or data that is wrong.
+        GateError: as `export_bundles`.
+    """
+    if gate is None:
+        for bundle in export_bundles(checkpoint, plan, out, force=force, progress=progress):
+            yield bundle, None
+        return
+    reference = reference_answers(
+        checkpoint,
+        task_of(checkpoint).read(gate.data),
+        dataset=gate.dataset,
+        labels=gate.labels,
+        max_length=plan.lengths[-1],
+    )
+    yield from export_within(checkpoint, plan, out, reference, gate.max_drop, force=force, progress=progress)
 
 
 def export_within(

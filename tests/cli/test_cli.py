@@ -131,13 +131,13 @@ def test_predict_shows_what_was_asked_as_it_was_written(bundle: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "stdin", "says"),
     [
-        (["good", "--choice", "bad"], None, "--choice with a bundle for text-classification"),
+        (["good", "--choice", "bad"], None, "a text-classification bundle takes no --choice"),
         (
             ["--question", "what", "--context", "good"],
             None,
-            "--question with a bundle for text-classification",
+            "a text-classification bundle takes no --question",
         ),
-        (["good", "--doc-stride", "4"], None, "--doc-stride for text-classification"),
+        (["good", "--doc-stride", "4"], None, "a text-classification bundle takes no --doc-stride"),
         (["--file", "absent"], None, "absent cannot be read"),
         (["--threads", "100000", "good"], None, "--threads"),
         ([], "good\na\tb\tc\n", "stdin:2: 3 texts were given"),
@@ -282,7 +282,7 @@ def test_int8_is_exported_with_its_meaning_and_its_doubts(saved: Path, tmp_path:
     result = call(*call_, "--precision", "int8", "--precision", "int8-static")
     assert result.returncode == 0, result.stderr
     assert "warning: calibrated on the built-in samples" in result.stderr
-    assert "tflite-int8-static: in float stay head.classifier" in result.stderr
+    assert "tflite-int8-static: head.classifier stayed in float" in result.stderr
     (found,) = answered("inspect", tmp_path / "tflite-int8")
     assert (found["precision"]["exact"], found["form"]) == ("int8-dynamic", "group-batched")
     assert "AVX-512" in found["precision"]["decided_by"]
@@ -307,8 +307,8 @@ def test_an_output_that_exists_is_kept(saved: Path, bundle: Path) -> None:
         (["--to", "onnx"], "allowed: executorch, coreml, tflite"),
         (["--to", "executorch", "--precision", "fp16"], "allowed: fp32"),
         (["--precision", "int3"], "has no precision 'int3'"),
-        (["--max-drop", "0.3"], "--max-drop without --data"),
-        (["--data", "dev.tsv"], "--data without --max-drop"),
+        (["--max-drop", "0.3"], "--max-drop is given without --data"),
+        (["--data", "dev.tsv"], "--data is given without --max-drop"),
         (["--calibration", "texts.txt"], "calibration data without a precision that takes any"),
         (["--precision", "int8-static", "--calibration", "absent.txt"], "absent.txt cannot be read"),
         (["--form", "round"], "unknown form 'round'"),
@@ -317,7 +317,7 @@ def test_an_output_that_exists_is_kept(saved: Path, bundle: Path) -> None:
         (["--lengths", "32,16"], "unsorted"),
         (["--lengths", "16,16"], "doubled"),
         (["--lengths", "some"], "numbers separated by commas"),
-        (["--task", "translation"], "unknown task 'translation'"),
+        (["--task", "translation"], "there is no head named 'translation'"),
         (["--ios", "16"], "17"),
     ],
 )

@@ -131,15 +131,18 @@ def test_a_drop_beyond_the_gate_exits_with_1(
             "dev.tsv:3: the model has no label 'awful'\nallowed: bad, good",
         ),
         (b"sentence\tlabel\n\xe9t\xe9\t1\n", [], "dev.tsv is not UTF-8 at byte 15"),
-        (
-            DATA,
-            ["--task", "squad"],
-            "a head for text-classification cannot be scored as squad\nallowed: sst2",
+        *(
+            (
+                DATA,
+                [option, "squad"],
+                "a head for text-classification cannot be scored as squad\nallowed: sst2",
+            )
+            for option in ("--dataset", "--task")
         ),
-        (DATA, ["--task", "glue"], "cannot be scored as glue"),
+        (DATA, ["--task", "glue"], "there is no head named 'glue'"),
         (DATA, ["--labels", "a,b,c"], "allowed: 2 different names"),
         (DATA, ["--checkpoint", "gone"], "gone"),
-        (DATA, ["--flips", "exists"], "exists exists"),
+        (DATA, ["--flips", "exists"], "exists exists already"),
     ],
 )
 def test_bad_input_says_what_and_where(
@@ -212,7 +215,7 @@ def test_it_is_a_verb_of_the_command_line(bundle: Path, data: Path) -> None:
         str(bundle),
         "--data",
         str(data),
-        "--task",
+        "--dataset",
         "cola",
     ]
     result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)

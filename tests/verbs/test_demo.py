@@ -322,7 +322,11 @@ def test_a_phone_that_does_not_take_the_app_is_explained(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"), [(["ios", "--install"], "--install on iOS"), (["android", "--apk", "x"], "--apk")]
+    ("arguments", "says"),
+    [
+        (["ios", "--install"], "--install cannot put the iOS app on a phone"),
+        (["android", "--apk", "x"], "--apk"),
+    ],
 )
 def test_options_that_do_not_go_together(
     bundles: Mapping[str, Path], tmp_path: Path, arguments: list[str], says: str

@@ -1,0 +1,67 @@
+"""Which parts of a checkpoint's network quantization harms, on labelled examples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from squeezebert_edge.accuracy.answers import reference_answers
+from squeezebert_edge.accuracy.sensitivity import Sensitivity
+from squeezebert_edge.checkpoint.checkpoint import Checkpoint
+from squeezebert_edge.checkpoint.task import task_of
+from squeezebert_edge.forms import choices
+from squeezebert_edge.plumbing.progress import Progress, silent
+from squeezebert_edge.report.rows import Ranking
+from squeezebert_edge.verbs.plan import Plan, add_calibration, check_lengths, possible_pairs
+
+
+def rank_parts(
+    checkpoint: Checkpoint,
+    data: Path,
+    format_: str,
+    precision: str,
+    *,
+    length: int,
+    calibration: Path | None,
+    calibration_samples: int,
+    dataset: str | None = None,
+    labels: Sequence[str] | None = None,
+    limit: int | None = None,
+    progress: Progress = silent,
+) -> Ranking:
+    """Rank the parts of a network by what their quantization alone costs, the costliest first.
+
+    Args:
+        data: labelled examples of a form that the task reads.
+        format_, precision: a format and one of its quantized precisions, or int8.
+        length: tokens that longer texts are cut to.
+        calibration: real texts for int8-static, of which `calibration_samples` are taken; None takes the
+            built-in ones.
+        dataset, labels: as `resolve_dataset` takes them. limit: how many of the first examples to take.
+
+    Raises:
+        InputError: a precision that the format does not have or that quantizes nothing, a length that the
+            network has no positions for, or data that is wrong.
+    """
+    ((format_, precision),) = possible_pairs([format_], [precision])
+    lengths = check_lengths([length], checkpoint.config)
+    plan = add_calibration(
+        Plan([(format_, precision)], lengths), checkpoint, calibration, calibration_samples
+    )
+    reference = reference_answers(
+        checkpoint,
+        task_of(checkpoint).read(data)[:limit],
+        dataset=dataset,
+        labels=labels,
+        max_length=length,
+    )
+    exact = choices.exact_precision(format_, precision).name
+    costs = Sensitivity(checkpoint, reference, format_, exact, plan.calibration).rank(progress)
+    return Ranking(
+        checkpoint.source,
+        format_,
+        exact,
+        reference.data.metrics[0].name,
+        len(reference.data.examples),
+        tuple(costs),
+    )
