@@ -85,7 +85,7 @@ def resolve_dataset(
     possible = {*task.metrics, *(CLASS_METRICS if "accuracy" in task.metrics else ())}
     if not possible >= {*wanted}:
         raise InputError(
-            f"this head has no {', '.join(wanted)}, which {name} is scored by",
+            f"{name} is scored by {', '.join(wanted)}, which this head cannot be",
             allowed=f"{task.name}: {', '.join(task.metrics)}",
         )
     return task, [_metric(metric, task) for metric in wanted]
