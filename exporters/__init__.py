@@ -36,11 +36,11 @@ def format_named(name: str) -> Format:
     Raises:
         InputError: no such format, or the package that brings it cannot be loaded.
     """
-    from exporters.spec import Format
-
     entries = _entries()
     if name not in entries:
         raise InputError(f"unknown format '{name}'", allowed=", ".join(entries))
+    from exporters.spec import Format  # a board that times artifacts has this file without it
+
     entry = entries[name]
     try:
         row = entry.load()

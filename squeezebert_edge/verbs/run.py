@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from exporters.errors import GateError
+from exporters.errors import GateError, UnavailableError
 from squeezebert_edge import devices
 from squeezebert_edge.accuracy.answers import BatchedAnswers, RunnerAnswers, compare, reference_answers
 from squeezebert_edge.accuracy.lengths import propose_for
@@ -105,5 +105,5 @@ def _measure_latency(
             continue
         try:
             yield from benchmark_bundles([bundle], device, Request(protocol, data=data), progress=progress)
-        except GateError as error:
+        except (GateError, UnavailableError) as error:
             notes.append(f"{bundle.directory.name} has no latency: {error.problem}")

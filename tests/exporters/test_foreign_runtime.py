@@ -76,7 +76,7 @@ def test_every_verb_takes_the_runtime_of_the_page(site: Path, work: Path) -> Non
     (made,) = call(site, work, "export", "checkpoint", "--to", FORMAT, *lengths, "--out", "out")["bundles"]
     assert made["verification"]["status"] == "verified"
     bundle = f"out/{FORMAT}-fp32"
-    assert call(site, work, "verify", bundle)["verification"]["status"] == "verified"
+    assert call(site, work, "verify", bundle)["status"] == "verified"
     assert call(site, work, "predict", bundle, "good film")["label"]
     (scored,) = call(site, work, "evaluate", bundle, "--data", "dev.tsv")["bundles"]
     assert scored["metrics"][0]["difference"] == 0

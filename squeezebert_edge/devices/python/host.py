@@ -17,6 +17,7 @@ from squeezebert_edge.devices import JOB, RESULT, Listing
 from squeezebert_edge.devices.command import run_program
 from squeezebert_edge.devices.python import machine, worker
 from squeezebert_edge.devices.python.interpreter import WRITER, Interpreter, decide_settings
+from squeezebert_edge.devices.python.runtimes import RUNTIMES
 from squeezebert_edge.devices.results import AGAIN, read_result
 from squeezebert_edge.latency import record
 
@@ -95,6 +96,7 @@ def list_devices() -> list[Listing]:
             exporters.get(name)
         except EdgeError:
             continue
-        if name != "coreml" or machine.MAC:
+        timed = name in RUNTIMES or exporters.format_named(name).runtime
+        if timed and (name != "coreml" or machine.MAC):
             runs.append(name)
     return [Listing("host", Host().describe().name, tuple(runs), None, Host.runner)]

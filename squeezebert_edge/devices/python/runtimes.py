@@ -6,6 +6,7 @@ tensors. It runs on boards that have no more than that.
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import math
 import platform
@@ -14,6 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+import exporters
 from exporters.errors import InputError, UnavailableError
 
 if TYPE_CHECKING:
@@ -219,6 +221,29 @@ RUNTIMES: Mapping[str, Callable[[str | None], Runtime]] = {
     "executorch": ExecuTorch,
     "coreml": CoreML,
 }
+
+
+def find_runtime(format_: str, package: str | None) -> Runtime:
+    """The runtime of a format: this project's own, or what the package that brings the format names.
+
+    Args:
+        package: one of several that run a .tflite, as record.Settings has it.
+
+    Raises:
+        InputError: there is no such format here, or its runtime is not installed.
+        UnavailableError: the package that brings the format has nothing to time it with.
+    """
+    if format_ in RUNTIMES:
+        return RUNTIMES[format_](package)
+    named = exporters.format_named(format_).runtime
+    if named is None:
+        raise UnavailableError(
+            f"{format_} bundles cannot be timed: the package that brings the format names no runtime",
+            hint="its answers are measured by `evaluate` without --device",
+        )
+    module, _, name = named.partition(":")
+    runtime: Callable[[str | None], Runtime] = getattr(importlib.import_module(module), name)
+    return runtime(package)
 
 
 def _is_installed(package: str) -> bool:

@@ -90,9 +90,9 @@ class Session:
             os.sched_setaffinity(0, settings["cpus"])  # type: ignore[attr-defined,unused-ignore]
         self.before = machine.state()
         start = time.monotonic_ns()
-        from squeezebert_edge.devices.python.runtimes import RUNTIMES
+        from squeezebert_edge.devices.python.runtimes import find_runtime
 
-        self.runtime = RUNTIMES[job["format"]](settings["runtime"])
+        self.runtime = find_runtime(job["format"], settings["runtime"])
         imported = time.monotonic_ns()
         self.baseline = machine.resident()["now"]
         loading = time.monotonic_ns()
@@ -127,9 +127,9 @@ def describe_machine(inquiry: Mapping[str, Any]) -> dict[str, Any]:
     from squeezebert_edge.devices.python import machine
 
     if inquiry["format"] is not None:
-        from squeezebert_edge.devices.python.runtimes import RUNTIMES
+        from squeezebert_edge.devices.python.runtimes import find_runtime
 
-        RUNTIMES[inquiry["format"]](inquiry["runtime"])
+        find_runtime(inquiry["format"], inquiry["runtime"])
     return {"device": machine.describe(), "state": machine.state()}
 
 
