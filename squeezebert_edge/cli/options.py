@@ -75,7 +75,6 @@ OutOption = Annotated[
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace outputs that exist.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
-CALIBRATION_SAMPLES = 200
 CalibrationOption = Annotated[
     Path | None,
     typer.Option(

@@ -12,6 +12,7 @@ import exporters
 from squeezebert_edge.cli import options, show
 from squeezebert_edge.cli.export import default_out, exit_code
 from squeezebert_edge.cli.names import read_names
+from squeezebert_edge.verbs import CALIBRATION_SAMPLES
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -49,7 +50,7 @@ def run(
     labels: options.LabelsOption = None,
     ios: options.IosOption = 17,
     calibration: options.CalibrationOption = None,
-    calibration_samples: options.CalibrationSamplesOption = options.CALIBRATION_SAMPLES,
+    calibration_samples: options.CalibrationSamplesOption = CALIBRATION_SAMPLES,
     latency: Annotated[
         Latency,
         typer.Option(
