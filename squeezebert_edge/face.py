@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from exporters.errors import GateError, InputError
+from squeezebert_edge.verbs import CALIBRATION_SAMPLES
 
 if TYPE_CHECKING:
     from squeezebert_edge.accuracy.paired import AccuracyComparison
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from squeezebert_edge.bundle.opened import Bundle
     from squeezebert_edge.checkpoint.checkpoint import Checkpoint
     from squeezebert_edge.latency.record import Record
-
-CALIBRATION_SAMPLES = 200
 
 
 def load(source: str | Path = "default", *, task: str | None = None) -> Checkpoint:

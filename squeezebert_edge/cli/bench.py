@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from exporters.errors import EdgeError, GateError
+from exporters.errors import EdgeError, GateError, InputError
 from squeezebert_edge.cli import options, show
+from squeezebert_edge.cli.report import exit_code
 
 if TYPE_CHECKING:
     from squeezebert_edge.latency.record import Record
@@ -119,6 +120,8 @@ def bench(
     records: Annotated[
         Path, typer.Option("--records", help="The directory that records are written to.")
     ] = Path("out/records"),
+    baseline: options.BaselineOption = None,
+    max_slowdown: options.MaxSlowdownOption = None,
     json: options.JsonOption = False,
 ) -> None:
     """Measure the latency of bundles on a device: cold start, warm-up, then one query after the other.
@@ -128,7 +131,10 @@ def bench(
     from squeezebert_edge import devices
     from squeezebert_edge.bundle.opened import open_bundles
     from squeezebert_edge.latency import record
+    from squeezebert_edge.report.baseline import Identity
+    from squeezebert_edge.report.changes import compare
     from squeezebert_edge.report.measurements import measurement
+    from squeezebert_edge.report.rows import Report
     from squeezebert_edge.verbs.bench import (
         ALL_PHONES,
         Failure,
@@ -154,7 +160,15 @@ def bench(
         benchmark_model=benchmark_model,
         coremltools_team=coremltools_benchmark,
     )
+    earlier = options.read_baseline(baseline, max_slowdown=max_slowdown)
     opened = open_bundles(bundles)
+    if earlier is not None:
+        if not protocol.quoted:
+            raise InputError(
+                f"--baseline compares what is quoted, and the protocol '{protocol.name}' is not",
+                allowed="--quick, or MLPerf's protocol without --quick, --rapid and --queries",
+            )
+        earlier.require([Identity.of(record.Measured.of(bundle)) for bundle in opened], latency=True)
     found, failures = [], []
     with show.progress(show.BESIDE_MEASUREMENTS) as progress:
         measured: Iterator[record.Record | Failure]
@@ -176,15 +190,23 @@ def bench(
             if not found:
                 raise
             failures.append(Failure(device, error))  # what was measured before it is shown all the same
+    made_here = tuple(made for made, _ in found)
+    changes = compare(Report((), made_here), earlier) if earlier else None
     if json:
-        shown = [{"record": str(path), **measurement(made)} for made, path in found]
-        failed = [{"device": failure.device, "error": str(failure.error)} for failure in failures]
-        show.as_json({"records": shown, "failures": failed})
+        shown: dict[str, object] = {
+            "records": [{"record": str(path), **measurement(made, changes)} for made, path in found],
+            "failures": [{"device": failure.device, "error": str(failure.error)} for failure in failures],
+        }
+        show.as_json(shown if changes is None else shown | {"baseline": changes.to_json()})
     else:
-        show.measurements(f"records in {records}", [made for made, _ in found])
-    _explain([made for made, _ in found], failures)
-    codes = [0 if made.validity.valid else GateError.exit_code for made, _ in found]
-    raise typer.Exit(max([*codes, *(failure.error.exit_code for failure in failures)]))
+        show.measurements(f"records in {records}", made_here, changes)
+    _explain(made_here, failures)
+    codes = [0 if made.validity.valid else GateError.exit_code for made in made_here]
+    codes += [failure.error.exit_code for failure in failures]
+    if changes is not None:
+        show.remarks(changes)
+        codes.append(exit_code(changes))
+    raise typer.Exit(max(codes))
 
 
 def _explain(found: Sequence[Record], failures: Sequence[Failure]) -> None:

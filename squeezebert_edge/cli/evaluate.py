@@ -61,15 +61,15 @@ def evaluate(
     """
     from squeezebert_edge import devices
     from squeezebert_edge.bundle.opened import open_bundles
-    from squeezebert_edge.plumbing.staging import write_whole
+    from squeezebert_edge.plumbing.staging import refuse_existing_file, write_whole
     from squeezebert_edge.verbs.evaluate import answers_path, evaluate_bundles
 
     if runner is not None and device is None:
         raise InputError(
             "--runner is given without --device", allowed="--runner with the device that it runs on"
         )
-    if flips is not None and os.path.lexists(flips) and not force:
-        raise InputError(f"{flips} exists already", hint="--force to replace it, or another --flips")
+    if flips is not None:
+        refuse_existing_file(flips, force=force)
     scored = read_names(task, dataset, task_may_be_dataset=True).scored
     opened = open_bundles(bundles)
     try:

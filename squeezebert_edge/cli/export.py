@@ -13,6 +13,7 @@ from exporters.errors import InputError
 from squeezebert_edge.cli import options, show
 from squeezebert_edge.cli.evaluate import print_accuracy
 from squeezebert_edge.cli.names import read_names
+from squeezebert_edge.verbs import CALIBRATION_SAMPLES
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -59,7 +60,7 @@ def export(
         ),
     ] = False,
     calibration: options.CalibrationOption = None,
-    calibration_samples: options.CalibrationSamplesOption = options.CALIBRATION_SAMPLES,
+    calibration_samples: options.CalibrationSamplesOption = CALIBRATION_SAMPLES,
     data: Annotated[
         Path | None,
         typer.Option(

@@ -11,6 +11,7 @@ from exporters.errors import InputError
 
 if TYPE_CHECKING:
     from squeezebert_edge.latency.protocol import Protocol
+    from squeezebert_edge.report.baseline import Baseline
 
 # The panels of --help.
 CALIBRATION = "Calibration of int8-static"
@@ -18,6 +19,7 @@ ACCURACY = "Accuracy on labelled examples"
 PROOF = "Proof"
 WHERE = "Where bundles run"
 PROTOCOL = "How long, and on what texts"
+BASELINE = "Against a baseline"
 
 CheckpointArgument = Annotated[
     str,
@@ -75,7 +77,6 @@ OutOption = Annotated[
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace outputs that exist.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
-CALIBRATION_SAMPLES = 200
 CalibrationOption = Annotated[
     Path | None,
     typer.Option(
@@ -241,6 +242,35 @@ TextsOption = Annotated[
     ),
 ]
 
+BaselineOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--baseline",
+        metavar="FILE",
+        help="An earlier report.json, a record, or a directory of records: shows what changed since.",
+        rich_help_panel=BASELINE,
+    ),
+]
+MaxSlowdownOption = Annotated[
+    float | None,
+    typer.Option(
+        "--max-slowdown",
+        metavar="PERCENT",
+        min=0,
+        help="How much slower than the baseline a median latency may be; more exits with 1.",
+        rich_help_panel=BASELINE,
+    ),
+]
+MaxDropSinceOption = Annotated[
+    float | None,
+    typer.Option(
+        "--max-drop",
+        metavar="POINTS",
+        help="Percentage points of the first metric that may be lost since the baseline; more exits with 1.",
+        rich_help_panel=BASELINE,
+    ),
+]
+
 
 def choose_protocol(queries: int | None, *, quick: bool, rapid: bool) -> Protocol:
     """The protocol of --queries, --quick or --rapid; without any of them MLPerf's.
@@ -257,6 +287,25 @@ def choose_protocol(queries: int | None, *, quick: bool, rapid: bool) -> Protoco
     if queries is not None:
         return exactly(queries)
     return QUICK if quick else RAPID if rapid else MLPERF
+
+
+def read_baseline(
+    path: Path | None, *, max_slowdown: float | None = None, max_drop: float | None = None
+) -> Baseline | None:
+    """The baseline of --baseline with its limits, if one was named.
+
+    Raises:
+        InputError: limits without a baseline, or a baseline that cannot be read.
+    """
+    from squeezebert_edge.report import baseline
+
+    limits = baseline.Limits(max_slowdown, max_drop)
+    if path is not None:
+        return baseline.read_baseline(path, limits)
+    if limits != baseline.Limits():
+        option = "--max-drop" if max_slowdown is None else "--max-slowdown"
+        raise InputError(f"{option} was given without --baseline", allowed="both together")
+    return None
 
 
 def parse_labels(text: str | None) -> list[str] | None:

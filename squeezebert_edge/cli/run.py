@@ -12,10 +12,12 @@ import exporters
 from squeezebert_edge.cli import options, show
 from squeezebert_edge.cli.export import default_out, exit_code
 from squeezebert_edge.cli.names import read_names
+from squeezebert_edge.verbs import CALIBRATION_SAMPLES
 
 if TYPE_CHECKING:
     from rich.text import Text
 
+    from squeezebert_edge.report.changes import Changes
     from squeezebert_edge.report.rows import Report
 
 
@@ -49,7 +51,7 @@ def run(
     labels: options.LabelsOption = None,
     ios: options.IosOption = 17,
     calibration: options.CalibrationOption = None,
-    calibration_samples: options.CalibrationSamplesOption = options.CALIBRATION_SAMPLES,
+    calibration_samples: options.CalibrationSamplesOption = CALIBRATION_SAMPLES,
     latency: Annotated[
         Latency,
         typer.Option(
@@ -131,9 +133,13 @@ def run(
     raise typer.Exit(exit_code(proofs, require_runtime=require_runtime))
 
 
-def print_report(title: str, report: Report) -> None:
-    """A table with a row a bundle, what speaks against any of it, and what was kept in float."""
-    from squeezebert_edge.report.table import table
+def print_report(title: str, report: Report, changes: Changes | None = None) -> None:
+    """A table with a row a bundle, what speaks against any of it, and what was kept in float.
+
+    Args:
+        changes: since a baseline, in a table of their own, for one of everything is too wide for a terminal.
+    """
+    from squeezebert_edge.report.table import change_table, table
 
     if report.rows or not report.records:
         shown = table(report)
@@ -143,8 +149,11 @@ def print_report(title: str, report: Report) -> None:
             for cells, row in zip(shown.cells, report.rows, strict=True)
         ]
         show.table(title, shown.columns, coloured)
+        if changes is not None:
+            changed = change_table(report, changes)
+            show.table(f"changes against {changes.baseline}", changed.columns, changed.cells)
     else:
-        show.measurements(title, report.records)
+        show.measurements(title, report.records, changes)
     for warning in report.warnings:
         show.note(f"warning: {warning}")
     for name, row in zip(report.names, report.rows, strict=True):

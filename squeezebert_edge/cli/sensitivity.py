@@ -9,6 +9,7 @@ import typer
 
 from squeezebert_edge.cli import options, show
 from squeezebert_edge.cli.names import read_names
+from squeezebert_edge.verbs import CALIBRATION_SAMPLES
 
 
 def sensitivity(
@@ -29,7 +30,7 @@ def sensitivity(
     labels: options.LabelsOption = None,
     limit: options.LimitOption = None,
     calibration: options.CalibrationOption = None,
-    calibration_samples: options.CalibrationSamplesOption = options.CALIBRATION_SAMPLES,
+    calibration_samples: options.CalibrationSamplesOption = CALIBRATION_SAMPLES,
     json: options.JsonOption = False,
 ) -> None:
     """Rank the parts of a network by what their quantization alone costs, in SQNR and in the first metric.

@@ -18,6 +18,7 @@ from exporters.errors import EdgeError
 if TYPE_CHECKING:
     from squeezebert_edge.bundle.manifest import Verification
     from squeezebert_edge.latency.record import Record
+    from squeezebert_edge.report.changes import Changes
 
 BESIDE_MEASUREMENTS = (
     1  # times a second that progress is drawn, so that it takes no time from what is measured
@@ -70,19 +71,28 @@ def status(verification: Verification) -> Text:
     return Text(verification.status + by, style=STATUS_STYLE[verification.status])
 
 
-def measurements(title: str, records: Sequence[Record]) -> None:
+def measurements(title: str, records: Sequence[Record], changes: Changes | None = None) -> None:
     """Tables of measurements, why each latency may be quoted or not in its colour."""
     from squeezebert_edge.report.measurements import conditions, latencies
 
-    shown = latencies(records)
+    shown = latencies(records, changes)
     standing = shown.columns.index("standing")
     coloured: list[list[str | Text]] = [
         [*cells[:standing], Text(cells[standing], style=_standing_style(record)), *cells[standing + 1 :]]
         for cells, record in zip(shown.cells, records, strict=True)
     ]
-    table(title, shown.columns, coloured)
+    against = "" if changes is None else f"; changes are against {changes.baseline}"
+    table(title + against, shown.columns, coloured)
     beside = conditions(records)
     table("", beside.columns, beside.cells)
+
+
+def remarks(changes: Changes) -> None:
+    """What a comparison with a baseline says beside its numbers."""
+    for sentence in changes.notes:
+        note(f"baseline: {sentence}")
+    for sentence in changes.exceeded:
+        note(f"worse than the baseline: {sentence}")
 
 
 def _standing_style(record: Record) -> str:

@@ -12,6 +12,8 @@ from rich.text import Text
 import exporters
 from exporters.errors import EdgeError, GateError
 from squeezebert_edge.cli import options, show
+from squeezebert_edge.cli.names import read_names
+from squeezebert_edge.verbs import CALIBRATION_SAMPLES
 
 if TYPE_CHECKING:
     from squeezebert_edge.latency.protocol import Protocol
@@ -28,7 +30,7 @@ def tune(
     task: options.TaskOption = None,
     ios: options.IosOption = 17,
     calibration: options.CalibrationOption = None,
-    calibration_samples: options.CalibrationSamplesOption = options.CALIBRATION_SAMPLES,
+    calibration_samples: options.CalibrationSamplesOption = CALIBRATION_SAMPLES,
     device: options.DeviceOption = "host",
     runner: options.RunnerOption = None,
     threads: options.RuntimeThreadsOption = None,
@@ -38,7 +40,12 @@ def tune(
     queries: options.QueriesOption = None,
     rounds: Annotated[
         int,
-        typer.Option("--rounds", min=1, help="Runs of each form, all forms in turn; the median counts."),
+        typer.Option(
+            "--rounds",
+            min=1,
+            help="Runs of each form, all forms in turn; the median counts.",
+            rich_help_panel=options.PROTOCOL,
+        ),
     ] = 3,
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Where the forms go.")] = Path(
         "forms.json"
@@ -73,7 +80,7 @@ def tune(
         pairs = possible_pairs(to or exporters.names(), precision or [])
         opened = open_device(device, runner)
         progress(f"loading {checkpoint}", 0, 0)
-        loaded = load_checkpoint(checkpoint, architecture=architecture_of(task))
+        loaded = load_checkpoint(checkpoint, architecture=architecture_of(read_names(task).head))
         plan = Plan(pairs, check_lengths(options.parse_numbers("--lengths", lengths), loaded.config), ios=ios)
         plan = add_calibration(plan, loaded, calibration, calibration_samples)
         _warn_of_time(tuning.protocol, rounds, len(pairs))
@@ -92,7 +99,7 @@ def tune(
         show.as_json(
             {
                 "forms": str(out) if written else None,
-                "decisions": [described(decision) for decision in decisions],
+                "decisions": [describe_decision(decision) for decision in decisions],
                 "skipped": [{"format": one.format, "error": str(one.error)} for one in skipped],
                 "failure": None if failure is None else str(failure),
             }
@@ -115,7 +122,7 @@ def tune(
         raise typer.Exit(GateError.exit_code)
 
 
-def described(decision: Decision) -> dict[str, Any]:
+def describe_decision(decision: Decision) -> dict[str, Any]:
     """A decision for machines."""
     return {
         "format": decision.format,

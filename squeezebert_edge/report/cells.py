@@ -32,6 +32,7 @@ class Column(Generic[T]):
     heading: its heading in tables, as `Table` has it; None leaves it out there.
     text: what a table shows of a known value.
     key: its name in the JSON of bundles; None leaves it out there.
+    change: whether it says what changed since a baseline.
     """
 
     value: Callable[[T], Any]
@@ -39,6 +40,7 @@ class Column(Generic[T]):
     heading: str | None = None
     text: Callable[[Any], str] = str
     key: str | None = None
+    change: bool = False
 
     def cell(self, item: T) -> str:
         """The fact as a table shows it, or a dash where it is not known."""

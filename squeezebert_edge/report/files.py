@@ -7,13 +7,14 @@ from pathlib import Path
 
 from exporters.errors import InputError
 from squeezebert_edge.plumbing.staging import refuse_existing_file, require_directory, write_whole
+from squeezebert_edge.report.changes import Changes
 from squeezebert_edge.report.page import to_html
 from squeezebert_edge.report.rows import Report, to_json
 from squeezebert_edge.report.table import to_csv, to_markdown
 
-WRITERS: Mapping[str, Callable[[Report], str]] = {
+WRITERS: Mapping[str, Callable[[Report, Changes | None], str]] = {
     "html": to_html,
-    "json": to_json,
+    "json": lambda report, _: to_json(report),  # the report itself, which is the next baseline
     "md": to_markdown,
     "csv": to_csv,
 }
@@ -51,10 +52,13 @@ def form_of(target: Path) -> str:
     return form
 
 
-def write(report: Report, target: Path, form: str | None = None) -> None:
+def write(report: Report, target: Path, form: str | None = None, changes: Changes | None = None) -> None:
     """Write a report whole or not at all; by default in the form that the file's name asks for.
+
+    Args:
+        changes: since a baseline, shown in every form but JSON, which holds a report for `collect`.
 
     Raises:
         InputError: no such form, or nothing can be written there.
     """
-    write_whole(target, WRITERS[form or form_of(target)](report))
+    write_whole(target, WRITERS[form or form_of(target)](report, changes))

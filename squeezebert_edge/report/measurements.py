@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from squeezebert_edge.latency.record import Record, State
 from squeezebert_edge.report.cells import NONE, Column, Table, facts, milliseconds, number, rounded, tabulate
+from squeezebert_edge.report.changes import Changes, change_columns
 
 Reader = Callable[[Record], float | None]  # a number of a record
 
@@ -24,11 +25,11 @@ NUMBERS: dict[str, Reader] = {  # what a record says of a bundle beside others, 
 }
 
 
-def latencies(records: Sequence[Record]) -> Table:
+def latencies(records: Sequence[Record], changes: Changes | None = None) -> Table:
     """A row for each record; one that may not be quoted says why in place of its latency."""
     quoted = [record for record in records if record.quotable]
     lengths = sorted({length for record in quoted for length in record.latency.by_length})
-    return tabulate(_columns(lengths), records)
+    return tabulate(_columns(lengths, changes), records)
 
 
 def conditions(records: Sequence[Record]) -> Table:
@@ -51,13 +52,18 @@ def conditions(records: Sequence[Record]) -> Table:
     return tabulate(columns, records)
 
 
-def measurement(record: Record) -> dict[str, object]:
+def measurement(record: Record, changes: Changes | None = None) -> dict[str, object]:
     """A record in unrounded numbers; its latency only if it may be quoted."""
-    return facts(_columns(), record)
+    return facts(_columns(changes=changes), record)
 
 
-def _columns(lengths: Sequence[int] = ()) -> list[Column[Record]]:
-    """Every fact of a record that is shown. lengths: those that have a median of their own in tables."""
+def _columns(lengths: Sequence[int] = (), changes: Changes | None = None) -> list[Column[Record]]:
+    """Every fact of a record that is shown.
+
+    Args:
+        lengths: those that have a median of their own in tables.
+        changes: since a baseline, in columns of their own.
+    """
     return [
         Column(lambda record: record.id, "id"),
         Column(lambda record: record.time, "time"),
@@ -79,10 +85,11 @@ def _columns(lengths: Sequence[int] = ()) -> list[Column[Record]]:
         Column(lambda record: record.standing, "standing", "standing"),
         Column(lambda record: record.latency.overall.count, "queries", ">queries"),
         Column(lambda record: record.texts.source, "texts"),
-        *(
-            Column(_quotable(NUMBERS[name]), name, f">{name}", milliseconds)
-            for name in ("p50 ms", "p90 ms", "p99 ms")
-        ),
+        Column(_quotable(NUMBERS["p50 ms"]), "p50 ms", ">p50 ms", milliseconds),
+        *change_columns(changes, Changes.p50, "p50 change %", ">p50\nchange"),
+        Column(_quotable(NUMBERS["p90 ms"]), "p90 ms", ">p90 ms", milliseconds),
+        *change_columns(changes, Changes.p90, "p90 change %"),
+        Column(_quotable(NUMBERS["p99 ms"]), "p99 ms", ">p99 ms", milliseconds),
         Column(_quotable(NUMBERS["load ms"]), "load ms"),
         Column(NUMBERS["memory MB"], "memory MB"),
         Column(_quotable(_mean_ms), "mean ms"),
@@ -93,6 +100,7 @@ def _columns(lengths: Sequence[int] = ()) -> list[Column[Record]]:
             for length in lengths
         ),
         Column(_quotable(_per_second), "per second", ">per second", rounded(".1f")),
+        *change_columns(changes, Changes.file, "artifact bytes change %", ">size\nchange"),
         Column(_tokenizing_ms, "tokenizing ms"),
     ]
 

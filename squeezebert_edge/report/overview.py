@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from squeezebert_edge.accuracy.paired import AccuracyComparison, MetricComparison
 from squeezebert_edge.latency.record import Record
 from squeezebert_edge.report.cells import Column, milliseconds, number, rounded
+from squeezebert_edge.report.changes import Changes, change_columns
 from squeezebert_edge.report.measurements import NUMBERS
 from squeezebert_edge.report.rows import Report, Row
 
@@ -55,6 +56,9 @@ MADE: tuple[Column[Entry], ...] = (
     Column(lambda entry: entry.row.form, "form", key="form"),
     Column(lambda entry: entry.row.bytes, "bytes", key="bytes"),
     Column(lambda entry: entry.megabytes, heading=">MB", text=rounded(".1f")),
+)
+
+PROOF: tuple[Column[Entry], ...] = (
     Column(lambda entry: entry.row.verification.status, "proof"),
     Column(lambda entry: entry.row.proof, heading="proof"),
     Column(lambda entry: entry.row.verification.by, "proven by"),
@@ -73,15 +77,17 @@ class Overview:
 
     metrics: the names of the metrics of any bundle with their units, in their order.
     devices: what the devices that have a latency of any bundle to show are called, by label.
+    changes: since a baseline, if the report is compared with one.
     """
 
     report: Report
     entries: tuple[Entry, ...]
     metrics: Mapping[str, str]
     devices: Mapping[str, str]
+    changes: Changes | None = None
 
     @classmethod
-    def of(cls, report: Report) -> Overview:
+    def of(cls, report: Report, changes: Changes | None = None) -> Overview:
         """Lay out a report."""
         measured = [row.accuracy.metrics if row.accuracy else () for row in report.rows]
         units = {metric.name: metric.unit for metrics in measured for metric in metrics}
@@ -99,13 +105,14 @@ class Overview:
             )
             for name, row, metrics in zip(report.names, report.rows, measured, strict=True)
         ]
-        return cls(report, tuple(entries), units, devices)
+        return cls(report, tuple(entries), units, devices, changes)
 
     def columns(self) -> list[Column[Entry]]:
         """Every fact of a bundle that is shown, in the order of tables and of CSV."""
-        columns = list(MADE)
+        size = change_columns(self.changes, _size_change, "bytes change %", ">MB\nchange")
+        columns = [*MADE, *size, *PROOF]
         for name, unit in self.metrics.items():
-            columns += _metric_columns(name, unit)
+            columns += _metric_columns(name, unit, self.changes)
         columns += [
             Column(_of_accuracy(lambda accuracy: accuracy.mcnemar_p), "McNemar p"),
             Column(
@@ -121,11 +128,15 @@ class Overview:
             ),
         ]
         for label, name in self.devices.items():
-            columns += _device_columns(label, name)
+            columns += _device_columns(label, name, self.changes)
         return columns
 
 
-def _metric_columns(name: str, unit: str) -> list[Column[Entry]]:
+def _size_change(changes: Changes, entry: Entry) -> float | None:
+    return changes.size(entry.row.seal)
+
+
+def _metric_columns(name: str, unit: str, changes: Changes | None) -> list[Column[Entry]]:
     """The reference's value, the artifact's, and their difference with its interval."""
 
     def of_metric(read: Callable[[MetricComparison], object]) -> Callable[[Entry], object]:
@@ -135,18 +146,18 @@ def _metric_columns(name: str, unit: str) -> list[Column[Entry]]:
 
         return value
 
+    def change(changes: Changes, entry: Entry) -> float | None:
+        return changes.metric(entry.row.seal, name)
+
+    text, digits = in_unit(unit), "+.2f" if unit == "points" else "+.4f"
     return [
-        Column(
-            of_metric(lambda metric: metric.reference),
-            f"reference {name}",
-            f">reference\n{name}",
-            in_unit(unit),
-        ),
-        Column(of_metric(lambda metric: metric.artifact), name, f">{name}", in_unit(unit)),
+        Column(of_metric(lambda metric: metric.reference), f"reference {name}", f">reference\n{name}", text),
+        Column(of_metric(lambda metric: metric.artifact), name, f">{name}", text),
         Column(of_metric(lambda metric: metric.difference), f"{name} difference"),
         Column(of_metric(lambda metric: metric.low), f"{name} low"),
         Column(of_metric(lambda metric: metric.high), f"{name} high"),
         Column(of_metric(_difference), heading=">difference (95%)"),
+        *change_columns(changes, change, f"{name} change", f">{name}\nchange", digits, ""),
     ]
 
 
@@ -161,7 +172,7 @@ def _difference(metric: MetricComparison) -> str:
     return number(metric.difference, digits) + (interval if math.isfinite(metric.difference) else "")
 
 
-def _device_columns(label: str, name: str) -> list[Column[Entry]]:
+def _device_columns(label: str, name: str, changes: Changes | None) -> list[Column[Entry]]:
     """The numbers of a device's records, headed with what it is called."""
 
     def of_record(read: Callable[[Record], object]) -> Callable[[Entry], object]:
@@ -171,8 +182,20 @@ def _device_columns(label: str, name: str) -> list[Column[Entry]]:
 
         return value
 
-    numbers = [
-        Column(of_record(read), f"{name}: {what}", f">{name}:\n{what}", milliseconds)
-        for what, read in NUMBERS.items()
-    ]
-    return [*numbers, Column(of_record(lambda record: record.label), f"{name}: device")]
+    def p50(changes: Changes, entry: Entry) -> float | None:
+        record = entry.records[label]
+        return None if record is None else changes.p50(record)
+
+    def p90(changes: Changes, entry: Entry) -> float | None:
+        record = entry.records[label]
+        return None if record is None else changes.p90(record)
+
+    changed = {
+        "p50 ms": change_columns(changes, p50, f"{name}: p50 change %", f">{name}:\np50 change"),
+        "p90 ms": change_columns(changes, p90, f"{name}: p90 change %"),
+    }
+    columns = []
+    for what, read in NUMBERS.items():
+        columns.append(Column(of_record(read), f"{name}: {what}", f">{name}:\n{what}", milliseconds))
+        columns += changed.get(what, [])
+    return [*columns, Column(of_record(lambda record: record.label), f"{name}: device")]

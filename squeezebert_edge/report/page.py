@@ -13,6 +13,7 @@ from squeezebert_edge.accuracy.paired import AccuracyComparison, Flip
 from squeezebert_edge.latency.record import Record
 from squeezebert_edge.report import plots, timelines
 from squeezebert_edge.report.cells import Table, milliseconds, number, tabulate
+from squeezebert_edge.report.changes import Changes
 from squeezebert_edge.report.measurements import conditions, latencies, median_ms
 from squeezebert_edge.report.overview import Entry, Overview, in_unit
 from squeezebert_edge.report.plots import HeatMap
@@ -132,7 +133,8 @@ class Page:
 
     data, examples: what the accuracies are of. devices: what they are called in tables, and their labels.
     table: a row for each of `entries`. formats: those that there are, with their names in words.
-    latency: None without measurements. unmoved: bundles without flips.
+    changes: since a baseline, if there is one. latency: None without measurements. unmoved: bundles
+        without flips.
     """
 
     title: str
@@ -143,6 +145,7 @@ class Page:
     examples: Sequence[int]
     cards: Sequence[Card]
     warnings: Sequence[str]
+    changes: Changes | None
     entries: Sequence[Entry]
     table: Table
     devices: Sequence[tuple[str, str]]
@@ -156,7 +159,7 @@ class Page:
     canvas: Canvas = Canvas()
 
 
-def to_html(report: Report) -> str:
+def to_html(report: Report, changes: Changes | None = None) -> str:
     """The page."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -167,15 +170,15 @@ def to_html(report: Report) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return templates.get_template("page.html").render(page=_page(report))
+    return templates.get_template("page.html").render(page=_page(report, changes))
 
 
-def _page(report: Report) -> Page:
+def _page(report: Report, changes: Changes | None) -> Page:
     rows, records = report.rows, report.records
     checkpoints = list(
         dict.fromkeys([row.checkpoint for row in rows] + [each.bundle.checkpoint for each in records])
     )
-    overview = Overview.of(report)
+    overview = Overview.of(report, changes)
     return Page(
         title=", ".join(PurePath(checkpoint).name for checkpoint in checkpoints) or "no bundles",
         version=report.version,
@@ -185,13 +188,14 @@ def _page(report: Report) -> Page:
         examples=sorted({row.accuracy.examples for row in rows if row.accuracy}),
         cards=list(_cards(overview)),
         warnings=report.warnings,
+        changes=changes,
         entries=overview.entries,
         table=tabulate(overview.columns(), overview.entries),
         devices=[(name, label) for label, name in overview.devices.items()],
         formats=[(name, exporters.title(name)) for name in dict.fromkeys(row.format for row in rows)],
         figures=list(_figures(overview)),
         bars=_bars(overview),
-        latency=_latency(records) if records else None,
+        latency=_latency(records, changes) if records else None,
         heat_maps=[
             (ranking, plots.heat_map([(cost.part, cost.sqnr_db, cost.drop) for cost in ranking.parts]))
             for ranking in report.rankings
@@ -208,12 +212,12 @@ def _page(report: Report) -> Page:
     )
 
 
-def _latency(records: Sequence[Record]) -> Latency:
+def _latency(records: Sequence[Record], changes: Changes | None) -> Latency:
     quoted = [each for each in records if each.quotable]
     names = _names(quoted)
     return Latency(
         records,
-        [latencies(records), conditions(records)],
+        [latencies(records, changes), conditions(records)],
         _speeds(quoted),
         timelines.distribution(quoted, names) if quoted else None,
         [(timelines.over_time(each, name), each) for each, name in zip(quoted, names, strict=True)],

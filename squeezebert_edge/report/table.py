@@ -7,36 +7,49 @@ import io
 from collections.abc import Sequence
 
 from squeezebert_edge.report.cells import Table, facts, tabulate
+from squeezebert_edge.report.changes import Changes
 from squeezebert_edge.report.measurements import conditions, latencies, measurement
 from squeezebert_edge.report.overview import Entry, Overview
 from squeezebert_edge.report.rows import Report
 
 
-def table(report: Report) -> Table:
+def table(report: Report, changes: Changes | None = None) -> Table:
     """What people compare bundles by, in words and rounded numbers."""
-    overview = Overview.of(report)
+    overview = Overview.of(report, changes)
     return tabulate(overview.columns(), overview.entries)
 
 
-def to_markdown(report: Report) -> str:
-    """The tables and the warnings, in Markdown."""
-    blocks = [
-        *([_markdown(table(report))] if report.rows or not report.records else []),
-        *(_markdown(shown(report.records)) for shown in (latencies, conditions) if report.records),
-        [f"- {_escape(warning)}" for warning in report.warnings],
-    ]
+def change_table(report: Report, changes: Changes) -> Table:
+    """What changed alone: narrow enough for a terminal."""
+    overview = Overview.of(report, changes)
+    first, *others = (column for column in overview.columns() if column.heading is not None)
+    return tabulate([first, *(column for column in others if column.change)], overview.entries)
+
+
+def to_markdown(report: Report, changes: Changes | None = None) -> str:
+    """The tables, the warnings and what is to be said of the changes, in Markdown."""
+    blocks = []
+    if report.rows or not report.records:
+        blocks.append(_markdown(table(report, changes)))
+    if report.records:
+        blocks += [_markdown(latencies(report.records, changes)), _markdown(conditions(report.records))]
+    blocks.append([f"- {_escape(warning)}" for warning in report.warnings])
+    if changes is not None:
+        blocks.append([f"Changes are against {_escape(changes.baseline)}."])
+        blocks.append([f"- **{_escape(sentence)}**" for sentence in changes.exceeded])
+        blocks.append([f"- {_escape(sentence)}" for sentence in changes.notes])
     return "\n\n".join("\n".join(lines) for lines in blocks if lines) + "\n"
 
 
-def to_csv(report: Report) -> str:
+def to_csv(report: Report, changes: Changes | None = None) -> str:
     """A line for each bundle with unrounded numbers, or for each record where there are only these.
 
     A cell of what is not known is empty.
     """
-    overview = Overview.of(report)
+    overview = Overview.of(report, changes)
     lines = [facts(overview.columns(), entry) for entry in overview.entries]
     if not lines:
-        lines = [measurement(record) for record in report.records]
+        lines = [measurement(record, changes) for record in report.records]
     out = io.StringIO()
     writer = csv.DictWriter(out, list(lines[0]) if lines else [], lineterminator="\n")
     writer.writeheader()
@@ -44,24 +57,33 @@ def to_csv(report: Report) -> str:
     return out.getvalue()
 
 
-def describe_bundles(report: Report) -> list[dict[str, object]]:
+def describe_bundles(report: Report, changes: Changes | None = None) -> list[dict[str, object]]:
     """The bundles for JSON: unrounded, their flips counted."""
-    overview = Overview.of(report)
+    overview = Overview.of(report, changes)
     return [_describe(overview, entry) for entry in overview.entries]
 
 
 def _describe(overview: Overview, entry: Entry) -> dict[str, object]:
-    accuracy = entry.row.accuracy
-    return {
-        **{column.key: column.value(entry) for column in overview.columns() if column.key is not None},
+    accuracy, changes = entry.row.accuracy, overview.changes
+    described: dict[str, object] = {
+        column.key: column.value(entry) for column in overview.columns() if column.key is not None
+    }
+    described |= {
         "verification": entry.row.verification.model_dump(),
         "accuracy": None if accuracy is None else accuracy.summary(),
         "latency": {
-            overview.devices[label]: measurement(record)
+            overview.devices[label]: measurement(record, changes)
             for label, record in entry.records.items()
             if record is not None
         },
     }
+    if changes is not None:
+        seal = entry.row.seal
+        described["change"] = {
+            "bytes_percent": changes.size(seal),
+            "metrics": {name: changes.metric(seal, name) for name in overview.metrics},
+        }
+    return described
 
 
 def _markdown(shown: Table) -> list[str]:

@@ -28,7 +28,7 @@ class Plan:
     lengths: ascending sequence lengths, all in each artifact.
     ios: the oldest iOS a Core ML bundle must run on.
     form: by default the one that `forms` has for a format and precision.
-    gates: limits in place of a precision's own; a null in them keeps its own.
+    gates: limits in place of a precision's own; None in them keeps its own.
     calibration: for precisions that quantize activations beforehand.
     keep_float: parts that are not quantized, by their names in the form.
     allow_undelegated: make bundles whose delegate leaves products to slower kernels; the manifest lists them.
@@ -97,11 +97,17 @@ def check_lengths(lengths: Sequence[int] | None, config: SqueezeBertConfig) -> t
     if lengths is None:
         return tuple(length for length in DEFAULT_LENGTHS if length <= most) or (most,)
     allowed = f"ascending lengths from {SHORTEST_LENGTH} to {most} (the checkpoint's max_position_embeddings)"
+    if not lengths:
+        raise InputError("no length is given", allowed=allowed)
     for length in lengths:
-        if not SHORTEST_LENGTH <= length <= most:
-            raise InputError(f"length {length}", allowed=allowed)
-    if not lengths or list(lengths) != sorted(set(lengths)):
-        raise InputError(f"lengths {', '.join(map(str, lengths))}: unsorted or doubled", allowed=allowed)
+        if length < SHORTEST_LENGTH:
+            raise InputError(f"length {length} is too short for a text", allowed=allowed)
+        if length > most:
+            raise InputError(f"length {length} is too long for the checkpoint", allowed=allowed)
+    if list(lengths) != sorted(set(lengths)):
+        raise InputError(
+            f"the lengths {', '.join(map(str, lengths))} are unsorted or doubled", allowed=allowed
+        )
     return tuple(lengths)
 
 

@@ -12,6 +12,7 @@ from squeezebert_edge.checkpoint.task import task_of
 from squeezebert_edge.forms import choices
 from squeezebert_edge.plumbing.progress import Progress, silent
 from squeezebert_edge.report.rows import Ranking
+from squeezebert_edge.verbs import CALIBRATION_SAMPLES
 from squeezebert_edge.verbs.plan import Plan, add_calibration, check_lengths, possible_pairs
 
 
@@ -22,8 +23,8 @@ def rank_parts(
     precision: str,
     *,
     length: int,
-    calibration: Path | None,
-    calibration_samples: int,
+    calibration: Path | None = None,
+    calibration_samples: int = CALIBRATION_SAMPLES,
     dataset: str | None = None,
     labels: Sequence[str] | None = None,
     limit: int | None = None,

@@ -21,7 +21,7 @@ def verify_bundle(
 
     Args:
         source: where the checkpoint is now; by default where the manifest says it was.
-        gates: limits to use in place of the precision's own; a null in them keeps its own.
+        gates: limits to use in place of the precision's own; None in them keeps its own.
 
     Raises:
         InputError: the checkpoint is not there, or is not the one the bundle was made from.

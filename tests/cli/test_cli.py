@@ -309,7 +309,10 @@ def test_an_output_that_exists_is_kept(saved: Path, bundle: Path) -> None:
         (["--precision", "int3"], "has no precision 'int3'"),
         (["--max-drop", "0.3"], "--max-drop is given without --data"),
         (["--data", "dev.tsv"], "--data is given without --max-drop"),
-        (["--calibration", "texts.txt"], "calibration data without a precision that takes any"),
+        (
+            ["--calibration", "texts.txt"],
+            "texts.txt is calibration data, but no precision asked for is calibrated",
+        ),
         (["--precision", "int8-static", "--calibration", "absent.txt"], "absent.txt cannot be read"),
         (["--form", "round"], "unknown form 'round'"),
         (["--lengths", "0"], "from 4 to 64"),

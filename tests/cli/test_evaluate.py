@@ -142,7 +142,7 @@ def test_a_drop_beyond_the_gate_exits_with_1(
         (DATA, ["--task", "glue"], "there is no head named 'glue'"),
         (DATA, ["--labels", "a,b,c"], "allowed: 2 different names"),
         (DATA, ["--checkpoint", "gone"], "gone"),
-        (DATA, ["--flips", "exists"], "exists exists already"),
+        (DATA, ["--flips", "exists"], "exists exists"),
     ],
 )
 def test_bad_input_says_what_and_where(

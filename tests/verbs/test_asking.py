@@ -71,8 +71,6 @@ def test_parts_are_ranked_by_what_they_cost(data: Path) -> None:
         "tflite",
         "int8",
         length=16,
-        calibration=None,
-        calibration_samples=16,
         dataset="cola",
         limit=2,
     )
