@@ -69,7 +69,7 @@ def load_checkpoint(
 
     Args:
         source: a directory; a weight file or index in one; a hub id, owner/name or owner/name@revision (a
-            str that is no path here but looks like one); or "default", the embedded model.
+            str that looks like one and is not a path here); or "default", the embedded model.
         architecture: a name in model.ARCHITECTURES; by default the one that the config names.
         for_training: where the head's weights are absent or another task's, draw new ones from torch's
             global generator.

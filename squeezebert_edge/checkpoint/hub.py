@@ -46,7 +46,7 @@ def fetch(repository: str, revision: str | None = None) -> Path:
         raise
     except hub.HFValidationError as error:
         raise InputError(
-            f"{name} is no directory here and cannot be a hub id: {error}",
+            f"{name} is not a directory here and cannot be a hub id: {error}",
             allowed="a directory, or owner/name",
         ) from error
     except hub.GatedRepoError as error:
@@ -59,7 +59,7 @@ def fetch(repository: str, revision: str | None = None) -> Path:
         ) from error
     except hub.RepositoryNotFoundError as error:
         raise InputError(
-            f"{name} is no directory here, and the hub has no such model, or none that may be read",
+            f"{name} is not a directory here, and the hub has no such model, or none that may be read",
             allowed="a directory in Hugging Face's layout, or a hub id (owner/name)",
             hint="check the spelling; for a private model: hf auth login",
         ) from error
@@ -88,7 +88,7 @@ def _find_in_cache(repository: str, revision: str | None, cause: Exception) -> P
         return Path(hf_hub_download(repository, CONFIG_FILE, revision=revision, local_files_only=True)).parent
     except LocalEntryNotFoundError:
         raise UnavailableError(
-            f"{repository} is no directory here, and the hub cannot be reached: "
+            f"{repository} is not a directory here, and the hub cannot be reached: "
             f"{type(cause).__name__}: {str(cause).partition(chr(10))[0]}",
             hint="run again with a connection, or fetch it elsewhere and name the directory",
         ) from cause

@@ -14,7 +14,7 @@ from squeezebert_edge.checkpoint.weights import count_weights, list_names
 from squeezebert_edge.model.config import SqueezeBertConfig
 
 BASE = "transformer."
-# What the weights of each head begin with; the sentence-order head of pre-training is no model's own.
+# What the names of each head's weights begin with; no model here has pre-training's sentence-order head.
 HEADS = {
     "cls.predictions.": "masked-LM",
     "cls.seq_relationship.": "sentence-order",
@@ -50,15 +50,15 @@ _SIZED_BY = {
 
 
 def heads_in(names: Collection[str]) -> list[str]:
-    """The beginnings, among those of HEADS, of the head weights that are there."""
+    """The keys of HEADS whose head has weights among the names."""
     return [head for head in HEADS if any(name.startswith(head) for name in names)]
 
 
 @dataclass
 class Match:
-    """What stored weights are to a model with the expected ones.
+    """What came of matching stored weights to those that a model expects.
 
-    tensors: the model's weights by its own names, as they are stored; of tied ones each that is there.
+    tensors: the model's weights by its own names, as they are stored; of tied ones all that are there.
     accepted: the differences that were taken in, in words.
     problems: the differences that were not, in words.
     """
@@ -78,7 +78,7 @@ def match(
 
     Args:
         stored: weights by their names in the file.
-        expected: the model's weights by its own names; only names and shapes are read, so meta tensors do.
+        expected: the model's weights by its own names; their names and shapes alone are read.
         tied: groups of expected names that are one parameter.
         config: what the model was made from, for messages.
     """

@@ -83,7 +83,7 @@ def read(directory: Path) -> dict[str, Ranges] | None:
 
     Raises:
         InputError: the file is not of this kind, names products that the model does not have or limits that
-            are no range, or the weights have changed since.
+            are not a range, or the weights have changed since.
     """
     path = directory / hub.RANGES_FILE
     try:
@@ -98,12 +98,12 @@ def read(directory: Path) -> dict[str, Ranges] | None:
     unknown = sorted(found.ranges.keys() - known)
     if unknown:
         raise InputError(
-            f"{path} names what the model does not have: {weights.list_names(unknown)}",
+            f"{path}: the model has no {weights.list_names(unknown)}",
             allowed=f"products such as {', '.join(sorted(known)[:3])}",
             hint=_AGAIN,
         )
     if found.weights_sha256 != _weights_sha256(directory):
-        raise InputError(f"{path} holds ranges that were learned with other weights than these", hint=_AGAIN)
+        raise InputError(f"{path}: the ranges were learned with other weights than these", hint=_AGAIN)
     return {name: Ranges(ranges.input, ranges.output) for name, ranges in found.ranges.items()}
 
 
@@ -133,7 +133,7 @@ def write(directory: Path, ranges: Mapping[str, Ranges]) -> None:
     """Write the ranges beside the weights that are in a directory.
 
     Raises:
-        InputError: limits that are no range.
+        InputError: some limits are not a range.
     """
     try:
         record = Quantization(

@@ -1,9 +1,9 @@
 """Balancing: evens out the products that follow one another, so that no channel ruins a tensor's scale.
 
-A value channel times s with the matching column of post_attention divided by s leaves the network as it was,
-for attention mixes positions and not channels; likewise a query channel times s with the key channel divided
-by s. That is cross-layer equalization (Nagel et al. 2019, arXiv 1906.04721, section 4.1) where attention
-allows it. Every s is a power of two, so that the float outputs keep their bits but for overflow.
+A value channel can be multiplied by s and the matching column of post_attention divided by s: the network
+stays as it was, since attention mixes positions and not channels. So can a query channel and the key channel.
+This is cross-layer equalization (Nagel et al. 2019, arXiv 1906.04721, section 4.1) where attention allows it.
+Every s is a power of two, so that the float outputs keep their bits unless they overflow.
 """
 
 from __future__ import annotations
@@ -15,12 +15,8 @@ from torch import Tensor, nn
 
 from exporters.precision import Precision
 from squeezebert_edge.checkpoint.checkpoint import Checkpoint
-from squeezebert_edge.model.base import (
-    SqueezeBertPreTrainedModel,
-)
-from squeezebert_edge.model.layers import (
-    EncoderLayer,
-)
+from squeezebert_edge.model.base import SqueezeBertPreTrainedModel
+from squeezebert_edge.model.layers import EncoderLayer
 
 
 def balance(model: SqueezeBertPreTrainedModel) -> None:
@@ -62,7 +58,7 @@ def _scale_rows(conv: nn.Conv1d, scale: Tensor) -> None:
 
 
 def _even(first: Tensor, second: Tensor) -> Tensor:
-    """The power of two s that brings first * s nearest to second / s; 1 where one of them is zero."""
+    """The powers of two s that bring first * s nearest to second / s; 1 where either is zero."""
     exponents = torch.log2(second / first) / 2
     return torch.where((first > 0) & (second > 0), torch.exp2(exponents.round()), 1.0)
 

@@ -1,4 +1,4 @@
-"""The reference's network as it stands."""
+"""The form that changes nothing: the reference's network as it stands."""
 
 from __future__ import annotations
 

@@ -40,15 +40,15 @@ class Row:
     outputs: Mapping[str, Array]
 
 
-UNANSWERED = ""  # what is decided where the outputs are no numbers, or a word was cut off
+UNANSWERED = ""  # the decision where the outputs are not finite, or a word was cut off
 
 
 @dataclass(frozen=True)
 class Prediction:
     """What a model says of one example, as metrics take it.
 
-    decided: top-1 decisions: the class, the index of an ending, a tag for each word, the answer's text or the
-        masked word; none for a regression.
+    decided: the top-1 decisions: the class, the index of an ending, a tag for each word, the answer's text or
+        the masked word; none for a regression.
     value: the number of a regression, or the loss of a masked word.
     """
 
@@ -125,10 +125,10 @@ class Task(ABC):
 
     @abstractmethod
     def target(self, example: Example, tokenizer: Tokenizer) -> Target:
-        """What is right, in the terms of a Prediction; of a question, every accepted text.
+        """The right answer, as a Prediction has it; for a question, every accepted text.
 
         Raises:
-            InputError: the label is missing or none that the model knows.
+            InputError: the label is missing, or the model does not know it.
         """
 
     @abstractmethod
@@ -136,11 +136,11 @@ class Task(ABC):
         """The answer as metrics take it."""
 
     def outputs_to_compare(self, rows: Sequence[Row], tokenizer: Tokenizer) -> dict[str, Array]:
-        """The outputs that an artifact and its reference are compared by, flat."""
+        """The outputs by which an artifact and its reference are compared, flat."""
         return {name: np.concatenate([row.outputs[name].ravel() for row in rows]) for name in self.outputs}
 
     def built_in_examples(self, *samples: str) -> list[Example]:
-        """The examples of the named built-in samples; of all of this task's if none is named."""
+        """The examples of the built-in samples that are named, or of all that this task has."""
         directory = resources.files("squeezebert_edge") / "assets" / "samples"
         examples = []
         for sample in samples or self.samples:
@@ -388,7 +388,7 @@ class FillMask(Task):
         return Prediction((_best(logits, tokenizer.vocab),), float(loss))
 
     def outputs_to_compare(self, rows: Sequence[Row], tokenizer: Tokenizer) -> dict[str, Array]:
-        """The logits at each [MASK]: those of all tokens would be a vocabulary's worth each."""
+        """The logits at each [MASK] alone, since every token has as many as the vocabulary has words."""
         masked = self._mask_positions(rows[0].encoding, tokenizer)
         return {"logits": rows[0].outputs["logits"][masked].ravel()}
 
@@ -447,7 +447,7 @@ class QuestionAnswering(Task):
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """SQuAD's two."""
+        """SQuAD's exact match and F1."""
         return ("exact_match", "answer_f1")
 
     def target(self, example: Example, tokenizer: Tokenizer) -> Target:
@@ -484,7 +484,7 @@ class FeatureExtraction(Task):
     read = staticmethod(data.read_texts)
 
     def decide(self, rows: Sequence[Row]) -> Array:
-        """Nothing: features decide nothing."""
+        """Nothing, since features decide nothing."""
         return np.empty(0, np.int64)
 
     def answer(self, example: Example, rows: Sequence[Row], tokenizer: Tokenizer) -> dict[str, Any]:
@@ -495,11 +495,11 @@ class FeatureExtraction(Task):
     metrics = ()
 
     def target(self, example: Example, tokenizer: Tokenizer) -> Target:
-        """Features are not right or wrong."""
+        """Always refused, since features are neither right nor wrong."""
         raise InputError(f"{self.name} has no accuracy")
 
     def predict(self, example: Example, rows: Sequence[Row], tokenizer: Tokenizer) -> Prediction:
-        """Features answer nothing."""
+        """Nothing, since features answer nothing."""
         return Prediction(())
 
 
@@ -529,11 +529,12 @@ def softmax(logits: Array) -> Array:
 
 
 def _require_label(example: Example) -> Any:
+    """The example's label; an InputError if it has none."""
     if example.label is None:
         raise InputError("the example has no label", allowed="labelled examples, to measure accuracy")
     return example.label
 
 
 def _best(logits: Array, names: Sequence[str]) -> str:
-    """The name of the largest; UNANSWERED if any of them is no number."""
+    """The name of the largest logit; UNANSWERED if any of them is not finite."""
     return names[int(logits.argmax())] if np.isfinite(logits).all() else UNANSWERED

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from exporters.arrays import Array
 from squeezebert_edge.tasks.data import Example
 from squeezebert_edge.tasks.heads import DEFAULT_DOC_STRIDE, Row, Task
-from squeezebert_edge.text.tokenizer import Tokenizer, pad, shortest_length
+from squeezebert_edge.text.tokenizer import Encoding, Tokenizer, pad, shortest_length
 
 Compute = Callable[[Mapping[str, Array]], Mapping[str, Array]]
 
@@ -21,12 +21,8 @@ def answer_rows(
     doc_stride: int = DEFAULT_DOC_STRIDE,
 ) -> list[Row]:
     """Run an example, each of its rows at the shortest of `lengths` that fits."""
-    rows = []
-    for encoding in task.encode(example, tokenizer, lengths[-1], doc_stride):
-        length = shortest_length(len(encoding), lengths)
-        inputs = pad(encoding, length, tokenizer.special_ids["pad"])
-        rows.append(task.row(encoding, compute(inputs)))
-    return rows
+    encodings = task.encode(example, tokenizer, lengths[-1], doc_stride)
+    return [task.row(encoding, compute(_pad(encoding, tokenizer, lengths))) for encoding in encodings]
 
 
 def rows_of(
@@ -34,7 +30,8 @@ def rows_of(
 ) -> list[Mapping[str, Array]]:
     """The rows of one example, each at the shortest length that fits."""
     encodings = task.encode(example, tokenizer, lengths[-1], DEFAULT_DOC_STRIDE)
-    return [
-        pad(encoding, shortest_length(len(encoding), lengths), tokenizer.special_ids["pad"])
-        for encoding in encodings
-    ]
+    return [_pad(encoding, tokenizer, lengths) for encoding in encodings]
+
+
+def _pad(encoding: Encoding, tokenizer: Tokenizer, lengths: Sequence[int]) -> Mapping[str, Array]:
+    return pad(encoding, shortest_length(len(encoding), lengths), tokenizer.special_ids["pad"])

@@ -112,7 +112,7 @@ class Tokenizer:
         then pieces by the number of times they were seen; a piece seen once is left out.
 
         Raises:
-            InputError: no text, or `size` has no room for the special tokens and the characters.
+            InputError: there is no text, or `size` has no room for the special tokens and the characters.
         """
         flags = flags or TokenizerFlags()
         texts = [_check_text(text) for text in texts]
@@ -152,7 +152,7 @@ class Tokenizer:
                 only the first, or only the second; to the same counts as transformers' fast tokenizers.
 
         Raises:
-            InputError: not text, or no way to fit it into `max_length`.
+            InputError: the text is not a str, or `truncate` cannot bring it to `max_length`.
         """
         first = self._pieces(text)
         second = None if pair is None else self._pieces(pair)

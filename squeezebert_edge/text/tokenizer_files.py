@@ -47,7 +47,7 @@ def read(directory: Path) -> tuple[list[str], TokenizerFlags]:
     """The words, row by row, and the flags of a checkpoint's tokenizer.
 
     Raises:
-        InputError: no vocabulary, an unreadable one, a tokenizer that is not BERT's, files that disagree.
+        InputError: no vocabulary can be read, the tokenizer is not BERT's, or files disagree.
     """
     config = _read_json(directory / "tokenizer_config.json")
     special_map = _read_json(directory / "special_tokens_map.json")
@@ -90,7 +90,7 @@ def read(directory: Path) -> tuple[list[str], TokenizerFlags]:
 def write(directory: Path, vocab: Sequence[str], flags: TokenizerFlags) -> None:
     """Write vocab.txt and tokenizer_config.json, which transformers reads to the same tokenizer.
 
-    One flag it cannot be told: with a `max_word` other than 100, words between the two lengths differ there.
+    It has no setting for `max_word`: where that is not 100, words between the two lengths differ there.
     """
     (directory / "vocab.txt").write_text(
         "".join(f"{word}\n" for word in vocab), encoding="utf-8", newline="\n"
@@ -115,7 +115,7 @@ def _read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def _refuse(what: str, allowed: str, *, file: str = "tokenizer.json") -> InputError:
+def _refusal(what: str, allowed: str, *, file: str = "tokenizer.json") -> InputError:
     """The error for a tokenizer that is not BERT's."""
     return InputError(
         f"{file}: {what}",
@@ -129,7 +129,7 @@ def _is_generic(config: Mapping[str, Any], *, allowed: bool) -> bool:
     classes = _BERT_CLASSES + (_GENERIC_CLASSES if allowed else ())
     if config.get("tokenizer_class") not in (None, *classes):
         what = f"tokenizer_class is {config['tokenizer_class']}"
-        raise _refuse(what, ", ".join(classes), file="tokenizer_config.json")
+        raise _refusal(what, ", ".join(classes), file="tokenizer_config.json")
     return config.get("tokenizer_class") in _GENERIC_CLASSES
 
 
@@ -137,14 +137,14 @@ def _settings(entries: Mapping[str, Any], file: str) -> dict[str, Any]:
     """What tokenizer_config.json or special_tokens_map.json says."""
     for key, neutral in _NEUTRAL.items():
         if key in entries and entries[key] not in neutral:
-            raise _refuse(f"{key} is {entries[key]!r}", json.dumps(neutral[0]), file=file)
+            raise _refusal(f"{key} is {entries[key]!r}", json.dumps(neutral[0]), file=file)
     settings = {name: entries[key] for name, key in _CONFIG_KEYS.items() if key in entries}
     for key, entry in entries.items():
         role = key.removesuffix("_token")
         if role in ROLES and role != key:
             settings[role] = _token(entry, file)
         elif role != key and isinstance(entry, str | dict):
-            raise _refuse(f"it has a {key}", f"special tokens for {', '.join(ROLES)}", file=file)
+            raise _refusal(f"it has a {key}", f"special tokens for {', '.join(ROLES)}", file=file)
     return settings
 
 
@@ -153,10 +153,10 @@ def _token(entry: Any, file: str) -> str:
     if isinstance(entry, str):
         return entry
     if not isinstance(entry, dict) or not isinstance(entry.get("content"), str):
-        raise _refuse(f"{entry!r} is given as a special token", "a string, or an AddedToken", file=file)
+        raise _refusal(f"{entry!r} is given as a special token", "a string, or an AddedToken", file=file)
     for option in ("lstrip", "rstrip", "single_word", "normalized"):
         if entry.get(option):
-            raise _refuse(f"{entry['content']} has {option} set", f"{option} false", file=file)
+            raise _refusal(f"{entry['content']} has {option} set", f"{option} false", file=file)
     return str(entry["content"])
 
 
@@ -180,12 +180,12 @@ def _bert_settings(whole: Mapping[str, Any]) -> dict[str, Any]:
     for name, wanted in steps.items():
         kind = (whole[name] or {"type": "missing"})["type"]
         if kind != wanted:
-            raise _refuse(f"its {name} is {kind}", wanted)
+            raise _refusal(f"its {name} is {kind}", wanted)
     model, normalizer = whole["model"], whole["normalizer"]
     if model["continuing_subword_prefix"] != "##":
-        raise _refuse(f"pieces inside a word start with {model['continuing_subword_prefix']!r}", "##")
+        raise _refusal(f"pieces inside a word start with {model['continuing_subword_prefix']!r}", "##")
     if not normalizer["clean_text"]:
-        raise _refuse("clean_text is false: control characters stay", "clean_text true")
+        raise _refusal("clean_text is false: control characters stay", "clean_text true")
     return {
         "lower_case": normalizer["lowercase"],
         "strip_accents": normalizer["strip_accents"],
@@ -197,7 +197,7 @@ def _bert_settings(whole: Mapping[str, Any]) -> dict[str, Any]:
 
 def _words_by_id(vocab: Mapping[str, int]) -> list[str]:
     if sorted(vocab.values()) != list(range(len(vocab))):
-        raise _refuse(
+        raise _refusal(
             f"the ids of its {len(vocab)} words have gaps or repeat", f"0 to {len(vocab) - 1}, each once"
         )
     return sorted(vocab, key=vocab.__getitem__)
@@ -208,12 +208,12 @@ def _frame_tokens(processor: Mapping[str, Any]) -> dict[str, str]:
     if processor["type"] == "BertProcessing":
         return {"cls": processor["cls"][0], "sep": processor["sep"][0]}
     if processor["type"] != "TemplateProcessing":
-        raise _refuse(f"its post_processor is {processor['type']}", "BertProcessing or TemplateProcessing")
+        raise _refusal(f"its post_processor is {processor['type']}", "BertProcessing or TemplateProcessing")
     single, pair = ([_template_piece(piece) for piece in processor[key]] for key in ("single", "pair"))
     cls, sep = single[0][0], single[-1][0]
     first, second = [(cls, 0), ("sequence A", 0), (sep, 0)], [("sequence B", 1), (sep, 1)]
     if single != first or pair != first + second:
-        raise _refuse(
+        raise _refusal(
             "its post_processor frames texts otherwise", "CLS A SEP, and CLS A SEP B SEP with types 0, 1"
         )
     return {"cls": cls, "sep": sep}
@@ -241,7 +241,7 @@ def _check_same_words(words: Sequence[str], lines: Sequence[str]) -> None:
 
 
 def _resolve_accents(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings with null for the accents replaced by what it means, so that two files can be compared."""
+    """Settings that say what None for strip_accents means, so that two files can be compared."""
     if settings.get("strip_accents") is not None:
         return dict(settings)
     known = {name: value for name, value in settings.items() if name != "strip_accents"}
@@ -251,7 +251,7 @@ def _resolve_accents(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _merge_claims(claims: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """What files (name -> settings) say about each setting, refused where two say different things."""
+    """What the files (name -> settings) say together; refused where two of them contradict each other."""
     agreed: dict[str, Any] = {}
     said_by: dict[str, str] = {}
     for file, settings in claims.items():
@@ -268,22 +268,22 @@ def _merge_claims(claims: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 def _added_tokens(config: Mapping[str, Any]) -> list[tuple[str, Any]]:
     decoder = config.get("added_tokens_decoder", {})
     if not isinstance(decoder, dict):
-        raise _refuse("added_tokens_decoder is not an object", "id -> token", file="tokenizer_config.json")
+        raise _refusal("added_tokens_decoder is not an object", "id -> token", file="tokenizer_config.json")
     return [(_token(token, "tokenizer_config.json"), row) for row, token in decoder.items()]
 
 
 def _refuse_added_tokens(
     added: Iterable[tuple[str, Any]], words: Sequence[str], flags: TokenizerFlags
 ) -> None:
-    """Refuse added tokens: text is searched for them before it is cut, which a bundle cannot say."""
+    """Refuse added tokens. Text is searched for them before it is cut, and a bundle cannot say so."""
     for token, row in added:
         if token not in flags.special_tokens.values():
-            raise _refuse(
+            raise _refusal(
                 f"{token!r} is added to the vocabulary",
                 "no added tokens but the special ones",
                 file="tokenizer",
             )
         if not str(row).isdecimal() or words[int(row) : int(row) + 1] != [token]:
-            raise _refuse(
+            raise _refusal(
                 f"{token} is added with the id {row}", "its row of the vocabulary", file="tokenizer"
             )

@@ -41,10 +41,10 @@ class Batch:
 
 
 def labels_in(examples: Sequence[Example]) -> list[str]:
-    """The classes that examples name, numbers in their order, names in the alphabet's.
+    """The classes that examples name: whole numbers in their order, then names in the alphabet's.
 
     Raises:
-        InputError: no labels, one class only, or numbers to predict instead of classes.
+        InputError: there are no labels, only one class, or numbers to predict instead of classes.
     """
     labels = {str(example.label) for example in examples if example.label is not None}
     if not labels:
@@ -68,7 +68,7 @@ def hold_out(examples: Sequence[Example], share: float, seed: int) -> tuple[list
     """Split off a share of the examples, of each class alike.
 
     Raises:
-        InputError: a class with a single example, or too few examples to have all classes on both sides.
+        InputError: a class has a single example, or there are too few to have all classes on both sides.
         UnavailableError: scikit-learn is not installed.
     """
     try:
@@ -101,7 +101,7 @@ def encode(
     """Tokens and class numbers of every example; `what` names the data in errors.
 
     Raises:
-        InputError: an example without a label, or with one that is not among `labels`.
+        InputError: an example has no label, or one that is not among `labels`.
     """
     if not examples:
         raise InputError(f"the {what} is empty")

@@ -52,13 +52,13 @@ class Processes:
         return sums.tolist()
 
     def max_over_all(self, values: Tensor) -> Tensor:
-        """The greatest of each value over all processes, the same in each; `values` are not kept."""
+        """The greatest of each value over all processes, the same in each; it may overwrite `values`."""
         if self.count > 1:
             dist.all_reduce(values, dist.ReduceOp.MAX)
         return values
 
     def broadcast(self, value: Any) -> Any:
-        """What the leading process gave."""
+        """The leading process's value, in every process."""
         if self.count == 1:
             return value
         box = [value]
@@ -66,7 +66,7 @@ class Processes:
         return box[0]
 
     def wait(self) -> None:
-        """Go on when all processes have come here."""
+        """Wait until all processes have come here."""
         self.sum_over_all([0.0])
 
 

@@ -163,13 +163,13 @@ class Run:
         return time.monotonic() - began
 
     def learning_rate(self) -> float:
-        """Of the next step."""
+        """The learning rate of the next step."""
         warm = self.config.warmup * self.steps
         rising, falling = (self.step + 1) / max(warm, 1), (self.steps - self.step) / (self.steps - warm)
         return self.config.learning_rate * min(rising, falling, 1)
 
     def _calibrate(self, ranges: ActivationRanges, progress: Progress, log: Callable[[str], None]) -> None:
-        """Begin with the mean ranges of the first batches, and tell how good the network is with them."""
+        """Begin with the mean ranges of the first batches, and log how good the network is with them."""
         first = epoch_order(self.sizes, self.config.batch_size, self.config.seed, 0)[:CALIBRATION_BATCHES]
         self.network.eval()
         ranges.quantizing = False
@@ -188,7 +188,7 @@ class Run:
         log(f"quantized, before training: validation loss {loss:.4f}, accuracy {accuracy:.2%}")
 
     def _take_step(self, objective: nn.Module, batch: Sequence[int], stop: bool) -> tuple[float, bool]:
-        """One step of all processes: the mean loss of the batch, and whether any of them was told to stop."""
+        """One step of all processes: the mean loss of the batch, and whether any of them is to stop."""
         examples = [self.data.training[index] for index in batch]
         rows, weight = self.processes.share(len(examples))
         self.noise.begin(self.config.seed, self.step, len(examples), rows)
@@ -240,7 +240,7 @@ class Run:
 
 
 class _SpeedLog:
-    """Tells the log loss, learning rate and speed from time to time."""
+    """Logs loss, learning rate and speed from time to time."""
 
     def __init__(self, run: Run, log: Callable[[str], None]) -> None:
         self._run, self._log = run, log
@@ -250,7 +250,7 @@ class _SpeedLog:
         self._since, self._loss, self._examples = time.monotonic(), 0.0, 0
 
     def add(self, loss: float, examples: int) -> None:
-        """Count a step, and tell if it is time."""
+        """Count a step, and log if it is time."""
         self._loss += loss * examples
         self._examples += examples
         seconds = time.monotonic() - self._since
@@ -292,7 +292,7 @@ def _optimizer(objective: nn.Module, config: TrainingConfig) -> torch.optim.Adam
 def _settings(
     config: TrainingConfig, model: SqueezeBertPreTrainedModel, teacher: Teacher | None, data: Data
 ) -> dict[str, str | int | float | None]:
-    """All that the result follows from, for comparison by name."""
+    """Everything that the result depends on, by name."""
     settings = asdict(config)
     del settings["device"]
     network = {name: json.dumps(value) for name, value in model.config.to_dict().items()}

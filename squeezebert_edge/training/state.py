@@ -23,7 +23,7 @@ def state_path(out: Path) -> Path:
 
 
 def check_start(out: Path, *, resume: bool, force: bool) -> None:
-    """Raise InputError where there is nothing to resume, or something that would be lost."""
+    """Raise InputError if there is nothing to resume, or a training's state would be lost."""
     path = state_path(out)
     if resume and not path.is_file():
         raise InputError(f"{path} does not exist: there is no training to resume", hint="leave out --resume")
@@ -59,7 +59,7 @@ def read_state(path: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
     """The state in a file; tensors on the CPU.
 
     Raises:
-        InputError: it is damaged, or of a training with other settings, which are listed.
+        InputError: it is damaged, or belongs to a training with other settings, which the message lists.
     """
     try:
         stored = torch.load(path, map_location="cpu", weights_only=True)
@@ -72,7 +72,7 @@ def read_state(path: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
     if other:
         listed = "\n  ".join(f"{name}: {settings.get(name)}, was {before.get(name)}" for name in other)
         raise InputError(
-            f"{path} is of a training with other settings:\n  {listed}",
+            f"{path} belongs to a training with other settings:\n  {listed}",
             allowed="the settings it was begun with",
             hint="repeat them to resume, or --force instead of --resume to begin anew",
         )
@@ -81,9 +81,9 @@ def read_state(path: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
 
 @contextmanager
 def catch_stop() -> Iterator[Callable[[], bool]]:
-    """Whether SIGINT or SIGTERM has come, for a loop that stops where it can; a second one acts as usual.
+    """A function that says whether SIGINT or SIGTERM has come, so that a loop can stop between two steps.
 
-    Outside the main thread, which alone may handle signals, it is never true.
+    A second signal acts as usual. Outside the main thread, which alone may handle signals, none is caught.
     """
     if threading.current_thread() is not threading.main_thread():
         yield lambda: False

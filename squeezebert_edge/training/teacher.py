@@ -117,7 +117,7 @@ def _from_transformers(directory: Path) -> nn.Module:
         from transformers.utils import logging as notices
     except ImportError:
         raise UnavailableError(
-            f"{directory} is no SqueezeBERT, and other teachers need transformers, which is not installed",
+            f"{directory} is not a SqueezeBERT, and other teachers need transformers, which is not installed",
             allowed="a SqueezeBERT checkpoint",
             hint="pip install transformers",
         ) from None

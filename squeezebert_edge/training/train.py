@@ -113,9 +113,9 @@ def train(
 ) -> TrainingResult:
     """Train a classifier and write the best epoch's weights as a checkpoint.
 
-    Until the checkpoint is there, its state lies in `state_path(out)`; an interruption (SIGINT, SIGTERM)
-    finishes the step, writes the state and raises KeyboardInterrupt. Under torchrun every process makes this
-    same call; the first one writes and reports.
+    Until the checkpoint is written, the training's state is in `state_path(out)`. An interruption (SIGINT,
+    SIGTERM) lets the step finish, writes the state and raises KeyboardInterrupt. Under torchrun every process
+    makes this same call; the first one writes and reports.
 
     Args:
         model: what to begin with (from_scratch, from_checkpoint); left as it is.
@@ -125,10 +125,10 @@ def train(
         dtype: of the stored weights, torch.float32 or torch.float16.
         resume: continue from the state of an interrupted training with the same settings.
         force: replace a checkpoint that is at `out`, and forget an unfinished training.
-        log: told loss, learning rate and speed from time to time, and each epoch's accuracy.
+        log: called with loss, learning rate and speed from time to time, and with each epoch's accuracy.
 
     Raises:
-        InputError: data, settings or outputs that cannot be.
+        InputError: the data, the settings or the output cannot be used.
         GateError: the loss or the gradients are not finite; the last state that was written is kept.
         UnavailableError: there is no such device, or scikit-learn is needed and not installed.
     """
@@ -207,7 +207,7 @@ def _load_rounded(
     config: SqueezeBertConfig,
     dtype: torch.dtype,
 ) -> SqueezeBertPreTrainedModel:
-    """The reference model with trained weights, rounded as they are stored."""
+    """The reference model with trained weights, rounded as they will be stored."""
     trained = copy.deepcopy(model)
     trained.load_state_dict(weights)
     trained.config = config
@@ -217,7 +217,7 @@ def _load_rounded(
 def _quantize_as_trained(
     trained: SqueezeBertPreTrainedModel, reach: Tensor | None
 ) -> tuple[SqueezeBertPreTrainedModel, dict[str, Ranges] | None]:
-    """The network whose accuracy is told, fake-quantized where there are ranges; and these by product."""
+    """The network to measure, fake-quantized where ranges were learned, and those by product."""
     if reach is None:
         return trained, None
     network = copy.deepcopy(trained)

@@ -649,7 +649,7 @@ def test_a_file_that_is_no_weight_file(directory: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (None, "no such file"),
+        (None, "does not exist"),
         ("", "not JSON"),
         ("{", "not JSON"),
         ("[]", "a JSON object"),

@@ -51,7 +51,7 @@ def test_columns_are_found_by_their_usual_names(tmp_path: Path, header: str, tex
         ("", "empty"),
         ("\n\n", "empty"),
         ("sentence\tlabel\n", "no examples"),
-        ("sentence\tlabel\na\tb\nonly one\n", ":3: 1 columns"),
+        ("sentence\tlabel\na\tb\nonly one\n", ":3: the row has 1 columns"),
         ("words\tlabel\na\tb\n", "no column of texts"),
         (b"sentence\tlabel\n\xff\xfe\t0\n", "not UTF-8 at byte 15"),
     ],
@@ -95,7 +95,7 @@ def test_texts_as_json_lines(tmp_path: Path) -> None:
     assert data.read_texts(path) == [Example("a", "b", label=2.5)]
     with pytest.raises(InputError, match=":2: the row has no text"):
         data.read_texts(written(tmp_path, '{"text": "a"}\n{"label": 1}\n'))
-    with pytest.raises(InputError, match=":1: text 3"):
+    with pytest.raises(InputError, match=":1: text is 3"):
         data.read_texts(written(tmp_path, '{"text": 3}\n'))
 
 
@@ -125,7 +125,7 @@ def test_json_lines(tmp_path: Path) -> None:
     ):
         with pytest.raises(InputError, match=f"(?s):1: .*{says}"):
             data.read_choices(written(tmp_path, row + "\n"))
-    with pytest.raises(InputError, match=":1: answers"):
+    with pytest.raises(InputError, match=":1: the answers are"):
         data.read_questions(
             written(tmp_path, '{"question": "q", "context": "c", "answers": {"text": ["c"]}}\n')
         )
@@ -171,7 +171,7 @@ def test_squad_s_json(tmp_path: Path, indent: int | None) -> None:
     path = written(tmp_path, json.dumps(document, indent=indent))
     assert data.read_questions(path) == [Example("Who?", "Ada L.", label=("Ada", "Ada L."))]
     question["answers"] = []
-    with pytest.raises(InputError, match=r"question q1: answers \[\]"):
+    with pytest.raises(InputError, match=r"question q1: the answers are \[\]"):
         data.read_questions(written(tmp_path, json.dumps(document)))
     with pytest.raises(InputError, match="there is no 'paragraphs'"):
         data.read_questions(written(tmp_path, '{"data": [{"title": "t"}]}'))

@@ -119,7 +119,7 @@ def test_the_words_behind_a_mask() -> None:
     words = torch.from_numpy(logits[0, 2, : len(VOCABULARY)])
     right = torch.tensor(VOCABULARY.index("film"))
     assert said.value == pytest.approx(torch.nn.functional.cross_entropy(words, right).item())
-    with pytest.raises(InputError, match="no word of the vocabulary"):
+    with pytest.raises(InputError, match="not one word of the vocabulary"):
         task.target(Example("the [MASK]", label="filmed"), TOKENIZER)
     with pytest.raises(InputError, match=r"no \[MASK\] in the text"):
         task.answer(example, rows(task, Example("good"), [{"logits": logits}]), TOKENIZER)

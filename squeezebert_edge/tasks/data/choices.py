@@ -22,7 +22,7 @@ def read_choices(path: Path) -> list[Example]:
     no header; `prompt` and the list `choices` in JSON lines; `prompt` and choice0, choice1, ... in a table.
 
     Raises:
-        InputError: a malformed row or a label that is no choice's index, with its line.
+        InputError: a row is malformed, or its label is not a choice's index; the message has the line.
     """
     lines = read_lines(path)
     if _codah_row(lines[0]):

@@ -13,7 +13,7 @@ def read_masked(path: Path) -> list[Example]:
     """Rows of `text` with [MASK] in it and, if it is known, `answer`, the word that stood there.
 
     Raises:
-        InputError: a malformed row, with its line.
+        InputError: a row is malformed; the message has its line.
     """
     examples = []
     for row in read_table(path):

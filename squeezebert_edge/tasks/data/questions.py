@@ -20,7 +20,7 @@ def read_questions(path: Path) -> list[Example]:
     `answers` is SQuAD's list of {text, ...}; `answer`, for tables, is one accepted text.
 
     Raises:
-        InputError: a malformed file or row, or a question that has no answer, as SQuAD 2.0's do.
+        InputError: the file or a row is malformed, or a question has no answer, as some of SQuAD 2.0's.
     """
     lines = read_lines(path)
     if '"data"' in lines[0] or len(lines[0].strip()) == 1:  # SQuAD is one line, or printed with indents

@@ -23,7 +23,7 @@ class TableRow:
         """The text in a column.
 
         Raises:
-            InputError: this row has no such column, or no text in it.
+            InputError: this row has no such column, or something else than a text in it.
         """
         if column not in self.values:
             raise InputError(
@@ -34,7 +34,7 @@ class TableRow:
         return str(self.values[column])
 
     def first_value(self, columns: Sequence[str]) -> Any:
-        """What stands in the first of `columns` that the row has; None if it has none."""
+        """The value in the first of `columns` that the row has; None if it has none of them."""
         return next((self.values[column] for column in columns if column in self.values), None)
 
 
@@ -63,7 +63,7 @@ def read_table(path: Path) -> list[TableRow]:
     with a brace are JSON, a header with commas and no tab is CSV's, as is every header of a `.csv`.
 
     Raises:
-        InputError: a row that is malformed, with its line.
+        InputError: a row is malformed; the message has its line.
     """
     lines = read_lines(path)
     while not lines[-1]:

@@ -23,7 +23,7 @@ def read_tagged(path: Path) -> list[Example]:
     separated by spaces in a table.
 
     Raises:
-        InputError: a word without a tag, with its line, or nothing tagged.
+        InputError: a word has no tag, and the message has its line; or nothing is tagged.
     """
     lines = read_lines(path)
     if lines[0].startswith("{") or {*re.split("[\t,]", lines[0])} & {*WORD_COLUMNS}:

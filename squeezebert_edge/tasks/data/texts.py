@@ -29,7 +29,7 @@ def read_texts(path: Path) -> list[Example]:
     """A TSV, CSV or JSON lines of texts and labels, or CoLA's TSV, which has no header.
 
     Raises:
-        InputError: no column of texts, or a malformed row, with its line.
+        InputError: no column has texts, or a row is malformed; the message has its line.
     """
     lines = read_lines(path)
     if _is_cola(lines[0]):
