@@ -113,7 +113,7 @@ class Facts:
         text = self.sections.get(section, "")
         match = re.search(pattern, text, re.MULTILINE)
         if match is None:
-            raise UnknownError(f"the phone answers about {section}: {text[:80] or 'nothing'}")
+            raise UnknownError(f"the phone's answer about {section}: {text[:80] or 'none'}")
         return match[1]
 
     def _each(self, section: str) -> list[str]:
@@ -129,9 +129,7 @@ class Facts:
         values = self._each(section)
         for cpu, value in enumerate(values):
             if not re.fullmatch(pattern, value):
-                raise UnknownError(
-                    f"the phone answers about the {section} of CPU {cpu}: {value[:80] or 'nothing'}"
-                )
+                raise UnknownError(f"{section} of CPU {cpu}: {value[:80] or 'nothing'}")
         if not values:
             raise UnknownError(f"{CPUS} lists no CPU")
         return values
@@ -140,7 +138,7 @@ class Facts:
         maker, model = (self.properties.get(f"ro.soc.{name}", "") for name in ("manufacturer", "model"))
         found = f"{maker} {model}".strip() or self.properties.get("ro.board.platform", "")
         if not found:
-            raise UnknownError("it has no property ro.soc.model or ro.board.platform")
+            raise UnknownError("no property ro.soc.model nor ro.board.platform")
         return found
 
     def _clusters(self) -> list[list[int]]:
@@ -161,7 +159,7 @@ class Facts:
             if name.startswith("zone ") and len(lines) == 2 and re.fullmatch(r"-?\d+", lines[0]):
                 found[f"{lines[1]} ({name[5:]})"] = int(lines[0]) / 1000
         if not found:
-            raise UnknownError("the shell may read no thermal zone in /sys/class/thermal")
+            raise UnknownError("no thermal zone that the shell may read in /sys/class/thermal")
         return found
 
     def _thermal_status(self) -> str:
@@ -175,7 +173,7 @@ class Facts:
     def _charging(self) -> bool:
         status = self._found("battery", r"^\s*status: (\d+)")
         if status not in CHARGING:
-            raise UnknownError(f"the battery status {status} is not known")
+            raise UnknownError(f"battery status {status}")
         return CHARGING[status]
 
     def _low_power(self) -> bool:
