@@ -23,7 +23,14 @@ from squeezebert_edge.bundle.opened import Bundle, open_bundle
 from squeezebert_edge.devices.python import worker
 from squeezebert_edge.devices.python.host import Host
 from squeezebert_edge.latency import workload
-from squeezebert_edge.latency.protocol import MLPERF, QUICK, exactly, measure, undisturbed, warm_up
+from squeezebert_edge.latency.protocol import (
+    MLPERF,
+    QUICK,
+    exactly,
+    measure,
+    warm_up,
+    without_garbage_collection,
+)
 from squeezebert_edge.latency.record import Settings
 
 LIMIT = 0.01
@@ -45,7 +52,7 @@ def opened(bundle: Bundle) -> tuple[Callable[[int], None], list[int]]:
 
 def bare(run: Callable[[int], None], rows: int, queries: int) -> float:
     """Nanoseconds a query in a loop that does nothing else."""
-    with undisturbed():
+    with without_garbage_collection():
         start = time.monotonic_ns()
         for query in range(queries):
             run(query % rows)

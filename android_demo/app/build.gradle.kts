@@ -57,4 +57,5 @@ dependencies {
     implementation(libs.litert.gpu)
     implementation(libs.executorch)
     testImplementation(libs.junit)
+    testImplementation(testFixtures(project(":core")))
 }

@@ -1,6 +1,7 @@
-// Unverified: this was not run by Gradle. tests/kotlin.py compiles the same sources with the same options.
+// Unverified: this was not run by Gradle. tests/toolchains/kotlin.py compiles the same sources with the same options.
 plugins {
     alias(libs.plugins.kotlin.jvm)
+    `java-test-fixtures`
 }
 
 kotlin {

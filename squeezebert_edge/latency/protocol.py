@@ -178,7 +178,7 @@ def broken_repeat(medians: Sequence[int]) -> str | None:
 
 
 @contextmanager
-def undisturbed() -> Iterator[None]:
+def without_garbage_collection() -> Iterator[None]:
     """Switch Python's garbage collector off for the time of a block, as timeit does."""
     enabled = gc.isenabled()
     gc.collect()
@@ -239,7 +239,7 @@ def measure(
     ends: list[int] = []
     least, count, rows = int(protocol.seconds * SECOND), protocol.queries, len(lengths)
     most = math.inf if protocol.most_seconds is None else int(protocol.most_seconds * SECOND)
-    with undisturbed():
+    with without_garbage_collection():
         begin = end = clock()
         while not (len(ends) >= count and end - begin >= least) and end - begin < most:
             row = len(ends) % rows

@@ -49,7 +49,7 @@ class _Facts(_Fields):
     unknown: dict[str, str] = Field(default_factory=dict)
 
     @model_validator(mode="after")
-    def _explained(self) -> Self:
+    def _check_reasons(self) -> Self:
         missing = {name for name in type(self).model_fields if getattr(self, name) is None}
         if missing != self.unknown.keys():
             raise ValueError(f"{sorted(missing)} are null, and {sorted(self.unknown)} are explained")
@@ -209,7 +209,7 @@ class Repeat(_Fields):
     medians_ns: list[int]
 
     @model_validator(mode="after")
-    def _complete(self) -> Self:
+    def _check_count(self) -> Self:
         if not self.index <= self.of == len(self.medians_ns):
             raise ValueError(f"it is run {self.index} of {self.of}, with {len(self.medians_ns)} medians")
         return self
@@ -283,7 +283,7 @@ class Record(Run):
     quotable: bool
 
     @model_validator(mode="after")
-    def _consistent(self) -> Self:
+    def _check_consistency(self) -> Self:
         columns = {len(column) for column in asdict(self.samples).values()}
         if len(columns) != 1 or columns == {0}:
             raise ValueError("the samples are columns of different lengths, or none")

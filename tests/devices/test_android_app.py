@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -19,65 +16,27 @@ from squeezebert_edge import devices
 from squeezebert_edge.bundle.opened import Bundle
 from squeezebert_edge.devices import demo_app
 from squeezebert_edge.devices.android import app as android_app
-from squeezebert_edge.latency import workload
 from squeezebert_edge.latency.protocol import Protocol, exactly
 from squeezebert_edge.latency.record import Settings
 from squeezebert_edge.plumbing.progress import silent
 from squeezebert_edge.verbs.bench import Request, benchmark_bundles
-from squeezebert_edge.verbs.export import export_bundles
-from squeezebert_edge.verbs.plan import Plan
 from tests.fakes import app as fake_app
-from tests.fakes.adbd import AWAKE, FakePhone, adb_server, gone, plugging, running
+from tests.fakes.adbd import AWAKE, Plug, needs_adb
+from tests.kit.devices import ask, sample_rows
 from tests.kit.evaluated import DATA, answered, bundle_of, call
-from tests.kit.small import small_checkpoint
+from tests.kit.processes import gone, needs_proc, running, start_cli, wait_for
 
 ROOT = Path(__file__).parents[2]
 LENGTHS = (16, 32)
 
-pytestmark = pytest.mark.skipif(shutil.which("adb") is None, reason="needs adb (Debian: apt-get install adb)")
-
-
-@pytest.fixture(scope="module")
-def bundles(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Bundle]:
-    plan = Plan([("tflite", "fp32"), ("executorch", "fp32")], LENGTHS)
-    made = export_bundles(small_checkpoint(num_hidden_layers=1), plan, tmp_path_factory.mktemp("out"))
-    return {bundle.manifest.format: bundle for bundle in made}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def server() -> Iterator[None]:
-    with adb_server():
-        yield
-
-
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(android_app, "POLL", 0.2)
-
-
-@pytest.fixture
-def plugged(tmp_path: Path) -> Iterator[Callable[..., FakePhone]]:
-    with plugging(tmp_path) as plug:
-        yield plug
-
-
-def rows_of(bundle: Bundle) -> Sequence[Mapping[str, Any]]:
-    return workload.of_bundle(bundle, None, None).rows[:3]
-
-
-def asked(device: devices.Device, bundle: Bundle, mode: str) -> None:
-    settings = device.settle(bundle, Settings())
-    if mode == "measure":
-        device.measure(bundle, rows_of(bundle), exactly(2), settings, silent)
-    else:
-        device.answer(bundle, rows_of(bundle), settings, silent)
+pytestmark = [needs_adb, pytest.mark.usefixtures("adb_server", "impatient")]
 
 
 @pytest.mark.parametrize("name", ["tflite", "executorch"])
 def test_the_app_measures_and_answers_as_the_host_does(
-    bundles: Mapping[str, Bundle], plugged: Callable[..., FakePhone], name: str
+    bundles: Mapping[str, Bundle], plug: Plug, name: str
 ) -> None:
-    bundle, phone = bundles[name], plugged()
+    bundle, phone = bundles[name], plug()
     fake_app.install(phone)
     device = devices.open_device("android", "app")
     (found,) = benchmark_bundles([bundle], device, Request(exactly(5)))
@@ -85,18 +44,16 @@ def test_the_app_measures_and_answers_as_the_host_does(
     assert (found.device.kind, found.runtime.runner) == ("android", "app")
     assert found.settings.threads == 1
     settings = device.settle(bundle, Settings())
-    answers = device.answer(bundle, rows_of(bundle), settings, silent)
-    expected = devices.open_device("host").answer(bundle, rows_of(bundle), settings, silent)
+    answers = device.answer(bundle, sample_rows(bundle), settings, silent)
+    expected = devices.open_device("host").answer(bundle, sample_rows(bundle), settings, silent)
     for here, there in zip(expected, answers, strict=True):
         assert here["logits"].tolist() == there["logits"].tolist()
     assert fake_app.left(phone) == []
     assert gone(str(phone.root))
 
 
-def test_evaluate_with_the_app_says_what_the_host_says(
-    plugged: Callable[..., FakePhone], tmp_path: Path
-) -> None:
-    fake_app.install(plugged())
+def test_evaluate_with_the_app_says_what_the_host_says(plug: Plug, tmp_path: Path) -> None:
+    fake_app.install(plug())
     bundle, data = bundle_of(tmp_path, id2label={0: "bad", 1: "good"}), tmp_path / "dev.tsv"
     data.write_text(DATA)
     there = answered(bundle, "--data", data, "--device", "android", "--runner", "app")
@@ -104,8 +61,8 @@ def test_evaluate_with_the_app_says_what_the_host_says(
     assert isinstance(call(bundle, "--data", data, "--runner", "app").exception, InputError)
 
 
-def test_phones_are_listed_with_whether_they_have_the_app(plugged: Callable[..., FakePhone]) -> None:
-    with_app, without = plugged(), plugged()
+def test_phones_are_listed_with_whether_they_have_the_app(plug: Plug) -> None:
+    with_app, without = plug(), plug()
     fake_app.install(with_app)
     listed = {each.device: each for each in devices.list_devices() if each.runner == "app"}
     one, other = listed[f"android:{with_app.serial}"], listed[f"android:{without.serial}"]
@@ -114,12 +71,12 @@ def test_phones_are_listed_with_whether_they_have_the_app(plugged: Callable[...,
     assert "android_demo/README.md" in (other.needs or "")
 
 
-def test_a_phone_without_the_app(bundles: Mapping[str, Bundle], plugged: Callable[..., FakePhone]) -> None:
-    plugged()
+def test_a_phone_without_the_app(bundles: Mapping[str, Bundle], plug: Plug) -> None:
+    plug()
     with pytest.raises(
         UnavailableError, match=f"{demo_app.APP_ID} is not installed(.|\n)*android_demo/README.md"
     ):
-        asked(devices.open_device("android", "app"), bundles["tflite"], "measure")
+        ask(devices.open_device("android", "app"), bundles["tflite"], "measure")
 
 
 @pytest.mark.parametrize(
@@ -132,16 +89,16 @@ def test_a_phone_without_the_app(bundles: Mapping[str, Bundle], plugged: Callabl
     ],
 )
 def test_a_phone_that_sleeps_or_is_locked(
-    bundles: Mapping[str, Bundle], plugged: Callable[..., FakePhone], says: str, found: str
+    bundles: Mapping[str, Bundle], plug: Plug, says: str, found: str
 ) -> None:
-    phone = plugged()
+    phone = plug()
     fake_app.install(phone, "")
     device = devices.open_device("android", "app")
     phone.says("dumpsys", says)
     with pytest.raises(UnavailableError, match=f"{found}(.|\n)*wake and unlock it"):
-        asked(device, bundles["tflite"], "measure")
+        ask(device, bundles["tflite"], "measure")
     phone.says("dumpsys", AWAKE)
-    asked(device, bundles["tflite"], "measure")
+    ask(device, bundles["tflite"], "measure")
 
 
 @pytest.mark.parametrize(
@@ -154,9 +111,9 @@ def test_a_phone_that_sleeps_or_is_locked(
     ],
 )
 def test_what_no_app_can_honour_is_refused(
-    bundles: Mapping[str, Bundle], plugged: Callable[..., FakePhone], settings: Settings, says: str
+    bundles: Mapping[str, Bundle], plug: Plug, settings: Settings, says: str
 ) -> None:
-    fake_app.install(plugged(), "")
+    fake_app.install(plug(), "")
     with pytest.raises(InputError, match=says):
         devices.open_device("android", "app").settle(bundles["executorch"], settings)
 
@@ -170,17 +127,17 @@ text = json.dumps({"error": "no {delegate} with threads {threads}".format_map(se
 
 
 def test_the_app_is_asked_for_a_gpu_and_says_if_it_has_none(
-    bundles: Mapping[str, Bundle], plugged: Callable[..., FakePhone]
+    bundles: Mapping[str, Bundle], plug: Plug
 ) -> None:
-    phone = plugged()
+    phone = plug()
     fake_app.install(phone, SETTINGS_BACK)
     request = Request(exactly(2), Settings(delegate="gpu"))
     with pytest.raises(GateError, match="the app failed: no gpu with threads None"):
         list(benchmark_bundles([bundles["tflite"]], devices.open_device("android", "app"), request))
 
 
-def test_a_gpu_has_no_threads(bundles: Mapping[str, Bundle], plugged: Callable[..., FakePhone]) -> None:
-    fake_app.install(plugged(), "")
+def test_a_gpu_has_no_threads(bundles: Mapping[str, Bundle], plug: Plug) -> None:
+    fake_app.install(plug(), "")
     with pytest.raises(InputError, match="--threads means nothing to --delegate gpu"):
         devices.open_device("android", "app").settle(bundles["tflite"], Settings(delegate="gpu", threads=2))
 
@@ -208,18 +165,18 @@ FAULTS = {
 @pytest.mark.parametrize("fault", FAULTS)
 def test_an_app_that_fails_is_explained_and_gone(
     bundles: Mapping[str, Bundle],
-    plugged: Callable[..., FakePhone],
+    plug: Plug,
     monkeypatch: pytest.MonkeyPatch,
     fault: str,
 ) -> None:
     program, says = FAULTS[fault]
-    phone = plugged()
+    phone = plug()
     fake_app.install(phone, program)
     device = devices.open_device("android", "app")
     monkeypatch.setattr(Protocol, "time_limit", 5.0 if fault.startswith("hangs") else 60.0)
     start = time.monotonic()
     with pytest.raises(GateError, match=says):
-        asked(device, bundles["tflite"], "measure")
+        ask(device, bundles["tflite"], "measure")
     assert time.monotonic() - start < 40
     assert gone(str(phone.root))
     assert fake_app.left(phone) == []
@@ -234,11 +191,11 @@ def test_an_app_that_fails_is_explained_and_gone(
     ],
 )
 def test_a_measurement_of_something_else_is_refused(
-    bundles: Mapping[str, Bundle], plugged: Callable[..., FakePhone], change: str, says: str
+    bundles: Mapping[str, Bundle], plug: Plug, change: str, says: str
 ) -> None:
-    fake_app.install(plugged(), change)
+    fake_app.install(plug(), change)
     with pytest.raises(GateError, match=says):
-        asked(devices.open_device("android", "app"), bundles["tflite"], "measure")
+        ask(devices.open_device("android", "app"), bundles["tflite"], "measure")
 
 
 @pytest.mark.parametrize(
@@ -251,64 +208,62 @@ def test_a_measurement_of_something_else_is_refused(
     ],
 )
 def test_a_phone_that_fails_is_explained_in_time(
-    bundles: Mapping[str, Bundle], plugged: Callable[..., FakePhone], fault: str, says: str
+    bundles: Mapping[str, Bundle], plug: Plug, fault: str, says: str
 ) -> None:
-    phone = plugged(fault)
+    phone = plug(fault)
     fake_app.install(phone, "time.sleep(600)" if fault == "wait" else "")
     device = devices.open_device("android", "app")
     start = time.monotonic()
     with pytest.raises(UnavailableError, match=says):
-        asked(device, bundles["tflite"], "measure")
+        ask(device, bundles["tflite"], "measure")
     assert time.monotonic() - start < 30
     assert gone(str(phone.root))
     jobs = [path for path in fake_app.left(phone) if path.parent.name == android_app.JOBS]
     assert jobs == [] or fault == "pull"  # a cable pulled later leaves what the next run removes
 
 
-def test_a_phone_whose_app_is_full(bundles: Mapping[str, Bundle], plugged: Callable[..., FakePhone]) -> None:
-    phone = plugged()
+def test_a_phone_whose_app_is_full(bundles: Mapping[str, Bundle], plug: Plug) -> None:
+    phone = plug()
     fake_app.install(phone, "")
     phone.script("cp", 'echo "cp: model.tflite: No space left on device" >&2; exit 1')
     with pytest.raises(UnavailableError, match="no room"):
-        asked(devices.open_device("android", "app"), bundles["tflite"], "measure")
+        ask(devices.open_device("android", "app"), bundles["tflite"], "measure")
     assert fake_app.left(phone) == []
 
 
 @pytest.mark.parametrize("mode", ["measure", "answer"])
 def test_where_the_shell_may_not_write_the_app_s_own_files_are_used(
-    bundles: Mapping[str, Bundle], plugged: Callable[..., FakePhone], mode: str
+    bundles: Mapping[str, Bundle], plug: Plug, mode: str
 ) -> None:
-    phone = plugged()
+    phone = plug()
     fake_app.install(phone, "assert 'data/data' in str(directory)", open_to_shell=False)
-    asked(devices.open_device("android", "app"), bundles["tflite"], mode)
+    ask(devices.open_device("android", "app"), bundles["tflite"], mode)
     assert list(phone.temporary.iterdir()) == []
     assert list((phone.root / fake_app.STORAGES[1] / android_app.JOBS).iterdir()) == []
 
 
-def test_an_app_that_nobody_may_reach(
-    bundles: Mapping[str, Bundle], plugged: Callable[..., FakePhone]
-) -> None:
-    phone = plugged()
+def test_an_app_that_nobody_may_reach(bundles: Mapping[str, Bundle], plug: Plug) -> None:
+    phone = plug()
     fake_app.install(phone, "", open_to_shell=False)
     phone.script("run-as", 'echo "run-as: package not debuggable" >&2; exit 1')
     with pytest.raises(UnavailableError, match="not debuggable(.|\n)*install a debuggable build"):
-        asked(devices.open_device("android", "app"), bundles["tflite"], "measure")
+        ask(devices.open_device("android", "app"), bundles["tflite"], "measure")
     assert list(phone.temporary.iterdir()) == []
 
 
-def test_an_app_that_does_not_start(bundles: Mapping[str, Bundle], plugged: Callable[..., FakePhone]) -> None:
-    phone = plugged()
+def test_an_app_that_does_not_start(bundles: Mapping[str, Bundle], plug: Plug) -> None:
+    phone = plug()
     fake_app.install(phone, "")
     phone.says("am", "Error: Activity class {.JobActivity} does not exist.")
     with pytest.raises(UnavailableError, match="does not start: Error: Activity class"):
-        asked(devices.open_device("android", "app"), bundles["tflite"], "measure")
+        ask(devices.open_device("android", "app"), bundles["tflite"], "measure")
     assert fake_app.left(phone) == []
 
 
 def test_what_an_earlier_run_left_is_removed_and_nothing_else(
-    bundles: Mapping[str, Bundle], plugged: Callable[..., FakePhone]
+    bundles: Mapping[str, Bundle], plug: Plug
 ) -> None:
-    phone = plugged()
+    phone = plug()
     fake_app.install(phone, "")
     jobs = phone.root / fake_app.STORAGES[0] / android_app.JOBS
     dead = subprocess.Popen(["true"])
@@ -322,37 +277,29 @@ def test_what_an_earlier_run_left_is_removed_and_nothing_else(
     )  # fmt: skip
     for directory in (left, used, other):
         directory.mkdir(parents=True)
-    asked(devices.open_device("android", "app"), bundles["tflite"], "measure")
+    ask(devices.open_device("android", "app"), bundles["tflite"], "measure")
     assert set(jobs.iterdir()) == {used, other}
 
 
-@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="looks at /proc")
+@needs_proc
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_an_interruption_leaves_nothing(
-    bundles: Mapping[str, Bundle], plugged: Callable[..., FakePhone], tmp_path: Path, number: signal.Signals
+    bundles: Mapping[str, Bundle], plug: Plug, tmp_path: Path, number: signal.Signals
 ) -> None:
-    phone = plugged()
+    phone = plug()
     fake_app.install(phone, "time.sleep(600)")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "squeezebert_edge", "bench", str(bundles["tflite"].directory), "--device",
-         "android", "--runner", "app", "--queries", "2", "--records", str(tmp_path / "records")],
-        stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
-    deadline = time.monotonic() + 60
-    while not running(f"{fake_app.__name__} {phone.root}"):
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    options = ("--device", "android", "--runner", "app", "--queries", 2, "--records", tmp_path / "records")
+    process = start_cli("bench", bundles["tflite"].directory, *options)
+    wait_for(lambda: running(f"{fake_app.__name__} {phone.root}"), 60, while_runs=process)
     time.sleep(1.0)  # by now it waits
     process.send_signal(number)
     assert process.wait(30) == (-9 if number == signal.SIGKILL else 130)
     assert gone(f"{fake_app.__name__} {phone.root}")
     assert not (tmp_path / "records").exists()
-    # Killed, it leaves what was pushed, which the next run removes; the phone itself ends the job.
-    while left := [
-        path
-        for path in fake_app.left(phone)
-        if number != signal.SIGKILL or path.parent.name == android_app.JOBS
-    ]:
-        assert time.monotonic() < deadline, left
-        time.sleep(0.05)
+
+    def remains() -> list[Path]:
+        """Killed, it leaves what was pushed, which the next run removes; the phone itself ends the job."""
+        found = fake_app.left(phone)
+        return [path for path in found if number != signal.SIGKILL or path.parent.name == android_app.JOBS]
+
+    wait_for(lambda: not remains())

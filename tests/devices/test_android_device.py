@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -21,20 +19,18 @@ from squeezebert_edge.bundle.opened import Bundle
 from squeezebert_edge.devices import native, results
 from squeezebert_edge.devices.android import adb
 from squeezebert_edge.devices.android import phone as android_phone
-from squeezebert_edge.latency import workload
 from squeezebert_edge.latency.protocol import Protocol, exactly
 from squeezebert_edge.latency.record import Settings
 from squeezebert_edge.plumbing.progress import silent
 from squeezebert_edge.verbs.bench import Request, benchmark_bundles, expand_device
-from squeezebert_edge.verbs.export import export_bundles
-from squeezebert_edge.verbs.plan import Plan
-from tests.fakes.adbd import FakePhone, adb_server, gone, plugging, running
-from tests.kit.small import small_checkpoint
+from tests.fakes.adbd import Plug, needs_adb
+from tests.kit.devices import ask, sample_rows
+from tests.kit.processes import gone, needs_proc, running, start_cli, wait_for
 
 ROOT = Path(__file__).parents[2]
 LENGTHS = (16, 32)
 
-pytestmark = pytest.mark.skipif(shutil.which("adb") is None, reason="needs adb (Debian: apt-get install adb)")
+pytestmark = [needs_adb, pytest.mark.usefixtures("adb_server")]
 
 # Stands for the native runner: ends with its input, as that does, and answers without computing.
 STUB = f"""#!{sys.executable}
@@ -64,19 +60,6 @@ text = json.dumps(result)
 """
 
 
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    plan = Plan([("tflite", "fp32")], LENGTHS)
-    (made,) = export_bundles(small_checkpoint(num_hidden_layers=1), plan, tmp_path_factory.mktemp("out"))
-    return made
-
-
-@pytest.fixture(scope="module", autouse=True)
-def server() -> Iterator[None]:
-    with adb_server():
-        yield
-
-
 @pytest.fixture
 def kit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Puts a stub with a fault in it where the kit is looked for."""
@@ -95,19 +78,9 @@ def kit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None
     return made
 
 
-@pytest.fixture
-def plugged(tmp_path: Path) -> Iterator[Callable[..., FakePhone]]:
-    with plugging(tmp_path) as plug:
-        yield plug
-
-
-def rows_of(bundle: Bundle) -> Sequence[Mapping[str, Any]]:
-    return workload.of_bundle(bundle, None, None).rows[:3]
-
-
 @pytest.mark.usefixtures("kit")
-def test_a_phone_measures_and_answers(bundle: Bundle, plugged: Callable[..., FakePhone]) -> None:
-    phone = plugged()
+def test_a_phone_measures_and_answers(bundle: Bundle, plug: Plug) -> None:
+    phone = plug()
     device = devices.open_device("android")
     (found,) = benchmark_bundles([bundle], device, Request(exactly(5)))
     assert found.validity.valid
@@ -117,14 +90,14 @@ def test_a_phone_measures_and_answers(bundle: Bundle, plugged: Callable[..., Fak
     assert (found.before.battery, found.before.charging, found.before.low_power_mode) == (0.8, True, False)
     assert (found.before.thermal_status, found.before.allowed_cpus) == ("light", [0])
     assert found.cold_start.process_ns == 1
-    rows = rows_of(bundle)
+    rows = sample_rows(bundle)
     answers = device.answer(bundle, rows, device.settle(bundle, Settings()), silent)
     assert [answer["logits"].shape for answer in answers] == [(1, 2)] * len(rows)
     assert list(phone.temporary.iterdir()) == []
 
 
-def test_phones_are_listed(plugged: Callable[..., FakePhone], kit: Callable[[str], None]) -> None:
-    ready, silent_one = plugged(), plugged("unauthorized")
+def test_phones_are_listed(plug: Plug, kit: Callable[[str], None]) -> None:
+    ready, silent_one = plug(), plug("unauthorized")
     listed = {(listing.device, listing.runner): listing for listing in devices.list_devices()}
     one = listed[f"android:{ready.serial}", "native"]
     assert (one.name, one.runs, one.needs) == ("Phone 1", ("tflite",), None)
@@ -133,8 +106,8 @@ def test_phones_are_listed(plugged: Callable[..., FakePhone], kit: Callable[[str
 
 
 @pytest.mark.usefixtures("kit")
-def test_a_phone_of_another_processor_is_listed_with_what_it_needs(plugged: Callable[..., FakePhone]) -> None:
-    plugged(abi="armeabi-v7a")
+def test_a_phone_of_another_processor_is_listed_with_what_it_needs(plug: Plug) -> None:
+    plug(abi="armeabi-v7a")
     (listed,) = [each for each in devices.list_devices() if each.runner == "native"]
     assert listed.runs == ()
     assert listed.needs == f"a native runner for armeabi-v7a: {native.MAKE}"
@@ -150,19 +123,19 @@ def test_nothing_attached() -> None:
 
 
 @pytest.mark.parametrize(("fault", "says"), [("unauthorized", "allow this computer"), ("offline", "offline")])
-def test_a_phone_that_is_not_ready(plugged: Callable[..., FakePhone], fault: str, says: str) -> None:
+def test_a_phone_that_is_not_ready(plug: Plug, fault: str, says: str) -> None:
     if fault == "offline":
-        threading.Thread(target=plugged, args=(fault,), daemon=True).start()
+        threading.Thread(target=plug, args=(fault,), daemon=True).start()
         while not adb.list_attached():
             time.sleep(0.1)
     else:
-        plugged(fault)
+        plug(fault)
     with pytest.raises(UnavailableError, match=says):
         devices.open_device("android")
 
 
-def test_several_phones_and_no_serial(plugged: Callable[..., FakePhone]) -> None:
-    first, second = plugged(), plugged()
+def test_several_phones_and_no_serial(plug: Plug) -> None:
+    first, second = plug(), plug()
     with pytest.raises(InputError, match=f"{first.serial}.*{second.serial}|{second.serial}.*{first.serial}"):
         devices.open_device("android")
     assert devices.open_device(f"android:{second.serial}").describe().name == "Fake Phone 1"
@@ -171,16 +144,16 @@ def test_several_phones_and_no_serial(plugged: Callable[..., FakePhone]) -> None
 
 
 @pytest.mark.usefixtures("kit")
-def test_another_processor(bundle: Bundle, plugged: Callable[..., FakePhone]) -> None:
-    plugged(abi="armeabi-v7a")
+def test_another_processor(bundle: Bundle, plug: Plug) -> None:
+    plug(abi="armeabi-v7a")
     with pytest.raises(UnavailableError, match="runs armeabi-v7a, .* arm64-v8a"):
         devices.open_device("android").settle(bundle, Settings())
 
 
 def test_without_a_kit_it_is_said_how_to_make_one(
-    bundle: Bundle, plugged: Callable[..., FakePhone], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bundle: Bundle, plug: Plug, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plugged()
+    plug()
     monkeypatch.setenv(native.VARIABLE, str(tmp_path / "nowhere"))
     with pytest.raises(UnavailableError, match=native.MAKE):
         devices.open_device("android").settle(bundle, Settings())
@@ -197,9 +170,9 @@ def test_without_a_kit_it_is_said_how_to_make_one(
     ],
 )
 def test_what_a_phone_cannot_honour_is_refused(
-    bundle: Bundle, plugged: Callable[..., FakePhone], settings: Settings, says: str
+    bundle: Bundle, plug: Plug, settings: Settings, says: str
 ) -> None:
-    plugged()
+    plug()
     with pytest.raises(InputError, match=says):
         devices.open_device("android").settle(bundle, settings)
 
@@ -216,24 +189,16 @@ def test_what_a_phone_cannot_honour_is_refused(
     ],
 )
 def test_a_phone_that_fails_is_explained_in_time(
-    bundle: Bundle, plugged: Callable[..., FakePhone], fault: str, says: str, mode: str
+    bundle: Bundle, plug: Plug, fault: str, says: str, mode: str
 ) -> None:
-    phone = plugged(fault)
+    phone = plug(fault)
     device = devices.open_device("android")
     start = time.monotonic()
     with pytest.raises(UnavailableError, match=says):
-        asked(device, bundle, mode)
+        ask(device, bundle, mode, Settings(threads=1))
     assert time.monotonic() - start < 30
     assert gone(str(phone.temporary))
     assert fault != "full" or list(phone.temporary.iterdir()) == []
-
-
-def asked(device: devices.Device, bundle: Bundle, mode: str) -> None:
-    settings = Settings(threads=1)
-    if mode == "measure":
-        device.measure(bundle, rows_of(bundle), exactly(2), settings, silent)
-    else:
-        device.answer(bundle, rows_of(bundle), settings, silent)
 
 
 FAULTS = {
@@ -253,7 +218,7 @@ FAULTS = {
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_runner_that_fails_is_explained_and_gone(
     bundle: Bundle,
-    plugged: Callable[..., FakePhone],
+    plug: Plug,
     kit: Callable[[str], None],
     monkeypatch: pytest.MonkeyPatch,
     fault: str,
@@ -261,23 +226,21 @@ def test_a_runner_that_fails_is_explained_and_gone(
 ) -> None:
     program, says = FAULTS[fault]
     kit(program)
-    phone = plugged()
+    phone = plug()
     device = devices.open_device("android")
     monkeypatch.setattr(Protocol, "time_limit", 3.0 if fault.startswith("hangs") else 60.0)
     monkeypatch.setattr(results, "ANSWER_LIMIT", 0.0)
     start = time.monotonic()
     with pytest.raises(GateError, match=says):
-        asked(device, bundle, mode)
+        ask(device, bundle, mode, Settings(threads=1))
     assert time.monotonic() - start < 30
     assert gone(str(phone.temporary))
     assert list(phone.temporary.iterdir()) == []
 
 
 @pytest.mark.usefixtures("kit")
-def test_what_an_earlier_run_left_is_removed_and_nothing_else(
-    bundle: Bundle, plugged: Callable[..., FakePhone]
-) -> None:
-    phone = plugged()
+def test_what_an_earlier_run_left_is_removed_and_nothing_else(bundle: Bundle, plug: Plug) -> None:
+    phone = plug()
     dead = subprocess.Popen(["true"])
     dead.wait()
     left, used, other = (
@@ -294,27 +257,20 @@ def test_what_an_earlier_run_left_is_removed_and_nothing_else(
     assert set(phone.temporary.iterdir()) == {used, other}
 
 
-@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="looks at /proc")
+@needs_proc
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_an_interruption_leaves_nothing(
     bundle: Bundle,
-    plugged: Callable[..., FakePhone],
+    plug: Plug,
     kit: Callable[[str], None],
     tmp_path: Path,
     number: signal.Signals,
 ) -> None:
     kit("time.sleep(600)")
-    phone = plugged()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "squeezebert_edge", "bench", str(bundle.directory), "--device", "android",
-         "--queries", "2", "--records", str(tmp_path / "records")],
-        stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
-    deadline = time.monotonic() + 60
-    while not running(f"{phone.temporary}/{android_phone.OURS}"):
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    phone = plug()
+    options = ("--device", "android", "--queries", 2, "--records", tmp_path / "records")
+    process = start_cli("bench", bundle.directory, *options)
+    wait_for(lambda: running(f"{phone.temporary}/{android_phone.OURS}"), 60, while_runs=process)
     process.send_signal(number)
     assert process.wait(30) == (-9 if number == signal.SIGKILL else 130)
     assert gone(str(phone.temporary)) or number == signal.SIGKILL

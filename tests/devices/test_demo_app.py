@@ -17,20 +17,10 @@ from squeezebert_edge.devices.results import read_answers
 from squeezebert_edge.latency import record, workload
 from squeezebert_edge.latency.protocol import QUICK
 from squeezebert_edge.latency.record import Settings
-from squeezebert_edge.verbs.export import export_bundles
-from squeezebert_edge.verbs.plan import Plan
 from tests.kit.records import phone, run, samples
-from tests.kit.small import small_checkpoint
 
 LENGTHS = (16, 32)
 ROWS = [{"input_ids": np.zeros((1, length), np.int32)} for length in LENGTHS]
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    plan = Plan([("tflite", "fp32")], LENGTHS)
-    (made,) = export_bundles(small_checkpoint(num_hidden_layers=1), plan, tmp_path_factory.mktemp("out"))
-    return made
 
 
 def test_a_job_has_the_rows_that_every_device_runs(bundle: Bundle) -> None:

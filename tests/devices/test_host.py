@@ -22,35 +22,18 @@ from squeezebert_edge.bundle.opened import Bundle
 from squeezebert_edge.devices import JOB, RESULT, results
 from squeezebert_edge.devices.python import machine, worker
 from squeezebert_edge.devices.python.host import Host
-from squeezebert_edge.latency import record, workload
+from squeezebert_edge.latency import record
 from squeezebert_edge.latency.protocol import QUICK, Protocol, exactly
 from squeezebert_edge.latency.record import Settings
 from squeezebert_edge.plumbing.progress import silent
 from squeezebert_edge.verbs.bench import Request, benchmark_bundles
-from squeezebert_edge.verbs.export import export_bundles
-from squeezebert_edge.verbs.plan import Plan
+from tests.kit.devices import sample_rows
+from tests.kit.processes import needs_proc, running, start_cli, wait_for
 from tests.kit.records import run, samples
-from tests.kit.small import small_checkpoint
 
 ROOT = Path(__file__).parents[2]
 LENGTHS = (16, 32)
 FORMATS = ("tflite", "executorch")
-
-
-@pytest.fixture(scope="module")
-def bundles(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Bundle]:
-    plan = Plan([(name, "fp32") for name in FORMATS], LENGTHS)
-    made = export_bundles(small_checkpoint(num_hidden_layers=1), plan, tmp_path_factory.mktemp("out"))
-    return {bundle.manifest.format: bundle for bundle in made}
-
-
-@pytest.fixture
-def bundle(bundles: Mapping[str, Bundle]) -> Bundle:
-    return bundles["tflite"]
-
-
-def rows_of(bundle: Bundle) -> Sequence[Mapping[str, Any]]:
-    return workload.of_bundle(bundle, None, None).rows[:6]
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -75,7 +58,7 @@ def test_the_host_measures_a_bundle_whole(bundles: Mapping[str, Bundle], name: s
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_the_host_answers_what_the_bundle_does(bundles: Mapping[str, Bundle], name: str) -> None:
-    rows = rows_of(bundles[name])
+    rows = sample_rows(bundles[name], 6)
     device = Host()
     answers = device.answer(bundles[name], rows, device.settle(bundles[name], Settings()), silent)
     runner = bundles[name].load_runner()
@@ -146,9 +129,9 @@ def test_a_process_that_fails_is_explained_and_gone(
     start = time.monotonic()
     with pytest.raises(GateError, match=says):
         if mode == "measure":
-            device.measure(bundle, rows_of(bundle), exactly(2), Settings(threads=1), silent)
+            device.measure(bundle, sample_rows(bundle, 6), exactly(2), Settings(threads=1), silent)
         else:
-            device.answer(bundle, rows_of(bundle), Settings(threads=1), silent)
+            device.answer(bundle, sample_rows(bundle, 6), Settings(threads=1), silent)
     assert time.monotonic() - start < 30
     pid, directory = note.read_text().split()
     assert not Path(directory).exists()
@@ -162,45 +145,23 @@ def test_a_damaged_artifact_is_the_user_s_to_know(bundle: Bundle, tmp_path: Path
     (damaged / "model.tflite").write_bytes(b"no model")
     with pytest.raises(InputError, match="cannot run it"):
         Host().measure(
-            Bundle(damaged, bundle.manifest), rows_of(bundle), exactly(2), Settings(threads=1), silent
+            Bundle(damaged, bundle.manifest), sample_rows(bundle, 6), exactly(2), Settings(threads=1), silent
         )
 
 
-def alive(marker: str) -> list[str]:
-    """Command lines of processes that name the marker."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            words = path.read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
-        except OSError:
-            continue
-        found += [words] if marker in words else []
-    return found
-
-
-@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="looks at /proc")
+@needs_proc
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_an_interruption_leaves_no_process_and_no_record(
     bundle: Bundle, tmp_path: Path, number: signal.Signals
 ) -> None:
     temporary = tmp_path / "temporary"
     temporary.mkdir()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "squeezebert_edge", "bench", str(bundle.directory), "--queries", "10000000",
-         "--records", str(tmp_path / "records")],
-        stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-        env={**os.environ, "TMPDIR": str(temporary), "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
-    deadline = time.monotonic() + 60
-    while not alive(f"{worker.__name__} {temporary}"):
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    options = ("--queries", 10**7, "--records", tmp_path / "records")
+    process = start_cli("bench", bundle.directory, *options, TMPDIR=str(temporary))
+    wait_for(lambda: running(f"{worker.__name__} {temporary}"), 60, while_runs=process)
     process.send_signal(number)
     assert process.wait(30) == (-9 if number == signal.SIGKILL else 130)
-    while alive(str(temporary)):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_for(lambda: not running(str(temporary)))
     assert not (tmp_path / "records").exists()
     assert number == signal.SIGKILL or list(temporary.iterdir()) == []
 
@@ -215,7 +176,7 @@ def test_the_worker_needs_its_files_and_the_runtime_only(bundle: Bundle, tmp_pat
     settings = Settings(threads=1).model_dump()
     protocol = {"name": "queries", "queries": 3, "seconds": 0, "most_seconds": None}
     job = worker.job_of(
-        bundle.artifact, manifest.format, manifest.entry_points, outputs, rows_of(bundle), settings,
+        bundle.artifact, manifest.format, manifest.entry_points, outputs, sample_rows(bundle, 6), settings,
         protocol | {"cool_down": 0, "quoted": False},
     )  # fmt: skip
     (tmp_path / JOB).write_text(json.dumps(job))

@@ -6,10 +6,8 @@ import inspect
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,63 +23,23 @@ from squeezebert_edge.devices.ios import app as ios
 from squeezebert_edge.devices.ios import coremltools_benchmark, devicectl
 from squeezebert_edge.devices.ios.coremltools_benchmark import CoremltoolsBenchmark
 from squeezebert_edge.devices.python import machine
-from squeezebert_edge.latency import record, workload
+from squeezebert_edge.latency import record
 from squeezebert_edge.latency.protocol import Protocol, exactly
 from squeezebert_edge.latency.record import Settings
 from squeezebert_edge.plumbing.progress import silent
 from squeezebert_edge.verbs.bench import Request, benchmark_bundles
-from squeezebert_edge.verbs.export import export_bundles
-from squeezebert_edge.verbs.plan import Plan
-from tests.kit.small import as_format, small_checkpoint
+from tests.fakes import coremltools
+from tests.fakes.iphone import UDID, Iphone, start_cli_on_mac, write_xcrun
+from tests.kit.devices import ask, sample_rows
+from tests.kit.processes import wait_for
+from tests.kit.small import as_format
 
 ROOT = Path(__file__).parents[2]
-UDID = "00008120-0011223344556677"
-ON_A_MAC = (
-    "from squeezebert_edge.devices.ios import app; from squeezebert_edge.devices.python import machine; "
-    "machine.MAC = True; app.POLL = app.TICK = 0.05; "
-    "from squeezebert_edge import cli; cli.main()"
-)
 
 
 @pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    out = tmp_path_factory.mktemp("out")
-    plan = Plan([("tflite", "fp32")], (16, 32))
-    (made,) = export_bundles(small_checkpoint(num_hidden_layers=1), plan, out)
-    return as_format(made, "coreml", out / "coreml-fp32")
-
-
-class Iphone:
-    """A phone that the fake xcrun knows. Its facts are named as in devicectl's JSON."""
-
-    def __init__(self, phones: Path, udid: str, fault: str, **facts: str) -> None:
-        hardware = {
-            "udid": udid,
-            "platform": "iOS",
-            "reality": "physical",
-            "marketingName": "iPhone 15",
-            "productType": "iPhone15,4",
-            "cpuType": {"name": "arm64e"},
-        }
-        listed = {
-            "hardwareProperties": hardware,
-            "deviceProperties": {"name": "Mine", "osVersionNumber": "18.1", "developerModeStatus": "enabled"},
-            "connectionProperties": {"pairingState": "paired", "tunnelState": "disconnected"},
-        }
-        for name, value in facts.items():
-            (part,) = [part for part in listed.values() if name in part]
-            part[name] = value
-        (phones / f"{udid}.json").write_text(json.dumps(listed))
-        self.container = phones / udid / "container"
-        self.running = phones / udid / "running"
-        self.container.mkdir(parents=True)
-        (phones / udid / "fault").write_text(fault)
-
-    @property
-    def idle(self) -> bool:
-        """Whether neither a job nor the app is there."""
-        jobs = self.container / "Documents" / "jobs"
-        return not self.running.exists() and {path.name for path in jobs.rglob("*")} <= {"no-job"}
+def bundle(bundles: Mapping[str, Bundle], tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return as_format(bundles["tflite"], "coreml", tmp_path_factory.mktemp("out") / "coreml-fp32")
 
 
 @pytest.fixture
@@ -90,9 +48,7 @@ def mac(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Iphone
     programs, phones = tmp_path / "programs", tmp_path / "phones"
     programs.mkdir()
     phones.mkdir()
-    xcrun = programs / "xcrun"
-    xcrun.write_text(f'#!/bin/sh\nexec {sys.executable} -S {ROOT}/tests/fakes/xcrun.py "$@"\n')
-    xcrun.chmod(0o755)
+    write_xcrun(programs / "xcrun")
     monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("FAKE_IPHONES", str(phones))
     monkeypatch.setattr(machine, "MAC", True)
@@ -105,31 +61,10 @@ def mac(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Iphone
     return connect
 
 
-def rows_of(bundle: Bundle) -> Sequence[Mapping[str, Any]]:
-    return workload.of_bundle(bundle, None, None).rows[:3]
-
-
-def asked(device: devices.Device, bundle: Bundle, mode: str) -> None:
-    settings = device.settle(bundle, Settings())
-    if mode == "measure":
-        device.measure(bundle, rows_of(bundle), exactly(2), settings, silent)
-    else:
-        device.answer(bundle, rows_of(bundle), settings, silent)
-
-
-def on_a_mac(*arguments: object) -> subprocess.Popen[str]:
-    """The command line, as on a Mac."""
-    return subprocess.Popen(
-        [sys.executable, "-c", ON_A_MAC, *map(str, arguments)],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
-
-
 def test_a_measurement_is_a_record(bundle: Bundle, mac: Callable[..., Iphone], tmp_path: Path) -> None:
     phone = mac()
     records = tmp_path / "records"
-    process = on_a_mac(
+    process = start_cli_on_mac(
         *("bench", bundle.directory, "--device", "ios", "--queries", 6, "--compute-units", "cpu_and_ne"),
         *("--records", records, "--json"),
     )
@@ -149,7 +84,7 @@ def test_a_measurement_is_a_record(bundle: Bundle, mac: Callable[..., Iphone], t
 
 def test_answers_are_those_that_the_app_wrote(bundle: Bundle, mac: Callable[..., Iphone]) -> None:
     phone = mac()
-    device, rows = devices.open_device("ios"), rows_of(bundle)
+    device, rows = devices.open_device("ios"), sample_rows(bundle)
     found = device.answer(bundle, rows, device.settle(bundle, Settings()), silent)
     for row, answer in zip(rows, found, strict=True):
         total = sum(int(values.sum()) for values in row.values())
@@ -238,7 +173,7 @@ def test_a_phone_that_cannot_is_explained(
 ) -> None:
     phone = mac(fault)
     with pytest.raises(UnavailableError, match=says):
-        asked(devices.open_device("ios"), bundle, mode)
+        ask(devices.open_device("ios"), bundle, mode)
     assert phone.idle
 
 
@@ -268,7 +203,7 @@ def test_an_app_that_fails_is_explained_and_gone(
     monkeypatch.setattr(results, "ANSWER_LIMIT", 0.0)
     start = time.monotonic()
     with pytest.raises(GateError, match=says):
-        asked(devices.open_device("ios"), bundle, mode)
+        ask(devices.open_device("ios"), bundle, mode)
     assert time.monotonic() - start < 30
     assert phone.idle
 
@@ -294,7 +229,7 @@ def test_the_phone_is_left_alone_while_the_protocol_takes_its_time(
     monkeypatch.setattr(devicectl.InstalledApp, "runs", looked)
     protocol = Protocol("queries", 2, 1.0, None, cool_down=0.0, quoted=False)
     device, start = devices.open_device("ios"), time.monotonic()
-    device.measure(bundle, rows_of(bundle), protocol, device.settle(bundle, Settings()), silent)
+    device.measure(bundle, sample_rows(bundle), protocol, device.settle(bundle, Settings()), silent)
     assert len(looks) == 1
     assert looks[0] - start >= 1.0
 
@@ -317,12 +252,10 @@ def test_an_interruption_leaves_no_job_there(
 ) -> None:
     phone = mac("hangs")
     records = tmp_path / "records"
-    process = on_a_mac("bench", bundle.directory, "--device", "ios", "--queries", 2, "--records", records)
-    deadline = time.monotonic() + 60
-    while not phone.running.exists():
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    process = start_cli_on_mac(
+        "bench", bundle.directory, "--device", "ios", "--queries", 2, "--records", records
+    )
+    wait_for(phone.running.exists, 60, while_runs=process)
     process.send_signal(number)
     process.communicate(timeout=60)
     assert process.returncode == 130
@@ -360,76 +293,12 @@ def test_what_is_left_open_is_decided(bundle: Bundle, mac: Callable[..., Iphone]
         device.settle(tflite, Settings())
 
 
-# Stands for coremltools, as far as it is called; what it is told is in its answer.
-COREMLTOOLS = """
-import enum
-from . import models
-ComputeUnit = enum.Enum("ComputeUnit", "ALL CPU_ONLY CPU_AND_GPU CPU_AND_NE")
-"""
-MODELS = """
-import os
-class MLModel:
-    def __init__(self, package, compute_units, skip_model_load):
-        assert skip_model_load and os.path.isdir(package)
-        assert compute_units.name == "CPU_AND_NE"
-"""
-EXPERIMENTAL = {
-    "perf_utils": """
-import numpy as np
-from types import SimpleNamespace as Of
-class MLCPUComputeDevice: pass
-class MLNeuralEngineComputeDevice: pass
-class MLModelBenchmarker:
-    def __init__(self, model, device):
-        assert device.ready
-    async def benchmark_predict(self, inputs, iterations, warmup):
-        ((name, packed),) = inputs.items()
-        assert (packed.dtype, packed.shape[-1], warmup) == (np.int32, 32, True)
-        return Of(statistics=Of(average=2.5, median=2.25))
-    async def benchmark_operation_execution(self, inputs):
-        devices = (MLCPUComputeDevice, MLNeuralEngineComputeDevice, MLNeuralEngineComputeDevice)
-        return [Of(compute_device_usage=None)] + [
-            Of(compute_device_usage=Of(preferred_compute_device=device())) for device in devices
-        ]
-""",
-    "remote_device": """
-import os, time
-class AppSigningCredentials:
-    def __init__(self, development_team, bundle_identifier):
-        assert development_team.lower() in bundle_identifier
-class Device:
-    ready = False
-    def __init__(self, udid):
-        self.udid = udid
-    @staticmethod
-    def get_devices():
-        assert "Xcode.app" in os.environ["PATH"]
-        return [Device("ANOTHER"), Device("UDID")]
-    async def prepare_for_model_debugging(self, credentials, directory):
-        assert directory.is_dir()
-        #FAULT
-        self.ready, self.session = True, self
-        return self
-    def stop(self):
-        pass
-""",
-}
-
-
 @pytest.fixture
 def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Puts a fake coremltools with a fault before the real one."""
 
     def put(fault: str = "pass") -> None:
-        package = tmp_path / "tools" / "coremltools"
-        experimental = package / "models" / "ml_program" / "experimental"
-        experimental.mkdir(parents=True, exist_ok=True)
-        (package / "__init__.py").write_text(COREMLTOOLS)
-        (package / "models" / "__init__.py").write_text(MODELS)
-        for directory in (experimental.parent, experimental):
-            (directory / "__init__.py").write_text("")
-        for name, text in EXPERIMENTAL.items():
-            (experimental / f"{name}.py").write_text(text.replace("UDID", UDID).replace("#FAULT", fault))
+        coremltools.write_package(tmp_path / "tools", UDID, fault)
         monkeypatch.setenv("PYTHONPATH", f"{tmp_path / 'tools'}{os.pathsep}{ROOT}")
 
     return put

@@ -19,12 +19,9 @@ from squeezebert_edge.bundle.opened import Bundle
 from squeezebert_edge.devices import OUTPUTS, RESULT, native
 from squeezebert_edge.devices.command import Finished
 from squeezebert_edge.devices.results import read_answers, read_result
-from squeezebert_edge.latency import workload
 from squeezebert_edge.latency.protocol import TOO_SLOW, Protocol, Samples, broken_rule, exactly
 from squeezebert_edge.latency.record import Settings
-from squeezebert_edge.verbs.export import export_bundles
-from squeezebert_edge.verbs.plan import Plan
-from tests.kit.small import small_checkpoint
+from tests.kit.devices import sample_rows
 
 LENGTHS = (16, 32)
 PROGRAMS = {"tflite": "runner_litert", "executorch": "runner_executorch"}
@@ -36,13 +33,6 @@ pytestmark = [
     ),
     pytest.mark.skipif(platform.system() != "Linux", reason="links the wheels' libraries for Linux"),
 ]
-
-
-@pytest.fixture(scope="module")
-def bundles(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Bundle]:
-    plan = Plan([(name, "fp32") for name in PROGRAMS], LENGTHS)
-    made = export_bundles(small_checkpoint(num_hidden_layers=1), plan, tmp_path_factory.mktemp("out"))
-    return {bundle.manifest.format: bundle for bundle in made}
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +78,7 @@ def test_it_answers_as_python_does(
     programs: Path, bundles: Mapping[str, Bundle], tmp_path: Path, name: str
 ) -> None:
     bundle = bundles[name]
-    rows = workload.of_bundle(bundle, None, None).rows[:6]
+    rows = sample_rows(bundle, 6)
     result = ran(programs / PROGRAMS[name], bundle, tmp_path, rows, None)
     answers = read_answers(tmp_path / OUTPUTS, result, bundle, len(rows), native.WRITER)
     runner = bundle.load_runner()
@@ -102,7 +92,7 @@ def test_it_measures_by_the_protocol(
     programs: Path, bundles: Mapping[str, Bundle], tmp_path: Path, name: str
 ) -> None:
     bundle = bundles[name]
-    rows = workload.of_bundle(bundle, None, None).rows[:6]
+    rows = sample_rows(bundle, 6)
     lengths = [row["input_ids"].shape[1] for row in rows]
     protocol = Protocol("short", 30, 0.2, 5.0, cool_down=0.0, quoted=False)
     result = ran(programs / PROGRAMS[name], bundle, tmp_path, rows, protocol)
@@ -120,7 +110,7 @@ def test_it_measures_by_the_protocol(
 def test_a_device_too_slow_stops_in_time(
     programs: Path, bundles: Mapping[str, Bundle], tmp_path: Path
 ) -> None:
-    rows = workload.of_bundle(bundles["tflite"], None, None).rows[:2]
+    rows = sample_rows(bundles["tflite"], 2)
     protocol = Protocol("short", 10**9, 0.1, 0.3, cool_down=0.0, quoted=False)
     result = ran(programs / "runner_litert", bundles["tflite"], tmp_path, rows, protocol)
     samples = Samples(**{name: tuple(values) for name, values in result["samples"].items()})
@@ -135,7 +125,7 @@ def test_a_damaged_artifact_is_an_explained_error(
     shutil.copytree(bundles[name].directory, damaged)
     bundle = Bundle(damaged, bundles[name].manifest)
     bundle.artifact.write_bytes(b"no model")
-    rows = workload.of_bundle(bundles[name], None, None).rows[:1]
+    rows = sample_rows(bundles[name], 1)
     with pytest.raises(GateError, match="the runner failed: .*(LiteRT status|ExecuTorch error)"):
         ran(programs / PROGRAMS[name], bundle, tmp_path, rows, None)
     assert "error" in json.loads((tmp_path / RESULT).read_text())
@@ -144,7 +134,7 @@ def test_a_damaged_artifact_is_an_explained_error(
 def test_it_ends_with_the_computer_that_started_it(
     programs: Path, bundles: Mapping[str, Bundle], tmp_path: Path
 ) -> None:
-    rows = workload.of_bundle(bundles["tflite"], None, None).rows[:2]
+    rows = sample_rows(bundles["tflite"], 2)
     job = native.job_of(bundles["tflite"], rows, Settings(threads=1), exactly(10**9))
     (tmp_path / native.JOB).write_text(job)
     shutil.copy(bundles["tflite"].artifact, tmp_path)

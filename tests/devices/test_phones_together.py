@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -19,41 +14,14 @@ from exporters.errors import GateError, InputError
 from squeezebert_edge import devices
 from squeezebert_edge.bundle.opened import Bundle
 from squeezebert_edge.cli import app
-from squeezebert_edge.devices.android import app as android_app
 from squeezebert_edge.latency import record
-from squeezebert_edge.verbs.export import export_bundles
-from squeezebert_edge.verbs.plan import Plan
 from tests.fakes import app as fake_app
-from tests.fakes.adbd import FakePhone, adb_server, gone, plugging, running
-from tests.kit.small import small_checkpoint
+from tests.fakes.adbd import Plug, needs_adb
+from tests.kit.processes import gone, needs_proc, running, start_cli, wait_for
 
 ROOT = Path(__file__).parents[2]
 
-pytestmark = pytest.mark.skipif(shutil.which("adb") is None, reason="needs adb (Debian: apt-get install adb)")
-
-
-@pytest.fixture(scope="module")
-def bundles(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Bundle]:
-    plan = Plan([("tflite", "fp32"), ("executorch", "fp32")], (16, 32))
-    made = export_bundles(small_checkpoint(num_hidden_layers=1), plan, tmp_path_factory.mktemp("out"))
-    return {bundle.manifest.format: bundle for bundle in made}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def server() -> Iterator[None]:
-    with adb_server():
-        yield
-
-
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(android_app, "POLL", 0.2)
-
-
-@pytest.fixture
-def plugged(tmp_path: Path) -> Iterator[Callable[..., FakePhone]]:
-    with plugging(tmp_path) as plug:
-        yield plug
+pytestmark = [needs_adb, pytest.mark.usefixtures("adb_server", "impatient")]
 
 
 def bench(bundle: Bundle, records: Path, *options: object) -> Result:
@@ -75,9 +43,9 @@ while not os.path.exists("{directory}/{other}"):
 
 
 def test_phones_are_measured_at_once_and_one_that_dies_costs_the_others_nothing(
-    bundles: Mapping[str, Bundle], plugged: Callable[..., FakePhone], tmp_path: Path
+    bundles: Mapping[str, Bundle], plug: Plug, tmp_path: Path
 ) -> None:
-    first, second, third = plugged(), plugged(), plugged("unauthorized")
+    first, second, third = plug(), plug(), plug("unauthorized")
     fake_app.install(first, after_the_other(tmp_path, "first", "second"))
     fake_app.install(second, after_the_other(tmp_path, "second", "first") + "os.kill(os.getpid(), 9)")
     result = bench(bundles["tflite"], tmp_path / "records", "--device", "android:all", "--json")
@@ -95,10 +63,8 @@ def test_phones_are_measured_at_once_and_one_that_dies_costs_the_others_nothing(
     assert fake_app.left(first) == fake_app.left(second) == []
 
 
-def test_the_worst_of_several_decides(
-    bundles: Mapping[str, Bundle], plugged: Callable[..., FakePhone], tmp_path: Path
-) -> None:
-    first, second = plugged(), plugged()
+def test_the_worst_of_several_decides(bundles: Mapping[str, Bundle], plug: Plug, tmp_path: Path) -> None:
+    first, second = plug(), plug()
     fake_app.install(first, "")
     fake_app.install(second, "")
     result = bench(bundles["tflite"], tmp_path / "good", "--device", "android:all")
@@ -109,29 +75,23 @@ def test_the_worst_of_several_decides(
     assert (result.exit_code, len(written(tmp_path / "bad"))) == (1, 1)
 
 
-def test_one_phone_is_wanted_where_answers_are(plugged: Callable[..., FakePhone]) -> None:
-    phone = plugged()
+def test_one_phone_is_wanted_where_answers_are(plug: Plug) -> None:
+    phone = plug()
     with pytest.raises(InputError, match=f"android:all(.|\\n)*{phone.serial}"):
         devices.open_device("android:all", "app")
 
 
-@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="looks at /proc")
+@needs_proc
 def test_an_interruption_leaves_nothing_on_any_phone(
-    bundles: Mapping[str, Bundle], plugged: Callable[..., FakePhone], tmp_path: Path
+    bundles: Mapping[str, Bundle], plug: Plug, tmp_path: Path
 ) -> None:
-    phones = [plugged(), plugged()]
+    phones = [plug(), plug()]
     for phone in phones:
         fake_app.install(phone, "time.sleep(600)")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "squeezebert_edge", "bench", str(bundles["tflite"].directory), "--device",
-         "android:all", "--runner", "app", "--queries", "2", "--records", str(tmp_path / "records")],
-        stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
-    deadline = time.monotonic() + 60
-    while not all(running(f"{fake_app.__name__} {phone.root}") for phone in phones):
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    options = ("--runner", "app", "--queries", 2, "--records", tmp_path / "records")
+    process = start_cli("bench", bundles["tflite"].directory, "--device", "android:all", *options)
+    markers = [f"{fake_app.__name__} {phone.root}" for phone in phones]
+    wait_for(lambda: all(running(marker) for marker in markers), 60, while_runs=process)
     process.send_signal(signal.SIGINT)
     assert process.wait(60) == 130
     for phone in phones:
@@ -158,10 +118,10 @@ def tool(tmp_path: Path) -> Callable[[str], Path]:
 
 @pytest.mark.parametrize(("number", "mean"), [("1234.5", 1_234_500.0), ("1.24027e+06", 1_240_270_000.0)])
 def test_google_s_tool_is_kept_beside(
-    bundles: Mapping[str, Bundle], plugged: Callable[..., FakePhone], tool: Callable[[str], Path],
+    bundles: Mapping[str, Bundle], plug: Plug, tool: Callable[[str], Path],
     tmp_path: Path, number: str, mean: float,
 ) -> None:  # fmt: skip
-    phone = plugged()
+    phone = plug()
     fake_app.install(phone, "")
     program = tool(SAYS.format(number))
     options = ("--device", "android", "--threads", 3, "--benchmark-model", program)
@@ -180,10 +140,10 @@ def test_google_s_tool_is_kept_beside(
 
 
 def test_google_s_tool_is_asked_for_a_gpu_without_threads(
-    bundles: Mapping[str, Bundle], plugged: Callable[..., FakePhone], tool: Callable[[str], Path],
+    bundles: Mapping[str, Bundle], plug: Plug, tool: Callable[[str], Path],
     tmp_path: Path,
 ) -> None:  # fmt: skip
-    fake_app.install(plugged(), "")
+    fake_app.install(plug(), "")
     options = ("--device", "android", "--delegate", "gpu", "--benchmark-model", tool(SAYS.format("7")))
     result = bench(bundles["tflite"], tmp_path / "records", *options)
     assert result.exit_code == 0, result.output
@@ -195,12 +155,12 @@ def test_google_s_tool_is_asked_for_a_gpu_without_threads(
 
 
 def test_google_s_tool_is_asked_for_what_the_artifact_takes(
-    bundles: Mapping[str, Bundle], plugged: Callable[..., FakePhone], tool: Callable[[str], Path],
+    bundles: Mapping[str, Bundle], plug: Plug, tool: Callable[[str], Path],
     tmp_path: Path,
 ) -> None:  # fmt: skip
     from ai_edge_litert.interpreter import Interpreter
 
-    fake_app.install(plugged(), "")
+    fake_app.install(plug(), "")
     options = ("--device", "android", "--benchmark-model", tool(SAYS.format("7")))
     assert bench(bundles["tflite"], tmp_path / "records", *options).exit_code == 0
     flags = dict(word.split("=", 1) for word in (tmp_path / "asked").read_text().split())
@@ -228,10 +188,10 @@ def test_google_s_tool_is_asked_for_what_the_artifact_takes(
     ],
 )
 def test_our_record_is_kept_where_google_s_tool_fails(
-    bundles: Mapping[str, Bundle], plugged: Callable[..., FakePhone], tool: Callable[[str], Path],
+    bundles: Mapping[str, Bundle], plug: Plug, tool: Callable[[str], Path],
     tmp_path: Path, does: str, says: str,
 ) -> None:  # fmt: skip
-    phone = plugged()
+    phone = plug()
     fake_app.install(phone, "")
     options = ("--device", "android", "--benchmark-model", tool(does))
     result = bench(bundles["tflite"], tmp_path / "records", *options)
@@ -245,10 +205,10 @@ def test_our_record_is_kept_where_google_s_tool_fails(
 
 
 def test_google_s_tool_where_it_cannot_be(
-    bundles: Mapping[str, Bundle], plugged: Callable[..., FakePhone], tool: Callable[[str], Path],
+    bundles: Mapping[str, Bundle], plug: Plug, tool: Callable[[str], Path],
     tmp_path: Path,
 ) -> None:  # fmt: skip
-    fake_app.install(plugged(), "")
+    fake_app.install(plug(), "")
     program = tool("exit 0")
     for format_, file, options, says in (
         ("executorch", program, ("--device", "android"), "a bundle of executorch"),

@@ -13,10 +13,9 @@ import subprocess
 import sys
 import time
 import venv
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -25,14 +24,13 @@ from exporters.errors import EdgeError, GateError, InputError, UnavailableError
 from squeezebert_edge import devices
 from squeezebert_edge.bundle.opened import Bundle
 from squeezebert_edge.devices.python import errand, ssh
-from squeezebert_edge.latency import record, workload
+from squeezebert_edge.latency import record
 from squeezebert_edge.latency.protocol import Protocol, exactly
 from squeezebert_edge.latency.record import Settings
 from squeezebert_edge.plumbing.progress import silent
 from squeezebert_edge.verbs.bench import Request, benchmark_bundles
-from squeezebert_edge.verbs.export import export_bundles
-from squeezebert_edge.verbs.plan import Plan
-from tests.kit.small import small_checkpoint
+from tests.kit.devices import sample_rows
+from tests.kit.processes import list_processes, start_cli, wait_for
 
 ROOT = Path(__file__).parents[2]
 FORMATS = ("tflite", "executorch")
@@ -111,10 +109,10 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     made.configure()
     made.python(REAL)
     try:
-        _wait_for(lambda: _listens(port) or process.poll() is not None)
+        wait_for(lambda: _listens(port) or process.poll() is not None)
         assert process.poll() is None, (home / "log").read_text()
         yield made
-        _wait_for(lambda: not list(temporary.iterdir()) and not _alive(str(temporary)))
+        wait_for(lambda: not list(temporary.iterdir()) and not _alive(str(temporary)))
     finally:
         process.terminate()
         process.wait(30)
@@ -125,40 +123,9 @@ def _listens(port: int) -> bool:
         return tried.connect_ex(("127.0.0.1", port)) == 0
 
 
-def _wait_for(condition: Callable[[], bool], seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
-def _processes() -> Iterator[tuple[int, str, str]]:
-    """Of each process its number, its command line and its working directory."""
-    for path in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            words = (path / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
-            yield int(path.name), words, os.readlink(path / "cwd")
-
-
 def _alive(directory: str) -> list[int]:
     """Processes that work in a directory, workers there."""
-    return [number for number, _, where in _processes() if where.startswith(directory)]
-
-
-@pytest.fixture(scope="module")
-def bundles(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Bundle]:
-    plan = Plan([(name, "fp32") for name in FORMATS], (16, 32))
-    made = export_bundles(small_checkpoint(num_hidden_layers=1), plan, tmp_path_factory.mktemp("out"))
-    return {bundle.manifest.format: bundle for bundle in made}
-
-
-@pytest.fixture
-def bundle(bundles: Mapping[str, Bundle]) -> Bundle:
-    return bundles["tflite"]
-
-
-def rows_of(bundle: Bundle) -> Sequence[Mapping[str, Any]]:
-    return workload.of_bundle(bundle, None, None).rows[:6]
+    return [number for number, _, where in list_processes() if where.startswith(directory)]
 
 
 def failure(server: Server, bundle: Bundle) -> EdgeError:
@@ -183,7 +150,7 @@ def test_a_bundle_is_measured_over_there(bundles: Mapping[str, Bundle], server: 
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_it_answers_what_the_bundle_does(bundles: Mapping[str, Bundle], server: Server, name: str) -> None:
-    device, rows = devices.open_device(server.address), rows_of(bundles[name])
+    device, rows = devices.open_device(server.address), sample_rows(bundles[name], 6)
     answers = device.answer(bundles[name], rows, device.settle(bundles[name], Settings()), silent)
     runner = bundles[name].load_runner()
     for row, answer in zip(rows, answers, strict=True):
@@ -313,7 +280,7 @@ def test_a_full_disk(bundle: Bundle, server: Server) -> None:
     settings = device.settle(bundle, Settings())
     server.python(f"ulimit -f 20; {REAL}")
     with pytest.raises(UnavailableError, match="File too large"):
-        device.measure(bundle, rows_of(bundle), exactly(2), settings, silent)
+        device.measure(bundle, sample_rows(bundle, 6), exactly(2), settings, silent)
 
 
 FAULTS: Mapping[str, tuple[str, type[EdgeError], str]] = {
@@ -336,7 +303,7 @@ def test_a_machine_that_fails_is_explained_in_time(
     monkeypatch.setattr(ssh, "FAREWELL", 1.0)
     start = time.monotonic()
     with pytest.raises(kind, match=says):
-        device.measure(bundle, rows_of(bundle), exactly(2), settings, silent)
+        device.measure(bundle, sample_rows(bundle, 6), exactly(2), settings, silent)
     assert time.monotonic() - start < 30
 
 
@@ -355,7 +322,9 @@ class Meanwhile:
 
 def measure_meanwhile(bundle: Bundle, server: Server, act: Callable[[int], object]) -> None:
     device, meanwhile = devices.open_device(server.address), Meanwhile(server, act)
-    device.measure(bundle, rows_of(bundle), exactly(10_000_000), device.settle(bundle, Settings()), meanwhile)
+    device.measure(
+        bundle, sample_rows(bundle, 6), exactly(10_000_000), device.settle(bundle, Settings()), meanwhile
+    )
 
 
 def test_a_worker_that_is_killed_there(bundle: Bundle, server: Server) -> None:
@@ -368,7 +337,7 @@ def test_a_connection_that_breaks(bundle: Bundle, server: Server) -> None:
         # Named before any is killed: the child of a server that is gone is nobody's.
         serving = [
             number
-            for number, words, _where in _processes()
+            for number, words, _where in list_processes()
             if words.startswith("sshd") and _ancestor(number, server.process.pid)
         ]
         for number in serving:
@@ -406,18 +375,13 @@ def test_an_interruption_leaves_nothing_here_or_there(
 ) -> None:
     here = tmp_path / "temporary"
     here.mkdir()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "squeezebert_edge", "bench", str(bundle.directory), "--device", server.address,
-         "--queries", "10000000", "--records", str(tmp_path / "records")],
-        stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-        env={**os.environ, "TMPDIR": str(here), "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
-    _wait_for(lambda: any((path / "model.tflite").exists() for path in server.temporary.iterdir()))
+    options = ("--device", server.address, "--queries", 10**7, "--records", tmp_path / "records")
+    process = start_cli("bench", bundle.directory, *options, TMPDIR=str(here))
+    wait_for(lambda: any((path / "model.tflite").exists() for path in server.temporary.iterdir()))
     process.send_signal(number)
     assert process.wait(30) == (-9 if number == signal.SIGKILL else 130)
-    _wait_for(lambda: not list(server.temporary.iterdir()))
-    _wait_for(
-        lambda: not any(server.address.split("@")[0] in w and "BatchMode" in w for _, w, _ in _processes())
-    )
+    wait_for(lambda: not list(server.temporary.iterdir()))
+    user = server.address.split("@")[0]
+    wait_for(lambda: not any(user in words and "BatchMode" in words for _, words, _ in list_processes()))
     assert not (tmp_path / "records").exists()
     assert number == signal.SIGKILL or list(here.iterdir()) == []

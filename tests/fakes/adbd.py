@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import socket
 import struct
 import subprocess
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 VERSION, MOST = 0x01000000, 256 * 1024
 TEMPORARY, SDCARD = "/data/local/tmp", "/sdcard"
@@ -303,9 +305,13 @@ class FakePhone:
                 stream.write(struct.pack("<BI", ident, len(data)) + data)
 
 
+Plug = Callable[..., FakePhone]
+needs_adb = pytest.mark.skipif(shutil.which("adb") is None, reason="needs adb (Debian: apt-get install adb)")
+
+
 @contextlib.contextmanager
-def adb_server() -> Iterator[None]:
-    """A server of the test's own, which knows nothing of the user's devices and is gone afterwards."""
+def run_adb_server() -> Iterator[None]:
+    """Run a server of the test's own, which knows nothing of the user's devices and is gone afterwards."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     os.environ["ANDROID_ADB_SERVER_PORT"] = str(port)
@@ -317,8 +323,8 @@ def adb_server() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def plugging(directory: Path) -> Iterator[Callable[..., FakePhone]]:
-    """What plugs phones in, each with its fault; all are unplugged afterwards."""
+def plugging(directory: Path) -> Iterator[Plug]:
+    """A function that plugs phones in, each with its fault; all are unplugged afterwards."""
     phones: list[FakePhone] = []
 
     def plug(fault: str | None = None, **options: Any) -> FakePhone:
@@ -331,21 +337,3 @@ def plugging(directory: Path) -> Iterator[Callable[..., FakePhone]]:
     subprocess.run(["adb", "disconnect"], capture_output=True, timeout=30, check=False)
     for phone in phones:
         phone.unplug()
-
-
-def running(marker: str) -> list[str]:
-    """Command lines that name the marker."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        with contextlib.suppress(OSError):
-            words = path.read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
-            found += [words] if marker in words else []
-    return found
-
-
-def gone(marker: str) -> bool:
-    """Whether no process names the marker, soon."""
-    deadline = time.monotonic() + 10
-    while running(marker) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return not running(marker)

@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,8 +25,10 @@ from squeezebert_edge.devices.python.host import Host
 from squeezebert_edge.latency.protocol import Protocol
 from squeezebert_edge.latency.record import Settings
 from squeezebert_edge.plumbing.progress import silent
-from tests.fakes.adbd import FakePhone
 from tests.kit.records import run, samples
+
+if TYPE_CHECKING:
+    from tests.fakes.adbd import FakePhone
 
 ROOT = Path(__file__).parents[2]
 STORAGES = (f"sdcard/Android/data/{APP_ID}/files", f"data/data/{APP_ID}/files")

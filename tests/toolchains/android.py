@@ -33,13 +33,13 @@ _FOR_DX = ("-Xlambdas=class", "-Xsam-conversions=class", "-Xstring-concat=inline
 
 
 def platform() -> Path | None:
-    """Where tests/toolchains/android_platform.sh put what it fetched; null where that was not done."""
+    """The directory that tests/toolchains/android_platform.sh filled; None where that was not done."""
     named = os.environ.get(VARIABLE)
     return Path(named) if named and (Path(named) / "api.txt").exists() else None
 
 
 def sources_hash(found: Path) -> str:
-    """What the compiled classes depend on."""
+    """A hash of what the compiled classes depend on."""
     digest = hashlib.sha256(kotlin.sources_hash().encode() + (found / "api.txt").read_bytes())
     own = [Path(module.__file__) for module in (android_api, android_stubs)]
     for path in sorted([*own, *_files(DEMO / "app"), *_files(STUBS), DEMO / "gradle" / "libs.versions.toml"]):
@@ -107,7 +107,8 @@ class Build:
         """Compile the app's JUnit tests; the class path to run them with."""
         path = kotlin.joined(self.classes, self.class_path, kotlin.junit())
         friends = f"-Xfriend-paths={self.classes},{self._out / 'core'}"
-        kotlin.compile_sources([APP / "test" / "kotlin"], self._out / "tests", path, friends, module="app")
+        sources = [kotlin.FIXTURES, APP / "test" / "kotlin"]
+        kotlin.compile_sources(sources, self._out / "tests", path, friends, module="app")
         return kotlin.joined(self._out / "tests", path)
 
     def newer(self) -> set[str]:

@@ -15,6 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 SOURCES = Path(__file__).parents[2] / "android_demo" / "core" / "src"
+FIXTURES = SOURCES / "testFixtures"  # of the tests of core and of the app
 VECTORS = Path(__file__).parents[1] / "vectors"
 MAIN_CLASS = "io.squeezebert.edge.MainKt"
 JDK_HINT = "needs a JDK, 17 or later (Debian: apt-get install openjdk-17-jdk-headless)"
@@ -46,7 +47,7 @@ def compile_core(out: Path, *, tests: bool = False) -> str:
     compile_sources([SOURCES / "main"], out / "main", stdlib(), "-Xexplicit-api=strict")
     path = joined(out / "main", stdlib(), *([junit()] if tests else []))
     # Together, for the compiler takes long to start.
-    others = [SOURCES / name for name in ("cli", "test")[: 1 + tests]]
+    others = [SOURCES / "cli", *([FIXTURES, SOURCES / "test"] if tests else [])]
     compile_sources(others, out / "others", path, f"-Xfriend-paths={out / 'main'}")
     return joined(out / "others", path)
 
@@ -57,7 +58,7 @@ def java(class_path: str, *arguments: str) -> list[str]:
 
 
 def sources_hash() -> str:
-    """What the compiled classes depend on."""
+    """A hash of what the compiled classes depend on."""
     digest = hashlib.sha256(version("kotlin-jupyter-kernel").encode())
     for path in sorted(SOURCES.rglob("*.kt")):
         digest.update(path.read_bytes())

@@ -23,6 +23,7 @@ from squeezebert_edge.verbs import demo
 from squeezebert_edge.verbs.demo import DEMOS, install, place
 from squeezebert_edge.verbs.export import export_bundles
 from squeezebert_edge.verbs.plan import Plan
+from tests.fakes.adb import put_adb
 from tests.kit.small import as_format, small_checkpoint
 
 ROOT = Path(__file__).parents[2]
@@ -212,30 +213,10 @@ def test_an_interruption_leaves_what_was_there(bundles: Mapping[str, Path], proj
     assert [path.name for path in there(project).parent.iterdir()] == ["bundles"]
 
 
-ADB = """#!/bin/sh
-echo "$@" >> "$ADB_LOG"
-case "$*" in
-    "devices -l") printf 'List of devices attached\\n'; cat "$ADB_DEVICES" ;;
-    *"install -r"*) echo "$ADB_SAYS"; case "$ADB_SAYS" in *Failure*) exit 1 ;; esac ;;
-    *"am start"*) echo "$ADB_STARTS" ;;
-esac
-"""
-
-
 @pytest.fixture
 def phones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A fake adb; gives the file that lists its phones, of which one is ready."""
-    (tmp_path / "programs").mkdir()
-    (tmp_path / "programs" / "adb").write_text(ADB)
-    (tmp_path / "programs" / "adb").chmod(0o755)
-    listed = tmp_path / "phones"
-    listed.write_text("ONE    device model:Phone\n")
-    monkeypatch.setenv("PATH", f"{tmp_path / 'programs'}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setenv("ADB_LOG", str(tmp_path / "log"))
-    monkeypatch.setenv("ADB_DEVICES", str(listed))
-    monkeypatch.setenv("ADB_SAYS", "Success")
-    monkeypatch.setenv("ADB_STARTS", "Status: ok")
-    return listed
+    return put_adb(tmp_path, monkeypatch)
 
 
 def built(project: Path) -> Path:

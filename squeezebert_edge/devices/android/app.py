@@ -245,7 +245,7 @@ def open_device(address: str | None) -> AndroidApp:
 def list_devices() -> list[Listing]:
     """List every phone that adb knows; none without adb."""
 
-    def needed(phone: Adb) -> str | None:
+    def lacking(phone: Adb) -> str | None:
         return None if is_installed(phone) else f"{APP_ID} on it: {INSTALL}"
 
-    return list_phones(AndroidApp.runner, FORMATS, needed)
+    return list_phones(AndroidApp.runner, FORMATS, lacking)

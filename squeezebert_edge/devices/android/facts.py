@@ -102,18 +102,18 @@ class Facts:
                     "low_power_mode": self._low_power,
                     "governors": lambda: self._of_cpus("governor", r"[\w-]+"),
                     "frequencies_mhz": lambda: [int(f) / 1000 for f in self._of_cpus("frequency", r"\d+")],
-                    "load": lambda: float(self._found("load", r"^(\d+\.\d+)")),
-                    "allowed_cpus": self._allowed,
+                    "load": lambda: float(self._match("load", r"^(\d+\.\d+)")),
+                    "allowed_cpus": self._allowed_cpus,
                 }
             )
         )
 
-    def _found(self, section: str, pattern: str) -> str:
-        """What a pattern's group matches in a section."""
+    def _match(self, section: str, pattern: str) -> str:
+        """The text that a pattern's group matches in a section."""
         text = self.sections.get(section, "")
         match = re.search(pattern, text, re.MULTILINE)
         if match is None:
-            raise UnknownError(f"the phone answers about {section}: {text[:80] or 'nothing'}")
+            raise UnknownError(f"the phone's answer about {section}: {text[:80] or 'none'}")
         return match[1]
 
     def _each(self, section: str) -> list[str]:
@@ -129,9 +129,7 @@ class Facts:
         values = self._each(section)
         for cpu, value in enumerate(values):
             if not re.fullmatch(pattern, value):
-                raise UnknownError(
-                    f"the phone answers about the {section} of CPU {cpu}: {value[:80] or 'nothing'}"
-                )
+                raise UnknownError(f"{section} of CPU {cpu}: {value[:80] or 'nothing'}")
         if not values:
             raise UnknownError(f"{CPUS} lists no CPU")
         return values
@@ -140,7 +138,7 @@ class Facts:
         maker, model = (self.properties.get(f"ro.soc.{name}", "") for name in ("manufacturer", "model"))
         found = f"{maker} {model}".strip() or self.properties.get("ro.board.platform", "")
         if not found:
-            raise UnknownError("it has no property ro.soc.model or ro.board.platform")
+            raise UnknownError("no property ro.soc.model nor ro.board.platform")
         return found
 
     def _clusters(self) -> list[list[int]]:
@@ -152,7 +150,7 @@ class Facts:
         return [[cpu for cpu, strength in enumerate(strengths) if strength == kind] for kind in kinds]
 
     def _memory(self) -> int:
-        return 1024 * int(self._found("memory", r"^MemTotal:\s+(\d+) kB"))
+        return 1024 * int(self._match("memory", r"^MemTotal:\s+(\d+) kB"))
 
     def _temperatures(self) -> dict[str, float]:
         found = {}
@@ -161,29 +159,29 @@ class Facts:
             if name.startswith("zone ") and len(lines) == 2 and re.fullmatch(r"-?\d+", lines[0]):
                 found[f"{lines[1]} ({name[5:]})"] = int(lines[0]) / 1000
         if not found:
-            raise UnknownError("the shell may read no thermal zone in /sys/class/thermal")
+            raise UnknownError("no thermal zone that the shell may read in /sys/class/thermal")
         return found
 
     def _thermal_status(self) -> str:
-        number = int(self._found("thermal", r"Thermal Status: (\d+)"))
+        number = int(self._match("thermal", r"Thermal Status: (\d+)"))
         return THERMAL_STATUS[number] if number < len(THERMAL_STATUS) else str(number)
 
     def _battery(self) -> float:
-        level, scale = (int(self._found("battery", rf"^\s*{name}: (\d+)")) for name in ("level", "scale"))
+        level, scale = (int(self._match("battery", rf"^\s*{name}: (\d+)")) for name in ("level", "scale"))
         return level / scale
 
     def _charging(self) -> bool:
-        status = self._found("battery", r"^\s*status: (\d+)")
+        status = self._match("battery", r"^\s*status: (\d+)")
         if status not in CHARGING:
-            raise UnknownError(f"the battery status {status} is not known")
+            raise UnknownError(f"battery status {status}")
         return CHARGING[status]
 
     def _low_power(self) -> bool:
-        return self._found("low_power", r"^([01])$") == "1"
+        return self._match("low_power", r"^([01])$") == "1"
 
-    def _allowed(self) -> list[int]:
+    def _allowed_cpus(self) -> list[int]:
         found: list[int] = []
-        for part in self._found("allowed", r"^Cpus_allowed_list:\s*([\d,-]+)").split(","):
+        for part in self._match("allowed", r"^Cpus_allowed_list:\s*([\d,-]+)").split(","):
             first, _, last = part.partition("-")
             found += range(int(first), int(last or first) + 1)
         return found

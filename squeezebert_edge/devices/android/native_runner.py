@@ -155,10 +155,10 @@ def list_devices() -> list[Listing]:
         needs = f"the native runner: {error.hint}"
         return list_phones(AndroidNative.runner, (), lambda _: needs)
 
-    def needed(phone: Adb) -> str | None:
+    def lacking(phone: Adb) -> str | None:
         abis = phone.shell("getprop ro.product.cpu.abilist").output
         if kit.abi in abis.split(","):
             return None
         return f"a native runner for {abis or 'its ABI'}: {native.MAKE}"
 
-    return list_phones(AndroidNative.runner, tuple(kit.programs), needed)
+    return list_phones(AndroidNative.runner, tuple(kit.programs), lacking)

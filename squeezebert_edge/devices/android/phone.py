@@ -193,12 +193,12 @@ def list_serials() -> list[str]:
 
 
 def list_phones(
-    runner: RunnerName, runs: tuple[str, ...], needed: Callable[[Adb], str | None]
+    runner: RunnerName, runs: tuple[str, ...], lacking: Callable[[Adb], str | None]
 ) -> list[Listing]:
     """List every phone that adb knows, with the formats that a runner runs there; none without adb.
 
     Args:
-        needed: what a phone that is ready lacks for the runner, None if nothing.
+        lacking: what a phone that is ready lacks for the runner, None if nothing.
     """
     try:
         attached = adb.list_attached()
@@ -209,7 +209,7 @@ def list_phones(
         needs = each.needs
         if needs is None:
             try:
-                needs = needed(Adb(each.serial))
+                needs = lacking(Adb(each.serial))
             except EdgeError as error:
                 needs = error.problem
         found.append(Listing(f"android:{each.serial}", each.model, () if needs else runs, needs, runner))

@@ -106,14 +106,14 @@ def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8", errors="replace").strip("\0\n ")
     except OSError as error:
-        raise UnknownError(f"{path} cannot be read: {error.strerror}") from None
+        raise UnknownError(f"{path}: {error.strerror}") from None
 
 
 def _command(*words: str) -> str:
     try:
         done = subprocess.run(words, capture_output=True, text=True, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError) as error:
-        raise UnknownError(f"{' '.join(words)} failed: {error}") from None
+        raise UnknownError(f"{' '.join(words)}: {error}") from None
     return done.stdout.strip()
 
 
@@ -186,7 +186,7 @@ def _clusters() -> list[list[int]]:
 
 def _temperatures() -> dict[str, float]:
     if MAC:
-        raise UnknownError("macOS says it to root only")
+        raise UnknownError("macOS does not say without root")
     zones = sorted((SYSTEM / "class" / "thermal").glob("thermal_zone*"))
     found = {}
     for zone in zones:
@@ -195,13 +195,13 @@ def _temperatures() -> dict[str, float]:
         except (UnknownError, ValueError):
             continue  # a sensor that is switched off
     if not found:
-        raise UnknownError("no thermal zone in /sys/class/thermal can be read")
+        raise UnknownError("no thermal zone that can be read in /sys/class/thermal")
     return found
 
 
 def _thermal_status() -> str:
     if not MAC:
-        raise UnknownError("Linux has no word for it")
+        raise UnknownError("Linux has no such word")
     text = _command("pmset", "-g", "therm")
     limit = re.search(r"CPU_Speed_Limit\s*=\s*(\d+)", text)
     return f"CPU speed limit {limit[1]}%" if limit else "no limit recorded"
@@ -213,13 +213,13 @@ def _battery() -> tuple[float, bool]:
         text = _command("pmset", "-g", "batt")
         found = re.search(r"(\d+)%", text)
         if not found:
-            raise UnknownError("it has no battery")
+            raise UnknownError("no battery")
         return int(found[1]) / 100, "AC Power" in text
     for supply in sorted((SYSTEM / "class" / "power_supply").glob("*")):
         if (supply / "capacity").exists() and _read(supply / "type") == "Battery":
             charging = _read(supply / "status") in ("Charging", "Full", "Not charging")
             return int(_read(supply / "capacity")) / 100, charging
-    raise UnknownError("it has no battery")
+    raise UnknownError("no battery")
 
 
 def _low_power_mode() -> bool:
@@ -230,7 +230,7 @@ def _low_power_mode() -> bool:
         raise UnknownError("pmset does not say")
     profile = SYSTEM / "firmware" / "acpi" / "platform_profile"
     if not profile.exists():
-        raise UnknownError("/sys/firmware/acpi has no platform profile")
+        raise UnknownError("no platform profile in /sys/firmware/acpi")
     return _read(profile) in ("low-power", "quiet")
 
 

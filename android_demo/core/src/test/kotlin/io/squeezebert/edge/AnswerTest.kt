@@ -6,7 +6,7 @@ import org.junit.Test
 
 /** Outputs that no honest model gives; tests/demos/test_android_core.py compares the others with Python. */
 class AnswerTest {
-    private val tokenizer = Tiny.tokenizer
+    private val tokenizer = TinyBundle.tokenizer
     private val nan = Float.NaN
 
     private fun row(text: String, pair: String? = null, vararg outputs: Pair<String, FloatArray>) =

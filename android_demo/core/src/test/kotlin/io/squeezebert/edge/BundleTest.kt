@@ -10,14 +10,14 @@ import org.junit.Test
 class BundleTest {
     private fun open(directory: File) = Bundle.open(DirectoryFiles(directory))
 
-    private fun refused(change: (File) -> Unit): String = Tiny.bundle().let { directory ->
+    private fun refused(change: (File) -> Unit): String = TinyBundle.write().let { directory ->
         change(directory)
         refusal { open(directory) }
     }
 
     @Test
     fun `what was written is opened and answers`() {
-        val bundle = open(Tiny.bundle())
+        val bundle = open(TinyBundle.write())
         assertEquals(listOf(8, 16), bundle.manifest.lengths)
         val asked = ArrayList<String>()
         val runner = object : Runner {
@@ -51,8 +51,8 @@ class BundleTest {
     fun `what is no bundle, or a later one, is refused`() {
         assertTrue("not a bundle" in refused { File(it, "manifest.sha256").delete() })
         assertTrue("not a bundle" in refusal { open(File("nowhere")) })
-        val later = Tiny.MANIFEST.replace("\"schema_version\": 1", "\"schema_version\": 2")
-        assertTrue("schema_version 2\nallowed: 1" in refusal { open(Tiny.bundle(later)) })
+        val later = TinyBundle.MANIFEST.replace("\"schema_version\": 1", "\"schema_version\": 2")
+        assertTrue("schema_version 2\nallowed: 1" in refusal { open(TinyBundle.write(manifest = later)) })
     }
 
     @Test
@@ -68,7 +68,7 @@ class BundleTest {
             Triple("\"mask\": \"[MASK]\"", "\"mask\": \" \"", "one word for each of"),
             Triple("\"shape\": [1, 2]", "\"shape\": \"1\"", "outputs.0.shape is not a list"),
         )) {
-            val changed = Tiny.MANIFEST.replace(was, becomes)
+            val changed = TinyBundle.MANIFEST.replace(was, becomes)
             assertTrue(reason, reason in refusal { Manifest.of(changed) })
         }
     }

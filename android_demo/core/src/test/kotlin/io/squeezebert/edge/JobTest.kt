@@ -67,7 +67,7 @@ class JobTest {
         engine: Engine = FakeEngine(),
         between: (Progress) -> Unit = {},
     ): JsonRecord {
-        Tiny.bundle().copyRecursively(File(directory, "bundle"), overwrite = true)
+        TinyBundle.write().copyRecursively(File(directory, "bundle"), overwrite = true)
         val rows = listOf(8, 16, 8).mapIndexed { row, length ->
             mapOf("length" to length, "values" to listOf(List(length) { 1 }, List(length) { it + row }))
         }

@@ -12,7 +12,7 @@ import org.junit.Test
 class RecordTest {
     private val texts = File(System.getProperty("vectors"), "records").listFiles().orEmpty().map { it.readText() }
     private val example = texts.map { Record.read(it) }.first { it.quotable }
-    private val bundle = Bundle.open(DirectoryFiles(Tiny.bundle()))
+    private val bundle = Bundle.open(DirectoryFiles(TinyBundle.write()))
 
     private fun recordOf(run: Run, protocol: Protocol): Record {
         val tokenization = Tokenization("device", Statistics.of(listOf(5)))

@@ -8,9 +8,11 @@ import org.junit.Test
 
 /** What tests/demos/test_android_core.py cannot compare with Python; that compares ids and offsets of thousands of texts. */
 class TokenizerTest {
-    private val tokenizer = Tiny.tokenizer
+    private val words = TinyBundle.words
+    private val flags = TinyBundle.flags
+    private val tokenizer = TinyBundle.tokenizer
 
-    private fun tokens(encoding: Encoding) = encoding.ids.joinToString(" ") { Tiny.words[it] }
+    private fun tokens(encoding: Encoding) = encoding.ids.joinToString(" ") { words[it] }
 
     @Test
     fun `lower case is Unicode's in every locale`() {
@@ -18,7 +20,7 @@ class TokenizerTest {
         try {
             for (tag in listOf("tr", "az", "lt", "en")) {
                 Locale.setDefault(Locale.forLanguageTag(tag))
-                val own = Tokenizer(Tiny.words, Tiny.flags)
+                val own = Tokenizer(words, flags)
                 assertEquals("[CLS] film i it [SEP]", tokens(own.encode("FILM I \u0130T", maxLength = 9)))
                 assertEquals(listOf("pad", "unk", "cls", "sep", "mask"), Role.entries.map { it.key })
             }
@@ -48,11 +50,11 @@ class TokenizerTest {
 
     @Test
     fun `a vocabulary that is not usable is refused`() {
-        assertTrue("\"film\" twice: lines 7 and 23" in refusal { Tokenizer(Tiny.words + "film", Tiny.flags) })
-        assertTrue("lacks [MASK] (mask)" in refusal { Tokenizer(Tiny.words - "[MASK]", Tiny.flags) })
+        assertTrue("\"film\" twice: lines 7 and 23" in refusal { Tokenizer(words + "film", flags) })
+        assertTrue("lacks [MASK] (mask)" in refusal { Tokenizer(words - "[MASK]", flags) })
         assertTrue("is empty" in refusal { vocabularyOf("") })
         assertTrue("byte order mark" in refusal { vocabularyOf("\ufeff[PAD]\n") })
-        assertTrue("line break" in refusal { Tokenizer(vocabularyOf(Tiny.words.joinToString("\r")), Tiny.flags) })
+        assertTrue("line break" in refusal { Tokenizer(vocabularyOf(words.joinToString("\r")), flags) })
         assertEquals(listOf("a", "", "##o", "\u001cx\u001f"), vocabularyOf("a \t\u2028\n\n##o\r\n\u001cx\u001f\n"))
     }
 

@@ -2,6 +2,7 @@ package io.squeezebert.edge.demo
 
 import io.squeezebert.edge.DirectoryFiles
 import io.squeezebert.edge.LabelAnswer
+import io.squeezebert.edge.TinyBundle
 import java.io.File
 import java.util.concurrent.Executor
 import org.junit.Assert.assertEquals
@@ -32,7 +33,7 @@ class AnswersTest {
         work()
         assertFalse(answers.state.value.isBusy)
         val outcomes = answers.state.value.bundles.map { it.outcome as Outcome.Answered }
-        assertEquals(listOf("good", "good"), outcomes.map { (it.answer as LabelAnswer).label })
+        assertEquals(listOf("positive", "positive"), outcomes.map { (it.answer as LabelAnswer).label })
         assertEquals(listOf("open null", "run length_8", "open null", "run length_8"), engine.log)
         answers.ask(bundles.take(1), listOf("Another film."))
         work()

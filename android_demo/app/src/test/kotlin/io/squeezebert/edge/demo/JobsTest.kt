@@ -1,5 +1,6 @@
 package io.squeezebert.edge.demo
 
+import io.squeezebert.edge.TinyBundle
 import java.io.File
 import java.util.concurrent.Executor
 import org.junit.Assert.assertEquals

@@ -1,5 +1,6 @@
 package io.squeezebert.edge.demo
 
+import io.squeezebert.edge.TinyBundle
 import io.squeezebert.edge.UnknownException
 import java.io.File
 import org.junit.Assert.assertEquals

@@ -5,6 +5,7 @@ import io.squeezebert.edge.Bundle
 import io.squeezebert.edge.DirectoryFiles
 import io.squeezebert.edge.InputException
 import io.squeezebert.edge.Settings
+import io.squeezebert.edge.TinyBundle
 import org.junit.Assert.assertEquals
 import org.junit.Assert.assertNull
 import org.junit.Assert.assertThrows

@@ -5,6 +5,7 @@ import io.squeezebert.edge.Progress
 import io.squeezebert.edge.Protocol
 import io.squeezebert.edge.Record
 import io.squeezebert.edge.Stage
+import io.squeezebert.edge.TinyBundle
 import java.io.File
 import java.util.concurrent.Executor
 import org.junit.Assert.assertEquals

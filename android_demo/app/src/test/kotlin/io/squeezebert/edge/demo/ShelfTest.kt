@@ -2,6 +2,8 @@ package io.squeezebert.edge.demo
 
 import io.squeezebert.edge.DirectoryFiles
 import io.squeezebert.edge.InputException
+import io.squeezebert.edge.TinyBundle
+import io.squeezebert.edge.refusal
 import java.io.ByteArrayInputStream
 import java.io.ByteArrayOutputStream
 import java.io.File
@@ -39,8 +41,9 @@ class ShelfTest {
 
     @Test
     fun `another bundle of the same name takes its place`() {
+        val questions = TinyBundle.MANIFEST.replace("text-classification", "question-answering")
         shelf.add(DirectoryFiles(TinyBundle.write()))
-        shelf.add(DirectoryFiles(TinyBundle.write(task = "question-answering")))
+        shelf.add(DirectoryFiles(TinyBundle.write(manifest = questions)))
         assertTrue(shelf.list().single().answersQuestions)
     }
 
@@ -121,12 +124,5 @@ class ShelfTest {
             }
         }
         return ByteArrayInputStream(bytes.toByteArray())
-    }
-
-    private fun refusal(call: () -> Unit): String = try {
-        call()
-        throw AssertionError("not refused")
-    } catch (error: InputException) {
-        error.message.orEmpty()
     }
 }

@@ -1,15 +1,17 @@
+@file:Suppress("REDUNDANT_VISIBILITY_MODIFIER") // Gradle may hold these sources to explicitApi(), as it holds main's.
+
 package io.squeezebert.edge
 
 import java.io.File
 import java.nio.file.Files
 import java.security.MessageDigest
 
-/** A small tokenizer and bundles around it. */
-object Tiny {
-    val words: List<String> =
+/** A small tokenizer and bundles around it, for the tests of core and of the app. */
+public object TinyBundle {
+    public val words: List<String> =
         "[PAD] [UNK] [CLS] [SEP] [MASK] the film is good bad ##ly , . ? who i made it in 1 ##9 ##8".split(" ")
 
-    val flags = TokenizerFlags(
+    public val flags: TokenizerFlags = TokenizerFlags(
         lowerCase = true,
         stripAccents = true,
         cjk = true,
@@ -17,9 +19,9 @@ object Tiny {
         specialTokens = Role.entries.associateWith { "[${it.name}]" },
     )
 
-    val tokenizer = Tokenizer(words, flags)
+    public val tokenizer: Tokenizer = Tokenizer(words, flags)
 
-    const val MANIFEST = """{
+    public const val MANIFEST: String = """{
         "schema_version": 1, "source": {"checkpoint": "CHECKPOINT", "sha256": "00"},
         "format": "tflite", "artifact": "model.tflite", "task": "text-classification", "problem_type": null,
         "labels": ["negative", "positive"], "precision": {"name": "int8", "exact": "int8-dynamic"}, "form": "plain",
@@ -34,9 +36,9 @@ object Tiny {
         "files": {"model.tflite": "FIRST", "vocab.txt": "SECOND"}
     }"""
 
-    /** A bundle as `export` would write it, in a new directory. */
-    fun bundle(manifest: String = MANIFEST): File {
-        val directory = Files.createTempDirectory("bundle").toFile()
+    /** Writes a bundle of this name, as `export` would, into a new directory. */
+    public fun write(name: String = "tiny", manifest: String = MANIFEST): File {
+        val directory = File(newDirectory(), name).apply { mkdirs() }
         val model = "no model".toByteArray()
         val vocabulary = words.joinToString("\n", postfix = "\n").toByteArray()
         val sealed = manifest.replace("FIRST", sha256(model)).replace("SECOND", sha256(vocabulary)).toByteArray()
@@ -47,12 +49,14 @@ object Tiny {
         return directory
     }
 
+    public fun newDirectory(): File = Files.createTempDirectory("tiny").toFile()
+
     private fun sha256(bytes: ByteArray): String =
         MessageDigest.getInstance("SHA-256").digest(bytes).joinToString("") { "%02x".format(it) }
 }
 
 /** The message of the InputException that [call] throws. */
-fun refusal(call: () -> Unit): String {
+public fun refusal(call: () -> Unit): String {
     try {
         call()
     } catch (error: InputException) {
