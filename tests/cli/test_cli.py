@@ -13,8 +13,7 @@ from typing import Any
 
 import pytest
 
-from squeezebert_edge.checkpoint.checkpoint import save_checkpoint
-from tests.kit.small import small_checkpoint
+from tests.kit.small import save_small
 
 VERBS = (
     *("run", "export", "verify", "evaluate", "bench", "tune", "devices", "demo"),
@@ -41,10 +40,8 @@ def answered(*arguments: object, stdin: str | None = None) -> Any:
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("checkpoints") / "small"
-    small = small_checkpoint(id2label={0: "bad", 1: "good"}, label2id={"bad": 0, "good": 1})
-    save_checkpoint(directory, config=small.config, model=small.model, tokenizer=small.tokenizer)
-    return directory
+    labels = {"id2label": {0: "bad", 1: "good"}, "label2id": {"bad": 0, "good": 1}}
+    return save_small(tmp_path_factory.mktemp("checkpoints") / "small", **labels)
 
 
 @pytest.fixture(scope="module")
@@ -353,10 +350,7 @@ def test_a_checkpoint_that_moved_can_be_named(bundle: Path, saved: Path, tmp_pat
     assert result.returncode == 2
     assert "--checkpoint" in result.stderr
     assert call("verify", moved, "--checkpoint", saved).returncode == 0
-    other = tmp_path / "other"
-    small = small_checkpoint()
-    save_checkpoint(other, config=small.config, model=small.model, tokenizer=small.tokenizer)
-    result = call("verify", moved, "--checkpoint", other)
+    result = call("verify", moved, "--checkpoint", save_small(tmp_path / "other"))
     assert result.returncode == 2
     assert "not the checkpoint" in result.stderr
 

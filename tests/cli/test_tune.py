@@ -13,14 +13,13 @@ from typer.testing import CliRunner, Result
 from exporters.errors import EdgeError, InputError, UnavailableError
 from squeezebert_edge.bundle.manifest import Verification
 from squeezebert_edge.bundle.opened import Bundle, open_bundle
-from squeezebert_edge.checkpoint.checkpoint import save_checkpoint
 from squeezebert_edge.cli import app
 from squeezebert_edge.devices.python import machine
 from squeezebert_edge.devices.python.host import Host
 from squeezebert_edge.latency import record
 from squeezebert_edge.verbs import tune as verb
 from squeezebert_edge.verbs.tune import Candidate, Decision, Skipped, Trial
-from tests.kit.small import small_checkpoint
+from tests.kit.small import save_small
 
 DEFAULT, OTHER = "group-batched", "group-resident"
 VERIFIED = Verification(status="verified", by="runtime")
@@ -29,10 +28,7 @@ DIED = UnavailableError("the phone is gone", hint="plug it in")
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("checkpoints") / "small"
-    small = small_checkpoint(num_hidden_layers=1)
-    save_checkpoint(directory, config=small.config, model=small.model, tokenizer=small.tokenizer)
-    return directory
+    return save_small(tmp_path_factory.mktemp("checkpoints") / "small", num_hidden_layers=1)
 
 
 def call(*arguments: object) -> Result:

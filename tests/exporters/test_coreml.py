@@ -7,7 +7,8 @@ import subprocess
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,34 +29,15 @@ from squeezebert_edge.model.activations import activation
 from squeezebert_edge.model.config import ACTIVATION_NAMES
 from squeezebert_edge.model.heads import ARCHITECTURES
 from squeezebert_edge.tasks.heads import of_architecture
+from tests.kit import exported
+from tests.kit.exported import INPUTS, head
 from tests.kit.tiny import tiny_model
 
-INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 LENGTHS = (16, 32)
+request = partial(exported.request, lengths=LENGTHS)
 HEADS = sorted(ARCHITECTURES)
 FLOAT_PRECISIONS = ("fp32", "fp16")
 FORMS = ("plain", "neural-engine")
-
-
-def request(
-    module: nn.Module,
-    outputs: Sequence[str],
-    precision: str = "fp32",
-    *,
-    lengths: Sequence[int] = LENGTHS,
-    target: str | None = None,
-) -> ExportRequest:
-    examples = {
-        length: {name: torch.ones(1, length, dtype=torch.int32) for name in INPUTS} for length in lengths
-    }
-    return ExportRequest(module, examples, outputs, precision, {"task": "a test"}, target)
-
-
-def head(architecture: str, form: str = "plain", **overrides: Any) -> tuple[nn.Module, tuple[str, ...]]:
-    """A head of one layer in a form, and the names of its outputs."""
-    task = of_architecture(architecture)
-    model = tiny_model(architecture, num_hidden_layers=1, **overrides)
-    return lay_out(model, task, form), tuple(task.outputs)
 
 
 def rows(length: int, tokens: int, vocabulary: int = 120) -> dict[str, Tensor]:

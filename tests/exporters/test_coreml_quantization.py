@@ -21,11 +21,8 @@ from exporters.coreml.mil import program as mil
 from exporters.coreml.runner import INPUT, load
 from exporters.errors import InputError
 from exporters.spec import Artifact, ExportRequest, Ranges
-from squeezebert_edge.forms.catalog import lay_out
 from squeezebert_edge.model.heads import ARCHITECTURES
-from squeezebert_edge.tasks.heads import of_architecture
-from tests.kit.exported import LENGTHS, Small, computed, request, row
-from tests.kit.tiny import tiny_model
+from tests.kit.exported import LENGTHS, Small, computed, head, request, row
 
 # coremltools leaves its temporary weights to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore:Implicitly cleaning up:ResourceWarning")
@@ -52,10 +49,9 @@ def quantized_request(
     architecture: str, form: str, precision: str, target: str, **overrides: Any
 ) -> ExportRequest:
     """A head of one layer; calibrated on rows without padding where that is needed."""
-    task = of_architecture(architecture)
-    module = lay_out(tiny_model(architecture, **{"num_hidden_layers": 1} | overrides), task, form)
-    wish = request(module, task.outputs, precision)
-    return replace(wish, target=target, calibration=CALIBRATION if precision == "int8-static" else ())
+    module, outputs = head(architecture, form, **overrides)
+    wish = request(module, outputs, precision, target=target)
+    return replace(wish, calibration=CALIBRATION if precision == "int8-static" else ())
 
 
 def export(wish: ExportRequest, directory: Path) -> tuple[Artifact, mil.Program]:

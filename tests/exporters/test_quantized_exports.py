@@ -14,8 +14,8 @@ import exporters
 from exporters.errors import InputError
 from exporters.spec import ExportRequest, Ranges, Runner
 from squeezebert_edge.forms.catalog import lay_out
-from squeezebert_edge.tasks.heads import TASKS, TextClassification, of_architecture
-from tests.kit.exported import INPUTS, computed, request, row
+from squeezebert_edge.tasks.heads import TASKS, TextClassification
+from tests.kit.exported import INPUTS, computed, head, request, row
 from tests.kit.tiny import tiny_model
 
 FORMATS = ("executorch", "tflite")
@@ -29,10 +29,9 @@ def quantized_request(
     precision: str, architecture: str = "SqueezeBertForSequenceClassification", **overrides: Any
 ) -> ExportRequest:
     """One layer, 64 wide, that draws far apart what it is asked about."""
-    shapes = {"hidden_size": 64, "embedding_size": 64, "intermediate_size": 128, "num_hidden_layers": 1}
-    task = of_architecture(architecture)
-    module = lay_out(tiny_model(architecture, **shapes | overrides), task, "group-resident")
-    made = request(module, task.outputs, precision, lengths=(LENGTH,))
+    shapes = {"hidden_size": 64, "embedding_size": 64, "intermediate_size": 128}
+    module, outputs = head(architecture, "group-resident", **shapes | overrides)
+    made = request(module, outputs, precision, lengths=(LENGTH,))
     return replace(made, calibration=CALIBRATION if precision == "int8-static" else ())
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from exporters.spec import ExportRequest, Runner
+import exporters
+from exporters.spec import Artifact, ExportRequest, Runner
 from squeezebert_edge.forms.catalog import lay_out
 from squeezebert_edge.model.activations import activation
 from squeezebert_edge.model.config import ACTIVATION_NAMES
@@ -18,6 +20,7 @@ from tests.kit.tiny import tiny_model
 
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 LENGTHS = (8, 16)
+WORDS = 12_000  # of a vocabulary that is nearly all of a masked LM's bytes
 METADATA = {"task": "a test", "labels": '["schön", "not"]'}
 
 
@@ -68,19 +71,36 @@ def request(
     module: nn.Module,
     outputs: Sequence[str],
     precision: str = "fp32",
+    *,
     lengths: Sequence[int] = LENGTHS,
+    target: str | None = None,
 ) -> ExportRequest:
     examples = {
         length: {name: torch.ones(1, length, dtype=torch.int32) for name in INPUTS} for length in lengths
     }
-    return ExportRequest(module.eval(), examples, outputs, precision, METADATA)
+    return ExportRequest(module.eval(), examples, outputs, precision, METADATA, target)
 
 
-def head(architecture: str, **overrides: Any) -> tuple[nn.Module, tuple[str, ...]]:
-    """A head of one layer as it is exported, and the names of its outputs."""
+class Made(NamedTuple):
+    """An artifact, what its exporter said of it, and the module that it was made of."""
+
+    path: Path
+    artifact: Artifact
+    module: nn.Module
+
+
+def make(format_: str, directory: Path, module: nn.Module, outputs: Sequence[str], **options: Any) -> Made:
+    """A module in a format; options as `request` takes them."""
+    exporter = exporters.get(format_, to_export=True)
+    path = directory / exporter.file_name
+    return Made(path, exporter.export(request(module, outputs, **options), path), module)
+
+
+def head(architecture: str, form: str = "plain", **overrides: Any) -> tuple[nn.Module, tuple[str, ...]]:
+    """A head of one layer in a form, and the names of its outputs."""
     task = of_architecture(architecture)
     model = tiny_model(architecture, **{"num_hidden_layers": 1} | overrides)
-    return lay_out(model, task, "plain"), tuple(task.outputs)
+    return lay_out(model, task, form), tuple(task.outputs)
 
 
 def row(length: int, tokens: int, words: int = 50) -> dict[str, np.ndarray]:

@@ -14,7 +14,7 @@ from torch import nn
 
 from squeezebert_edge.bundle.manifest import write_manifest
 from squeezebert_edge.bundle.opened import Bundle, open_bundle
-from squeezebert_edge.checkpoint.checkpoint import Checkpoint
+from squeezebert_edge.checkpoint.checkpoint import Checkpoint, save_checkpoint
 from squeezebert_edge.forms.catalog import lay_out
 from squeezebert_edge.model.heads import ARCHITECTURES
 from squeezebert_edge.tasks.heads import Task
@@ -45,6 +45,13 @@ def small_checkpoint(
         sha256="0" * 64,
         accepted=(),
     )
+
+
+def save_small(directory: Path, **overrides: Any) -> Path:
+    """The same in a directory, which this gives back."""
+    small = small_checkpoint(**overrides)
+    save_checkpoint(directory, config=small.config, model=small.model, tokenizer=small.tokenizer)
+    return directory
 
 
 def uncased_layer(architecture: str) -> Checkpoint:

@@ -8,22 +8,19 @@ from typing import Any
 import pytest
 
 from exporters.errors import GateError
-from squeezebert_edge.checkpoint.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from squeezebert_edge.checkpoint.checkpoint import Checkpoint, load_checkpoint
 from squeezebert_edge.devices.python.host import Host
 from squeezebert_edge.latency.protocol import exactly
 from squeezebert_edge.verbs.plan import Plan
 from squeezebert_edge.verbs.run import compare_precisions
-from tests.kit.small import small_checkpoint
+from tests.kit.small import save_small
 
 PLAN = Plan([("tflite", "fp32"), ("coreml", "fp32")], (16,))
 
 
 @pytest.fixture
 def saved(tmp_path: Path) -> Checkpoint:
-    small = small_checkpoint(num_hidden_layers=1)
-    directory = tmp_path / "checkpoint"
-    save_checkpoint(directory, config=small.config, model=small.model, tokenizer=small.tokenizer)
-    return load_checkpoint(str(directory))
+    return load_checkpoint(str(save_small(tmp_path / "checkpoint", num_hidden_layers=1)))
 
 
 def test_every_bundle_that_runs_here_has_a_record(saved: Checkpoint, tmp_path: Path) -> None:
