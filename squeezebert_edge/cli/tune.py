@@ -57,7 +57,8 @@ def tune(
 
     Every form is exported, proven and measured. The fastest of those that are within the gates and safe from
     padding is chosen; the default gives way only to one that is faster in every round, and by more than 5%.
-    `export --forms` reads the file. Without --precision, every one that a format has.
+    A latency is the median at each length, weighed by how many texts have that length. `export --forms`
+    reads the file. Without --precision, every one that a format has.
     """
     from squeezebert_edge.checkpoint.checkpoint import load_checkpoint
     from squeezebert_edge.checkpoint.task import architecture_of

@@ -11,12 +11,12 @@ from typer.testing import CliRunner, Result
 
 from exporters.errors import InputError
 from squeezebert_edge.bundle.opened import Bundle
-from squeezebert_edge.checkpoint.checkpoint import load_checkpoint, save_checkpoint
+from squeezebert_edge.checkpoint.checkpoint import load_checkpoint
 from squeezebert_edge.cli import app
 from squeezebert_edge.cli.names import Names, read_names
 from squeezebert_edge.verbs.export import export_bundles
 from squeezebert_edge.verbs.plan import Plan
-from tests.kit.small import small_checkpoint
+from tests.kit.small import save_small
 
 HEAD = "text-classification"
 DATA = "sentence\tlabel\ngood film\tgood\nbad\tbad\nfood\tbad\n"
@@ -25,10 +25,7 @@ DATA = "sentence\tlabel\ngood film\tgood\nbad\tbad\nfood\tbad\n"
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("names")
-    small = small_checkpoint(id2label={0: "bad", 1: "good"}, label2id={"bad": 0, "good": 1})
-    save_checkpoint(
-        directory / "checkpoint", config=small.config, model=small.model, tokenizer=small.tokenizer
-    )
+    save_small(directory / "checkpoint", id2label={0: "bad", 1: "good"}, label2id={"bad": 0, "good": 1})
     (directory / "dev.tsv").write_text(DATA)
     return directory
 

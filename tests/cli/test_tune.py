@@ -17,6 +17,7 @@ from squeezebert_edge.cli import app
 from squeezebert_edge.devices.python import machine
 from squeezebert_edge.devices.python.host import Host
 from squeezebert_edge.latency import record
+from squeezebert_edge.latency.protocol import Samples
 from squeezebert_edge.verbs import tune as verb
 from squeezebert_edge.verbs.tune import Candidate, Decision, Skipped, Trial
 from tests.kit.small import save_small
@@ -77,7 +78,7 @@ def test_export_takes_the_forms_that_tune_chose(
         if bundle.manifest.form != DEFAULT:
             return run
         latencies = tuple(1000 * latency for latency in run.samples.latency_ns)
-        samples = record.latency.Samples(run.samples.row, run.samples.length, run.samples.start_ns, latencies)
+        samples = Samples(run.samples.row, run.samples.length, run.samples.start_ns, latencies)
         return run.model_copy(update={"samples": samples})
 
     monkeypatch.setattr(Host, "measure", slowed)
@@ -183,7 +184,7 @@ def test_how_long_it_takes_is_said_before(saved: Path, tmp_path: Path, decides: 
         (["--precision", "int3"], 2, "no precision"),
         (["--lengths", "65"], 2, "max_position_embeddings"),
         (["--data", "absent.tsv"], 2, "absent.tsv"),
-        (["--device", "toaster"], 2, "unknown device"),
+        (["--device", "toaster"], 2, "names no kind of device"),
         (["--device", "android"], 3, "adb"),
         (["--to", "coreml", "--device", "host"], 3, "macOS"),
     ],

@@ -14,8 +14,7 @@ import pytest
 
 import exporters
 from exporters.errors import InputError
-from squeezebert_edge.checkpoint.checkpoint import save_checkpoint
-from tests.kit.small import small_checkpoint
+from tests.kit.small import save_small
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "add_a_runtime.md").read_text()
@@ -50,10 +49,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def work(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory with a checkpoint and labelled examples."""
     directory = tmp_path_factory.mktemp("work")
-    small = small_checkpoint(num_hidden_layers=1)
-    save_checkpoint(
-        directory / "checkpoint", config=small.config, model=small.model, tokenizer=small.tokenizer
-    )
+    save_small(directory / "checkpoint", num_hidden_layers=1)
     texts = ("good film", "bad", "the food is bad", "good food and a good film")
     lines = [f"{text}\t{number % 2}" for number, text in enumerate(texts)]
     (directory / "dev.tsv").write_text("\n".join(["sentence\tlabel", *lines]) + "\n")

@@ -8,11 +8,11 @@ from typing import Any
 
 from typer.testing import CliRunner, Result
 
-from squeezebert_edge.checkpoint.checkpoint import load_checkpoint, save_checkpoint
+from squeezebert_edge.checkpoint.checkpoint import load_checkpoint
 from squeezebert_edge.cli import app
 from squeezebert_edge.verbs.export import export_bundles
 from squeezebert_edge.verbs.plan import Plan
-from tests.kit.small import small_checkpoint
+from tests.kit.small import save_small
 
 LENGTHS = (16, 32)
 TEXTS = ("good film", "bad", "the food is bad", "good food and a good film", "is the film of the food")
@@ -21,11 +21,7 @@ DATA = "sentence\tlabel\n" + "".join(f"{text}\t{n % 2}\n" for n, text in enumera
 
 def bundle_of(directory: Path, **labels: Any) -> Path:
     """A saved checkpoint and its tflite bundle."""
-    small = small_checkpoint(**labels)
-    save_checkpoint(
-        directory / "checkpoint", config=small.config, model=small.model, tokenizer=small.tokenizer
-    )
-    loaded = load_checkpoint(str(directory / "checkpoint"))
+    loaded = load_checkpoint(str(save_small(directory / "checkpoint", **labels)))
     (bundle,) = export_bundles(loaded, Plan([("tflite", "fp32")], LENGTHS), directory)
     return bundle.directory
 

@@ -15,8 +15,7 @@ from exporters.errors import GateError, InputError
 from exporters.precision import Gates
 from exporters.tflite import FORMAT
 from squeezebert_edge.bundle.opened import Bundle
-from squeezebert_edge.checkpoint.checkpoint import save_checkpoint
-from tests.kit.small import small_checkpoint
+from tests.kit.small import save_small, small_checkpoint
 
 HEAVY = {"torch", "executorch", "coremltools", "ai_edge_litert", "transformers", "numpy", "pydantic", "typer"}
 
@@ -30,10 +29,7 @@ def made(directory: Path, architecture: str = "SqueezeBertForSequenceClassificat
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     directory = tmp_path_factory.mktemp("face")
-    small = small_checkpoint(num_hidden_layers=1)
-    save_checkpoint(
-        directory / "checkpoint", config=small.config, model=small.model, tokenizer=small.tokenizer
-    )
+    save_small(directory / "checkpoint", num_hidden_layers=1)
     return edge.export(directory / "checkpoint", "tflite", out=directory / "out", lengths=[16, 32])
 
 
