@@ -203,9 +203,9 @@ def open_bundle(directory: Path) -> Bundle:
     try:
         content, sealed = path.read_bytes(), (directory / SEAL).read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        reason = error.strerror if isinstance(error, OSError) else "it is not ASCII text"
         raise InputError(
-            f"{directory}: not a bundle, {MANIFEST} or {SEAL} cannot be read: {reason}",
+            f"{directory} is not a bundle: {MANIFEST} or {SEAL} cannot be read ({reason})",
             allowed="a directory that `squeezebert-edge export` wrote",
         ) from None
     bundle = Bundle(directory, parse_manifest(path, content))

@@ -288,7 +288,7 @@ class _Comparison:
             return
         self.drops += 1
         if change.difference is None:
-            self.exceeded.append(f"{name}: the {metric.name} is no number any more")
+            self.exceeded.append(f"{name}: the {metric.name} is not a number any more")
             return
         drop = -change.difference if metric.higher_is_better else change.difference
         if drop > most + 1e-9:

@@ -90,7 +90,7 @@ def test_a_metric_of_which_less_is_better_drops_by_growing() -> None:
 def test_an_accuracy_that_is_no_number_any_more_is_a_drop() -> None:
     lost = timed(9.0)
     lost = replace(lost, rows=(replace(lost.rows[0], accuracy=accuracy(math.nan)),))
-    assert "no number any more" in against(lost, timed(9.0), max_drop=100).exceeded[0]
+    assert "not a number any more" in against(lost, timed(9.0), max_drop=100).exceeded[0]
     changes = against(timed(9.0), lost, max_drop=100)
     assert changes.exceeded == ()
     assert "the baseline has no number for it" in changes.not_compared[0]
