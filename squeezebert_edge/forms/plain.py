@@ -29,7 +29,11 @@ class PlainForm(nn.Module):
     ) -> tuple[Tensor, ...]:
         """Compute the outputs, float32."""
         mask = padding_scores(attention_mask)[:, None, None, :]  # (B, S) -> (B, 1, 1, S)
-        inputs: dict[str, Any] = {"attention_mask": mask, "token_type_ids": token_type_ids}
+        inputs: dict[str, Any] = {
+            "attention_mask": mask,
+            "token_type_ids": token_type_ids,
+            "return_dict": True,
+        }
         if isinstance(self.model, SqueezeBertForMultipleChoice):
             return (self.model.classifier(self.model.transformer(input_ids, **inputs).pooler_output),)
         result = self.model(input_ids, **inputs)

@@ -34,5 +34,5 @@ class Reference:
         if self.task.name == "multiple-choice":  # the model takes (B, choices, S): here one choice in each
             tensors = {name: value[:, None] for name, value in tensors.items()}
         with torch.inference_mode():
-            result = self.model(**tensors)
+            result = self.model(**tensors, return_dict=True)
         return {name: result[name].numpy() for name in self.task.outputs}

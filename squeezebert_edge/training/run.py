@@ -272,7 +272,8 @@ def validate(
     with torch.inference_mode():
         for examples in batches[processes.rank :: processes.count]:
             batch = data.batch(examples, slice(None), processes.device)
-            logits = network(batch.input_ids, batch.attention_mask, batch.token_type_ids).logits
+            inputs = batch.input_ids, batch.attention_mask, batch.token_type_ids
+            logits = network(*inputs, return_dict=True).logits
             loss += F.cross_entropy(logits, batch.labels, reduction="sum").item()
             right += (logits.argmax(1) == batch.labels).sum().item()
     loss, right = processes.sum_over_all([loss, right])

@@ -42,6 +42,17 @@ def test_a_form_equals_the_reference(network: dict[str, Any], architecture: str,
         torch.testing.assert_close(one, other, rtol=0, atol=bound, msg=name)
 
 
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_a_configuration_that_wants_tuples_or_more_outputs_changes_nothing(architecture: str) -> None:
+    task, inputs = of_architecture(architecture), row(7, 3)
+    wants = {"return_dict": False, "output_hidden_states": True, "output_attentions": True}
+    with torch.inference_mode():
+        expected = lay_out(tiny_model(architecture), task, "plain")(*inputs)
+        found = lay_out(tiny_model(architecture, **wants), task, "plain")(*inputs)
+    for one, other in zip(found, expected, strict=True):
+        assert torch.equal(one, other)
+
+
 def test_laying_out_leaves_the_reference_as_it_was() -> None:
     model = tiny_model("SqueezeBertForTokenClassification")
     before = {name: value.clone() for name, value in model.state_dict().items()}

@@ -49,6 +49,14 @@ def test_an_equal_network_is_verified(architecture: str) -> None:
     assert found.agreement == (None if architecture == "SqueezeBertModel" else 1.0)
 
 
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_a_checkpoint_whose_configuration_wants_tuples_is_verified(architecture: str) -> None:
+    checkpoint = small_checkpoint(architecture, return_dict=False)
+    task = task_of(checkpoint)
+    found = parity.verify(checkpoint, task, TorchRunner(checkpoint.model, type(task), LENGTHS), FLOAT32_GATES)
+    assert (found.status, found.failures) == ("verified", [])
+
+
 def zero_a_head(model: nn.Module) -> None:
     value = model.transformer.encoder.layers[0].attention.value
     value.weight[:8] = 0
