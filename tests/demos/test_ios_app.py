@@ -220,7 +220,7 @@ def test_it_parses_for_an_iphone(kit: Kit) -> None:
 def test_what_calls_apples_and_executorchs_modules_has_their_types(kit: Kit) -> None:
     out = kit.scratch / "stubs"
     out.mkdir(exist_ok=True)
-    stubs = {path.stem: [str(path)] for path in (swift.ROOT / "tests" / "stubs").glob("*.swift")}
+    stubs = {path.stem: [str(path)] for path in (Path(swift.__file__).with_name("stubs")).glob("*.swift")}
     modules = stubs | {
         "SqueezeBertKit": swift.sources("SqueezeBertKit/Sources/SqueezeBertKit"),
         "SqueezeBertKitExecuTorch": swift.sources("SqueezeBertKitExecuTorch/Sources"),
