@@ -87,3 +87,20 @@ FLOAT16_GATES = Gates(min_sqnr_db=60.0, max_padding_error=1e-3)
 INT8_GATES = Gates(min_sqnr_db=45.0, min_padding_sqnr_db=60.0)
 CALIBRATED_GATES = Gates(min_sqnr_db=30.0, min_padding_sqnr_db=60.0)
 INT4_GATES = Gates(min_sqnr_db=25.0, min_padding_sqnr_db=60.0)
+
+# Precisions that mean the same in several formats.
+FLOAT32 = Precision("float32", "float32", gates=FLOAT32_GATES)
+INT8_DYNAMIC = Precision(
+    "int8",
+    "int8 at run time",
+    "weights per channel, activations per row",
+    gates=INT8_GATES,
+    rounding=Rounding(8, None, "row"),
+)
+INT8_STATIC = Precision(
+    "int8",
+    "int8",
+    "weights per channel, activations per tensor",
+    gates=CALIBRATED_GATES,
+    rounding=Rounding(8, None, "tensor"),
+)

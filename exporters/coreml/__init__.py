@@ -1,11 +1,11 @@
 """Core ML: an ML Program (.mlpackage) for iOS and macOS, written on any machine."""
 
 from exporters.precision import (
-    CALIBRATED_GATES,
     FLOAT16_GATES,
-    FLOAT32_GATES,
+    FLOAT32,
     INT4_GATES,
     INT8_GATES,
+    INT8_STATIC,
     Precision,
     Rounding,
 )
@@ -21,7 +21,7 @@ FORMAT = Format(
     makes_on_linux_arm=False,
     targets=("iOS17", "iOS18"),
     precisions={
-        "fp32": Precision("float32", "float32", gates=FLOAT32_GATES),
+        "fp32": FLOAT32,
         "fp16": Precision("float16", "float16", gates=FLOAT16_GATES),
         "int8-weights": Precision(
             "int8", "float16", "weights per channel", gates=INT8_GATES, rounding=Rounding(8, None, None)
@@ -34,12 +34,6 @@ FORMAT = Format(
             rounding=Rounding(4, 32, None),
             palette_targets=("iOS17",),
         ),
-        "int8-static": Precision(
-            "int8",
-            "int8",
-            "weights per channel, activations per tensor",
-            gates=CALIBRATED_GATES,
-            rounding=Rounding(8, None, "tensor"),
-        ),
+        "int8-static": INT8_STATIC,
     },
 )

@@ -1,11 +1,11 @@
 """LiteRT: a model (.tflite) with one signature per length over one set of weights."""
 
 from exporters.precision import (
-    CALIBRATED_GATES,
     FLOAT16_GATES,
-    FLOAT32_GATES,
+    FLOAT32,
     INT4_GATES,
-    INT8_GATES,
+    INT8_DYNAMIC,
+    INT8_STATIC,
     Precision,
     Rounding,
 )
@@ -19,22 +19,10 @@ FORMAT = Format(
     makes=("litert_torch", "ai_edge_quantizer"),
     makes_on_linux_arm=False,
     precisions={
-        "fp32": Precision("float32", "float32", gates=FLOAT32_GATES),
+        "fp32": FLOAT32,
         "fp16": Precision("float16", "float32", gates=FLOAT16_GATES),
-        "int8-dynamic": Precision(
-            "int8",
-            "int8 at run time",
-            "weights per channel, activations per row",
-            gates=INT8_GATES,
-            rounding=Rounding(8, None, "row"),
-        ),
-        "int8-static": Precision(
-            "int8",
-            "int8",
-            "weights per channel, activations per tensor",
-            gates=CALIBRATED_GATES,
-            rounding=Rounding(8, None, "tensor"),
-        ),
+        "int8-dynamic": INT8_DYNAMIC,
+        "int8-static": INT8_STATIC,
         "int4": Precision(
             "int4",
             "int8 at run time",
