@@ -103,19 +103,22 @@ def reference_answers(
     *,
     dataset: str | None = None,
     labels: Sequence[str] | None = None,
+    limit: int | None = None,
     max_length: int,
 ) -> BatchedAnswers:
     """The answers of a checkpoint's float model.
 
     Args:
+        examples: all of a file's, which together say what its labels mean.
         dataset, labels: as `resolve_dataset` takes them.
+        limit: how many of the first examples are asked.
         max_length: as `LabelledData` takes it.
 
     Raises:
         InputError: the examples are wrong, or the head cannot be scored in this way.
     """
-    task, metrics = resolve_dataset(task_of(checkpoint), dataset, labels)
-    data = LabelledData(task, metrics, checkpoint.tokenizer, examples, max_length)
+    task, metrics = resolve_dataset(task_of(checkpoint), dataset, labels, examples)
+    data = LabelledData(task, metrics, checkpoint.tokenizer, examples[:limit], max_length)
     return BatchedAnswers(data, Reference(checkpoint.model, type(task)))
 
 

@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from exporters.errors import InputError
-from squeezebert_edge.accuracy.metrics import METRICS, BinaryF1, Metric
+from squeezebert_edge.accuracy.metrics import METRICS, OF_SEVERAL_LABELS, BinaryF1, Metric
+from squeezebert_edge.tasks.data import Example
 from squeezebert_edge.tasks.heads import Task
+from squeezebert_edge.tasks.labels import are_default, fold
 
 
 @dataclass(frozen=True)
@@ -51,19 +53,22 @@ def head_of(name: str | None) -> str | None:
 
 
 def resolve_dataset(
-    task: Task, name: str | None, labels: Sequence[str] | None = None
+    task: Task, name: str | None, labels: Sequence[str] | None = None, examples: Sequence[Example] = ()
 ) -> tuple[Task, list[Metric]]:
-    """The task with the data set's labels, and the data set's metrics.
+    """The task with the meaning of a file's labels decided, and the data set's metrics.
+
+    The names of the outputs are those in `labels`, or else the checkpoint's own. Where these only count the
+    outputs, they are those of the data set, or of a known one whose classes the file names.
 
     Args:
         task: a checkpoint's or a bundle's.
         name: a data set of DATASETS, or the task's own name; None is the task's own.
-        labels: the file's names for the task's outputs, in their order. By default they are the task's own,
-            or those of the data set if the task knows none of these.
+        labels: the file's names for the task's outputs, in their order.
+        examples: all of the file's; none before it is read.
 
     Raises:
-        InputError: the name is unknown or belongs to another head, the task has no metric, or there are too
-            few or too many labels.
+        InputError: the name is unknown or belongs to another head, the task has no metric, there are too few
+            or too many labels, or an example has a label that is no output's.
     """
     dataset = DATASETS.get(name or task.name)
     if head_of(name or task.name) != task.name:
@@ -77,10 +82,13 @@ def resolve_dataset(
             f"{task.name} ({kind}) has no accuracy",
             allowed="a head with one right answer, or a regression to one number",
         )
-    if labels is None and dataset and dataset.labels and not {*dataset.labels} & {*task.labels}:
-        labels = dataset.labels
     if labels is not None:
         task = _with_labels(task, labels)
+    elif task.labels and are_default(task.labels):
+        known = _known_names(task, dataset, examples)
+        task = _with_labels(task, known) if known else task
+    if examples:
+        task = task.reads(examples, numbered=labels is None)
     wanted = dataset.metrics if dataset else task.metrics
     possible = {*task.metrics, *(CLASS_METRICS if "accuracy" in task.metrics else ())}
     if not possible >= {*wanted}:
@@ -89,6 +97,15 @@ def resolve_dataset(
             allowed=f"{task.name}: {', '.join(task.metrics)}",
         )
     return task, [_metric(metric, task) for metric in wanted]
+
+
+def _known_names(task: Task, dataset: Dataset | None, examples: Sequence[Example]) -> tuple[str, ...]:
+    """The names that a known data set gives to outputs without names; none if it is no such one."""
+    if dataset and dataset.labels:
+        return dataset.labels
+    named = {fold(label) for example in examples for label in task.labels_in(example)}
+    fitting = (known.labels for known in DATASETS.values() if len(known.labels) == len(task.labels))
+    return next((labels for labels in fitting if named and named <= {*labels}), ())
 
 
 def _with_labels(task: Task, labels: Sequence[str]) -> Task:
@@ -107,5 +124,13 @@ def _with_labels(task: Task, labels: Sequence[str]) -> Task:
 
 def _metric(name: str, task: Task) -> Metric:
     if name == "f1":
-        return BinaryF1(task.labels[task.label_index("1")])
+        return BinaryF1(task.labels[_positive(task)])
+    if task.problem_type == "multi_label_classification":
+        return OF_SEVERAL_LABELS[name](task.labels)
     return METRICS[name]()
+
+
+def _positive(task: Task) -> int:
+    """The output of the class that is called 1 in the file, or stands in its place."""
+    written = task.reading.outputs if task.reading else {}
+    return written["1"] if "1" in written else type(task)(task.labels, task.problem_type).label_index("1")

@@ -287,6 +287,80 @@ class AnswerF1(Metric):
         return labelled.squad_scores[:, 1:]
 
 
+class SeveralLabels(Metric):
+    """Something about labels of which several may hold.
+
+    Args:
+        names: of the labels, in the order of a prediction's decisions.
+    """
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = np.array(list(names))
+
+    def holds(self, labelled: LabelledPredictions) -> tuple[Array, Array]:
+        """Which labels truly hold and which are predicted to, (examples, labels) each."""
+        true, predicted = (
+            np.array(labelled.targets),
+            np.array([each.decided for each in labelled.predictions]),
+        )
+        return np.asarray(true == self.names), np.asarray(predicted == self.names)
+
+    def summands(self, labelled: LabelledPredictions) -> Array:
+        """For each label whether it is both true and predicted, then whether true, then whether predicted."""
+        true, predicted = self.holds(labelled)
+        return np.concatenate([true & predicted, true, predicted], axis=1).astype(np.float64)
+
+    def f1(self, labelled: LabelledPredictions, average: str) -> float:
+        """scikit-learn's f1_score; 0 where it is 0 / 0."""
+        score = import_package("sklearn.metrics").f1_score
+        return float(score(*self.holds(labelled), average=average, zero_division=0.0))
+
+
+class MicroF1(SeveralLabels):
+    """The F1 of all labels of all examples together (sklearn.metrics.f1_score, average="micro")."""
+
+    name = "micro_f1"
+
+    def value(self, labelled: LabelledPredictions) -> float:
+        """From 0 to 1."""
+        return self.f1(labelled, "micro")
+
+    def from_means(self, means: Array) -> Array:
+        """The harmonic mean of precision and recall."""
+        both, true, predicted = (part.sum(1) for part in np.split(means, 3, axis=1))
+        return _ratio(2 * both, true + predicted)
+
+
+class MacroF1(SeveralLabels):
+    """The mean of each label's F1 (sklearn.metrics.f1_score, average="macro")."""
+
+    name = "macro_f1"
+
+    def value(self, labelled: LabelledPredictions) -> float:
+        """From 0 to 1."""
+        return self.f1(labelled, "macro")
+
+    def from_means(self, means: Array) -> Array:
+        """The mean of the harmonic means of precision and recall."""
+        both, true, predicted = np.split(means, 3, axis=1)
+        return np.asarray(_ratio(2 * both, true + predicted).mean(axis=1))
+
+
+class AllLabels(SeveralLabels):
+    """How often all labels of an example are right (sklearn.metrics.accuracy_score)."""
+
+    name, binary = "exact_match", True
+
+    def value(self, labelled: LabelledPredictions) -> float:
+        """The share of examples."""
+        return float(import_package("sklearn.metrics").accuracy_score(*self.holds(labelled)))
+
+    def summands(self, labelled: LabelledPredictions) -> Array:
+        """1 where they are."""
+        true, predicted = self.holds(labelled)
+        return np.asarray((true == predicted).all(axis=1, keepdims=True), np.float64)
+
+
 class Loss(Metric):
     """The mean cross entropy of masked words, in nats."""
 
@@ -331,4 +405,8 @@ METRICS: Mapping[str, type[Metric]] = {
         AnswerF1,
         Loss,
     )
+}
+
+OF_SEVERAL_LABELS: Mapping[str, type[SeveralLabels]] = {
+    metric.name: metric for metric in (MicroF1, MacroF1, AllLabels)
 }

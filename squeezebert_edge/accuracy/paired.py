@@ -111,6 +111,7 @@ class AccuracyComparison:
     sqnr_db: variance of the reference's outputs over the mean squared error, in dB, of the worst output.
     max_abs_error: the largest difference of any output; None if an output was not finite.
     warnings: reasons not to trust the numbers.
+    unlabelled: how many more were left out, their label saying that there is none.
     """
 
     task: str
@@ -123,6 +124,7 @@ class AccuracyComparison:
     max_abs_error: float | None
     flips: tuple[Flip, ...]
     warnings: tuple[str, ...]
+    unlabelled: int = 0
 
     def passes(self, max_drop: float) -> bool:
         """Whether the first metric lost at most `max_drop` percentage points; NaN never passes."""
@@ -168,6 +170,7 @@ def compare_pairs(data: LabelledData, pairs: Sequence[Pair]) -> AccuracyComparis
         max_abs_error=max_error if math.isfinite(max_error) else None,
         flips=tuple(_flips(data, pairs)),
         warnings=tuple(doubts(data.task, data.examples, reference, gate)),
+        unlabelled=data.unlabelled,
     )
 
 

@@ -12,6 +12,7 @@ from squeezebert_edge.accuracy.packages import import_package
 
 CONFIDENCE = 0.95
 DRAWS = 10_000
+PERMUTATIONS = 999
 SEED = 0
 INDICES_AT_ONCE = 2_000_000  # in one batch of a bootstrap's draws, which bounds its memory
 
@@ -56,6 +57,18 @@ def mcnemar_p(gained: int, lost: int) -> float:
 def better_than_chance_p(right: int, n: int, chance: float) -> float:
     """The one-sided binomial p: how likely chance is right at least this often."""
     return float(import_package("scipy.stats").binomtest(right, n, chance, alternative="greater").pvalue)
+
+
+def shuffled_p(agreement: Callable[[Array], float], n: int) -> float:
+    """The one-sided p of a permutation test: how likely chance agrees at least as well.
+
+    Args:
+        agreement: an order of the n examples -> how well predictions in this order agree with the targets.
+    """
+    random = np.random.default_rng(SEED)
+    found = agreement(np.arange(n))
+    others = [agreement(random.permutation(n)) for _ in range(PERMUTATIONS)]
+    return (1 + sum(other >= found for other in others)) / (1 + PERMUTATIONS)
 
 
 def bootstrap_interval(

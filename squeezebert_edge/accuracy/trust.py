@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
 
-from squeezebert_edge.accuracy.metrics import LabelledPredictions, Metric
+from exporters.arrays import Array
+from exporters.errors import InputError
+from squeezebert_edge.accuracy.datasets import resolve_dataset
+from squeezebert_edge.accuracy.metrics import LabelledPredictions, Matthews, Metric, SeveralLabels
 from squeezebert_edge.accuracy.packages import import_package
-from squeezebert_edge.accuracy.statistics import better_than_chance_p, mcnemar_p
+from squeezebert_edge.accuracy.statistics import better_than_chance_p, mcnemar_p, shuffled_p
 from squeezebert_edge.tasks.data import Example
 from squeezebert_edge.tasks.heads import Task
 
@@ -30,15 +34,18 @@ def doubts(
         sentences.append(
             "the float reference is no better than chance on these examples, so a difference says little"
         )
-    if task.name == "text-classification" and reference.predictions[0].decided:
-        sentences += _doubt_label_order(task, reference)
+    if task.problem_type == "single_label_classification":
+        sentences += _doubt_label_order(task, examples, reference)
     return sentences
 
 
 def _beats_chance(
     task: Task, examples: Sequence[Example], reference: LabelledPredictions, metric: Metric
 ) -> bool:
-    """Whether the reference is significantly better than one answer given always, or than any at random."""
+    """Whether the reference is significantly better than one answer given always, or than any at random.
+
+    By Matthews' correlation and by the F1 of several labels: than its own answers to other examples.
+    """
     if not reference.predictions[0].decided:
         true, predicted = reference.numbers
         pearsonr = import_package("scipy.stats").pearsonr
@@ -47,6 +54,10 @@ def _beats_chance(
         )
     if task.name == "question-answering":
         return metric.value(reference) > 0  # one answer among all spans: chance is next to nothing
+    if isinstance(metric, SeveralLabels):
+        return _agrees_with_targets(*metric.holds(reference))
+    if isinstance(metric, Matthews):
+        return _agrees_with_targets(*(_indicators(side) for side in reference.labels))
     pairs = [
         (true, predicted)
         for target, prediction in zip(reference.targets, reference.predictions, strict=True)
@@ -61,7 +72,21 @@ def _beats_chance(
     return chance < 1 and better_than_chance_p(right, len(pairs), chance) < SIGNIFICANT
 
 
-def _doubt_label_order(task: Task, reference: LabelledPredictions) -> list[str]:
+def _indicators(labels: Sequence[str]) -> Array:
+    """Which class each example has, (examples, classes)."""
+    return np.asarray(np.array(labels)[:, None] == np.array(sorted({*labels})))
+
+
+def _agrees_with_targets(true: Array, predicted: Array) -> bool:
+    """Whether more of what holds is predicted than if the predictions were of other examples.
+
+    The shares of classes stay as they are, so that this says the same of Matthews' correlation and of F1.
+    """
+    p = shuffled_p(lambda order: float((true & predicted[order]).sum()), len(true))
+    return p < SIGNIFICANT
+
+
+def _doubt_label_order(task: Task, examples: Sequence[Example], reference: LabelledPredictions) -> list[str]:
     """A warning if the file's labels would be right significantly more often in another order."""
     order = {label: index for index, label in enumerate(task.labels)}
     answered = [
@@ -79,8 +104,32 @@ def _doubt_label_order(task: Task, reference: LabelledPredictions) -> list[str]:
     gained, lost = int((then & ~now).sum()), int((now & ~then).sum())
     if gained <= lost or mcnemar_p(gained, lost) >= SURE:
         return []
+    advice = [_written(task, index) for index in best]
+    helps = _right_with(task, advice, examples, reference) == then.sum()
     return [
         "the labels seem to be in another order than the checkpoint's: it is right on "
-        f"{now.sum()} of {len(now)}, and would be on {then.sum()} with --labels "
-        + ",".join(task.labels[index] for index in best)
+        f"{now.sum()} of {len(now)}, and would be on {then.sum()} "
+        + (f"with --labels {shlex.quote(','.join(advice))}" if helps else "in another order")
     ]
+
+
+def _written(task: Task, output: int) -> str:
+    """How the file writes the label of an output."""
+    written = {index: text for text, index in task.reading.outputs.items()} if task.reading else {}
+    counted = all(text == str(index) for index, text in written.items())
+    return written.get(output, str(output) if counted else task.labels[output])
+
+
+def _right_with(
+    task: Task, labels: Sequence[str], examples: Sequence[Example], reference: LabelledPredictions
+) -> int:
+    """On how many examples the reference is right when the file is read with `--labels`."""
+    try:
+        advised, _ = resolve_dataset(task, None, ",".join(labels).split(","), examples)
+    except InputError:
+        return 0
+    output = {label: index for index, label in enumerate(task.labels)}
+    return sum(
+        advised.label_index(example.label) == output.get(prediction.decided[0])
+        for example, prediction in zip(examples, reference.predictions, strict=True)
+    )

@@ -117,13 +117,16 @@ def evaluate(
 def print_accuracy(data: str, names: Sequence[str], found: Sequence[AccuracyComparison]) -> None:
     """A table with a row for each named artifact, and why not to trust the numbers."""
     truncated = max(comparison.truncated for comparison in found)
+    unlabelled = max(comparison.unlabelled for comparison in found)
     metrics = [
         column
         for metric in found[0].metrics
         for column in (f">reference {metric.name}", f">{metric.name}", ">difference (95%)")
     ]
     show.table(
-        f"{data}: {found[0].examples} examples" + (f", {truncated} cut to length" if truncated else ""),
+        f"{data}: {found[0].examples} examples"
+        + (f", {truncated} cut to length" if truncated else "")
+        + (f"; {unlabelled} more have no label" if unlabelled else ""),
         ["bundle", *metrics, ">p", ">agreement", ">SQNR dB", ">flips"],
         [[name, *_cells(comparison)] for name, comparison in zip(names, found, strict=True)],
     )

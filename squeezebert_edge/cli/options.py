@@ -310,7 +310,7 @@ def read_baseline(
 
 def parse_labels(text: str | None) -> list[str] | None:
     """The names of `--labels`."""
-    return None if text is None else text.split(",")
+    return None if text is None else [name.strip() for name in text.split(",")]
 
 
 def parse_numbers(option: str, text: str | None) -> list[int] | None:

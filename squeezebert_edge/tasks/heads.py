@@ -9,11 +9,11 @@ from __future__ import annotations
 import math
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from exporters.arrays import Array
 from exporters.errors import InputError
 from squeezebert_edge.tasks import data
 from squeezebert_edge.tasks.data import Example
+from squeezebert_edge.tasks.labels import LabelReading, is_gold, read_labels, read_several
 
 if TYPE_CHECKING:
     from squeezebert_edge.text.tokenizer import Encoding, Tokenizer
@@ -47,8 +48,8 @@ UNANSWERED = ""  # the decision where the outputs are not finite, or a word was 
 class Prediction:
     """What a model says of one example, as metrics take it.
 
-    decided: the top-1 decisions: the class, the index of an ending, a tag for each word, the answer's text or
-        the masked word; none for a regression.
+    decided: the top-1 decisions: the class, for several labels each one's name or that it does not hold, the
+        index of an ending, a tag for each word, the answer's text or the masked word; none for a regression.
     value: the number of a regression, or the loss of a masked word.
     """
 
@@ -64,7 +65,8 @@ class Task(ABC):
 
     Args:
         labels: names of the classes, in the order of the head's outputs; empty where there are none.
-        problem_type: of a classifier, as in Hugging Face's config; None means one label of several.
+        problem_type: of a classifier, as in Hugging Face's config.
+        reading: what the labels of a file mean; None decides for each label by itself.
     """
 
     name: ClassVar[str]
@@ -74,8 +76,13 @@ class Task(ABC):
     samples: ClassVar[tuple[str, ...]]
     windows: ClassVar[bool] = False  # whether a text too long for one row is read in several
 
-    def __init__(self, labels: Sequence[str] = (), problem_type: str | None = None) -> None:
-        self.labels, self.problem_type = tuple(labels), problem_type
+    def __init__(
+        self,
+        labels: Sequence[str] = (),
+        problem_type: str | None = None,
+        reading: LabelReading | None = None,
+    ) -> None:
+        self.labels, self.problem_type, self.reading = tuple(labels), problem_type, reading
 
     def ask(self, texts: Sequence[str]) -> Example:
         """An unlabelled example of what a user wrote.
@@ -148,19 +155,42 @@ class Task(ABC):
                 examples += type(self).read(file)
         return examples
 
+    def labels_in(self, example: Example) -> tuple[Any, ...]:
+        """What in an example's label names outputs of this head."""
+        return ()
+
+    def reads(self, examples: Sequence[Example], *, numbered: bool = True) -> Self:
+        """This task with the meaning of a whole file's labels decided.
+
+        Args:
+            numbered: whether numbers in the file may mean the outputs in their order.
+
+        Raises:
+            InputError: a label names no output; says which example's.
+        """
+        written = [
+            (place_of(example, number), label)
+            for number, example in enumerate(examples, start=1)
+            if self.has_gold(example)
+            for label in self.labels_in(example)
+        ]
+        return type(self)(self.labels, self.problem_type, self._read_labels(written, numbered=numbered))
+
+    def _read_labels(self, written: Sequence[tuple[str, Any]], *, numbered: bool) -> LabelReading:
+        return read_labels(self.labels, written, numbered=numbered)
+
+    def has_gold(self, example: Example) -> bool:
+        """Whether the right answer is known, or ought to be: a label that only marks its absence is none."""
+        return is_gold(example.label, self.labels)
+
     def label_index(self, label: Any) -> int:
         """The output that a label in a file names, by its name or its number.
 
         Raises:
             InputError: the model has no such label.
         """
-        if label in self.labels:
-            return self.labels.index(label)
-        if re.fullmatch("[0-9]+", str(label)) and int(label) < len(self.labels):
-            return int(label)
-        raise InputError(
-            f"the model has no label {label!r}", allowed=f"{', '.join(self.labels)}, or a number from 0"
-        )
+        reading = self.reading or read_labels(self.labels, [("", label)])
+        return reading.output_of(label)
 
 
 class TextClassification(Task):
@@ -169,6 +199,16 @@ class TextClassification(Task):
     name, architecture = "text-classification", "SqueezeBertForSequenceClassification"
     samples = ("sentences.tsv", "pairs.tsv")
     read = staticmethod(data.read_texts)
+
+    def __init__(
+        self,
+        labels: Sequence[str] = (),
+        problem_type: str | None = None,
+        reading: LabelReading | None = None,
+    ) -> None:
+        # As transformers takes a head whose config says nothing: one output is a number, several are classes.
+        resolved = "regression" if len(labels) == 1 else "single_label_classification"
+        super().__init__(labels, problem_type or resolved, reading)
 
     def decide(self, rows: Sequence[Row]) -> Array:
         """The class; for several labels, each one's yes or no; nothing for a regression."""
@@ -193,14 +233,32 @@ class TextClassification(Task):
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """Accuracy of classes, the correlations of a regression to one number; several labels have none."""
+        """Accuracy of classes, F1 of several labels, the correlations of a regression to one number."""
         if self.problem_type == "regression":
             return ("pearson", "spearman") if len(self.labels) == 1 else ()
-        return () if self.problem_type == "multi_label_classification" else ("accuracy",)
+        if self.problem_type == "multi_label_classification":
+            return ("micro_f1", "macro_f1", "exact_match")
+        return ("accuracy",)
+
+    def labels_in(self, example: Example) -> tuple[Any, ...]:
+        """The example's label; none of a regression."""
+        return () if self.problem_type == "regression" or example.label is None else (example.label,)
+
+    def _read_labels(self, written: Sequence[tuple[str, Any]], *, numbered: bool) -> LabelReading:
+        several = self.problem_type == "multi_label_classification"
+        return (read_several if several else read_labels)(self.labels, written, numbered=numbered)
+
+    def has_gold(self, example: Example) -> bool:
+        """As for every task; -1 is a number like others of a regression."""
+        return self.problem_type == "regression" or super().has_gold(example)
 
     def target(self, example: Example, tokenizer: Tokenizer) -> Target:
-        """The name of the class, or the number."""
+        """The name of the class, what holds of several labels and what does not, or the number."""
         label = _require_label(example)
+        if self.problem_type == "multi_label_classification":
+            reading = self.reading or read_several(self.labels, [("", label)])
+            held = reading.outputs_of(label)
+            return self._held([index in held for index in range(len(self.labels))])
         if self.problem_type != "regression":
             return (self.labels[self.label_index(label)],)
         try:
@@ -214,11 +272,20 @@ class TextClassification(Task):
         return number
 
     def predict(self, example: Example, rows: Sequence[Row], tokenizer: Tokenizer) -> Prediction:
-        """The name of the class, or the number."""
+        """The name of the class, what holds of several labels and what does not, or the number."""
         logits = rows[0].outputs["logits"]
         if self.problem_type == "regression":
             return Prediction((), float(logits[0]))
+        if self.problem_type == "multi_label_classification":
+            finite = np.isfinite(logits).all()
+            return Prediction(self._held(logits > 0) if finite else (UNANSWERED,) * len(self.labels))
         return Prediction((_best(logits, self.labels),))
+
+    def _held(self, holds: Iterable[bool]) -> tuple[str, ...]:
+        """For each label its name where it holds, and otherwise its name after `not`."""
+        return tuple(
+            label if held else f"not {label}" for label, held in zip(self.labels, holds, strict=True)
+        )
 
 
 class MultipleChoice(Task):
@@ -295,6 +362,10 @@ class TokenClassification(Task):
         """The F1 of entities where all tags are an entity's (B-PER, O), and the share of words."""
         entities = all(re.fullmatch(r"O|[BIESLU]-.+", label) for label in self.labels)
         return ("entity_f1", "tag_accuracy") if entities else ("tag_accuracy",)
+
+    def labels_in(self, example: Example) -> tuple[Any, ...]:
+        """The tags."""
+        return () if example.label is None else tuple(example.label)
 
     def target(self, example: Example, tokenizer: Tokenizer) -> Target:
         """The name of each word's tag."""
@@ -526,6 +597,11 @@ def softmax(logits: Array) -> Array:
     exponentials = np.exp(logits - logits.max(-1, keepdims=True))
     probabilities: Array = exponentials / exponentials.sum(-1, keepdims=True)
     return probabilities
+
+
+def place_of(example: Example, number: int) -> str:
+    """Where an example stands, for messages: its line, or its number counted from 1."""
+    return example.where or f"example {number}"
 
 
 def _require_label(example: Example) -> Any:

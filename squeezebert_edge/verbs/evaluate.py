@@ -74,9 +74,9 @@ def evaluate_bundles(
         )
     for bundle in bundles:
         resolve_dataset(bundle.task, dataset, labels)
-    examples = bundles[0].task.read(data)[:limit]
+    examples = bundles[0].task.read(data)
     where = device and [str(device.describe()), device.runner]
-    settings = [dataset, labels, runtime, where, fingerprint(examples)]
+    settings = [dataset, labels, limit, runtime, where, fingerprint(examples)]
     comparisons = []
     with ExitStack() as stack:
         journals = []
@@ -89,7 +89,12 @@ def evaluate_bundles(
                 bundle_progress("loading the checkpoint", 0, 0)
                 checkpoint = bundle.load_checkpoint(source)
                 references[key] = reference_answers(
-                    checkpoint, examples, dataset=dataset, labels=labels, max_length=lengths[-1]
+                    checkpoint,
+                    examples,
+                    dataset=dataset,
+                    labels=labels,
+                    limit=limit,
+                    max_length=lengths[-1],
                 )
             reference = references[key]
             journal = stack.enter_context(_open_journal(bundle, settings, resume=resume))

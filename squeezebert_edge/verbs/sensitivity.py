@@ -51,9 +51,10 @@ def rank_parts(
     )
     reference = reference_answers(
         checkpoint,
-        task_of(checkpoint).read(data)[:limit],
+        task_of(checkpoint).read(data),
         dataset=dataset,
         labels=labels,
+        limit=limit,
         max_length=length,
     )
     exact = choices.exact_precision(format_, precision).name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -227,10 +228,72 @@ def test_labels_in_another_order_are_suspected(default: Checkpoint) -> None:
     ]
     found = compare_runner(default, relabelled)
     (warning,) = [warning for warning in found.warnings if "another order" in warning]
-    assert "--labels positive,negative" in warning
     assert any("no better than chance" in warning for warning in found.warnings)
-    assert not compare_runner(default, relabelled, labels=["1", "0"]).warnings
     assert not compare_runner(default, SENTENCES).warnings
+    advice = re.search("would be on 137 with --labels (.*)", warning)
+    assert advice is not None
+    labels = advice[1].split(",")
+    assert not compare_runner(default, relabelled, labels=labels).warnings
+    assert evaluate(reference_of(default, relabelled, labels=labels, max_length=128))["accuracy"] == 137 / 200
+
+
+def test_advice_about_labels_was_tried() -> None:
+    """Three numbered classes in the data set's order, which is not the checkpoint's."""
+    loaded = small_checkpoint(num_labels=3, id2label={0: "LABEL_0", 1: "LABEL_1", 2: "LABEL_2"})
+    letters = np.random.default_rng(0).choice(list("abcdefgh "), (250, 12))
+    texts = ["".join(row) for row in letters]
+    answers = reference_of(loaded, [Example(text, label=0) for text in texts])
+    found = [answer.prediction.decided[0] for answer in answers.compute(range(250))]
+    theirs = {"LABEL_0": 2, "LABEL_1": 1, "LABEL_2": 0}
+    examples = [Example(text, label=theirs[name]) for text, name in zip(texts, found, strict=True)]
+    (warning,) = [each for each in compare_runner(loaded, examples).warnings if "another order" in each]
+    advice = re.search("would be on 250 with --labels (.*)", warning)
+    assert advice is not None
+    assert advice[1] == "2,1,0"
+    assert evaluate(reference_of(loaded, examples, labels=advice[1].split(","))) == {"accuracy": 1.0}
+
+
+def test_rows_that_say_they_have_no_label_are_left_out_and_counted() -> None:
+    loaded = small_checkpoint(id2label={0: "no", 1: "yes"})
+    examples = [Example(f"good {label}", label=label) for label in ("no", "-", "yes", "-1", -1)]
+    found = compare_runner(loaded, examples)
+    assert (found.examples, found.unlabelled) == (2, 3)
+    assert reference_of(small_checkpoint(id2label={0: "1", 1: "-1"}), examples[3:]).data.unlabelled == 0
+    with pytest.raises(InputError, match="the label is '-', which says that there is none, in all examples"):
+        reference_of(loaded, [examples[1], examples[3]])
+    choices = small_checkpoint("SqueezeBertForMultipleChoice")
+    asked = [Example("a", choices=("b", "c"), label=label) for label in (0, -1)]
+    assert reference_of(choices, asked).data.unlabelled == 1
+    score = small_checkpoint(num_labels=1)
+    assert reference_of(score, [Example("a", label=-1), Example("b", label=2)]).data.targets == [-1.0, 2.0]
+
+
+def test_a_limit_does_not_change_what_labels_mean() -> None:
+    loaded = small_checkpoint(id2label={0: "1", 1: "2", 2: "3"})
+    examples = [Example("good", label=label) for label in ("1", "2", "0")]
+    data = reference_answers(loaded, examples, limit=2, max_length=48).data
+    assert data.targets == [("2",), ("3",)]  # numbers from 0, as the third shows
+
+
+def test_several_labels_are_scored() -> None:
+    several = "multi_label_classification"
+    loaded = small_checkpoint(id2label={0: "a", 1: "b", 2: "c"}, problem_type=several)
+    letters = np.random.default_rng(0).choice(list("abcdefgh "), (250, 12))
+    texts = ["".join(row) for row in letters]
+    asked = reference_of(loaded, [Example(text, label=["a"]) for text in texts])
+    held = [answer.prediction.decided for answer in asked.compute(range(250))]
+    labels = [[name for name in names if not name.startswith("not ")] for names in held]
+    examples = [Example(text, label=label) for text, label in zip(texts, labels, strict=True)]
+    found = compare_runner(loaded, examples)
+    assert {metric.name: metric.reference for metric in found.metrics} == {
+        "micro_f1": 1.0,
+        "macro_f1": 1.0,
+        "exact_match": 1.0,
+    }
+    assert found.agreement == 1.0
+    assert not found.warnings
+    turned = [Example(text, label=label) for text, label in zip(texts, labels[::-1], strict=True)]
+    assert any("no better than chance" in warning for warning in compare_runner(loaded, turned).warnings)
 
 
 def test_a_reference_by_chance_is_said() -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from exporters.errors import InputError
 from squeezebert_edge.accuracy import metrics
 from squeezebert_edge.accuracy.datasets import resolve_dataset
+from squeezebert_edge.tasks.data import Example
 from squeezebert_edge.tasks.heads import (
     FeatureExtraction,
     FillMask,
@@ -31,6 +34,8 @@ def test_glue_s_tasks_have_glue_s_metrics() -> None:
     assert names(TokenClassification(["O", "B-PER"]), None) == ["entity_f1", "tag_accuracy"]
     assert names(TokenClassification(["NN", "VB"]), None) == ["tag_accuracy"]
     assert names(FillMask(), None) == ["accuracy", "loss"]
+    several = TextClassification(["a", "b"], "multi_label_classification")
+    assert names(several, None) == ["micro_f1", "macro_f1", "exact_match"]
 
 
 def test_a_file_s_labels_name_the_outputs_in_their_order() -> None:
@@ -48,6 +53,85 @@ def test_a_file_s_labels_name_the_outputs_in_their_order() -> None:
     assert f1.positive == "1"  # the file's positive class, wherever the head has it
 
 
+def outputs(task: Task, written: list[Any], **how: Any) -> list[Any]:
+    """Which of the task's outputs each label of a file names."""
+    examples = [Example("a", label=label, where=f"dev:{n}") for n, label in enumerate(written, start=1)]
+    read, _ = resolve_dataset(task, how.get("name"), how.get("labels"), examples)
+    return [read.label_index(label) for label in written]
+
+
+STARS = TextClassification(["1", "2", "3", "4", "5"])
+MNLI = TextClassification(["CONTRADICTION", "NEUTRAL", "ENTAILMENT"])
+
+
+def test_a_whole_file_has_names_or_numbers() -> None:
+    for counted in (["0", "1", "2", "3", "4"], [0, 1, 2, 3, 4], [0.0, 1.0, 2.0, 3.0, 4.0]):
+        assert outputs(STARS, counted) == [0, 1, 2, 3, 4]
+    for named in (["1", "2", "3", "4", "5"], [1, 2, 3, 4, 5], ["1.0", "2.0", "3.0", "4.0", "5.0"]):
+        assert outputs(STARS, named) == [0, 1, 2, 3, 4]
+    with pytest.raises(InputError, match="dev:2: the model has no label 'good'"):
+        outputs(STARS, ["0", "good", "4"])
+
+
+def test_names_are_matched_without_their_case() -> None:
+    files = ["contradiction", "entailment", "neutral"]
+    assert (
+        outputs(MNLI, files, name="mnli") == outputs(MNLI, files) == [0, 2, 1]
+    )  # the checkpoint's own order
+    both = TextClassification(["No", "Not entailment"])
+    assert outputs(both, ["NO", "not_entailment"]) == [0, 1]
+    assert outputs(TextClassification(["a", "A"]), ["A", "a"]) == [1, 0]
+    with pytest.raises(InputError, match="no label 'contradiction'\nallowed: good, bad, fair"):
+        outputs(TextClassification(["good", "bad", "fair"]), files, name="mnli")
+
+
+def test_labels_of_the_call_are_always_obeyed() -> None:
+    for written in ([2, 1, 0], ["2", "1", "0"]):
+        assert outputs(TextClassification(["a", "b", "c"]), written, labels=["2", "1", "0"]) == [0, 1, 2]
+    assert outputs(MNLI, ["a", "b", "c"], labels=["c", "a", "b"]) == [1, 2, 0]
+    with pytest.raises(InputError, match="no label '0'\nallowed: a, b\nnext: --labels 0,1"):
+        outputs(TextClassification(["x", "y"]), ["0", "1"], labels=["a", "b"])
+
+
+def test_outputs_without_names_take_those_of_a_known_data_set() -> None:
+    unnamed = TextClassification(["LABEL_0", "LABEL_1"])
+    assert outputs(unnamed, ["not_entailment", "entailment"]) == [1, 0]  # RTE's, without naming it
+    assert outputs(unnamed, ["not_entailment", "entailment"], name="rte") == [1, 0]
+    assert outputs(unnamed, [1, 0], name="qnli") == [1, 0]
+    three = TextClassification(["LABEL_0", "LABEL_1", "LABEL_2"])
+    assert outputs(three, ["neutral", "entailment"]) == [2, 1]
+    assert outputs(unnamed, ["entailment"]) == [0]
+    with pytest.raises(InputError, match="next: --labels ham,spam, in the order of the outputs"):
+        outputs(unnamed, ["spam", "ham"])
+
+
+def test_the_positive_class_is_the_file_s_1() -> None:
+    one_two = TextClassification(["1", "2"])
+    task, (_, f1) = resolve_dataset(one_two, "mrpc", None, [Example("a", label=n) for n in (0, 1)])
+    assert isinstance(f1, metrics.BinaryF1)
+    assert (task.label_index(1), f1.positive) == (1, "2")
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        [["a", "c"], [], ["b"]],
+        ["a,c", "", "B"],
+        ["0|2", " ", "1"],
+        [[0, 2], [], [1]],
+        [[1, 0, 1], [0, 0, 0], [0, 1, 0]],
+        [[1.0, 0.0, 1.0], [0.0, 0.0, 0.0], [0.0, 1.0, 0.0]],
+        ["1,0,1", "0,0,0", "0,1,0"],
+    ],
+)
+def test_several_labels_are_names_numbers_or_indicators(written: list[Any]) -> None:
+    task = TextClassification(["a", "b", "c"], "multi_label_classification")
+    examples = [Example("a", label=label) for label in written]
+    read, _ = resolve_dataset(task, None, None, examples)
+    targets = [read.target(example, None) for example in examples]  # type: ignore[arg-type]
+    assert targets == [("a", "not b", "c"), ("not a", "not b", "not c"), ("not a", "b", "not c")]
+
+
 @pytest.mark.parametrize(
     ("task", "name", "labels", "says"),
     [
@@ -57,7 +141,8 @@ def test_a_file_s_labels_name_the_outputs_in_their_order() -> None:
         (TextClassification(["a"], "regression"), "sst2", None, "pearson, spearman"),
         (TokenClassification(["NN"]), "conll", None, "tag_accuracy"),
         (FeatureExtraction(), None, None, "has no accuracy"),
-        (TextClassification(["a", "b"], "multi_label_classification"), None, None, "has no accuracy"),
+        (TextClassification(["a", "b"], "regression"), None, None, "has no accuracy"),
+        (TextClassification(["a", "b"], "multi_label_classification"), "mrpc", None, "micro_f1"),
         (TextClassification(["a", "b"]), None, ["x"], "2 different names"),
         (TextClassification(["a", "b"]), None, ["x", "x"], "2 different names"),
         (QuestionAnswering(), None, ["x"], "none for question-answering"),

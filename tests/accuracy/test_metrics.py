@@ -39,6 +39,16 @@ def numbers() -> LabelledPredictions:
     )
 
 
+def several() -> LabelledPredictions:
+    held = RANDOM.random((60, 3)) < (0.5, 0.3, 0.05)
+    given = held ^ (RANDOM.random((60, 3)) < 0.2)
+
+    def decided(row: np.ndarray) -> tuple[str, ...]:
+        return tuple(name if holds else f"not {name}" for name, holds in zip("abc", row, strict=True))
+
+    return LabelledPredictions([decided(row) for row in held], [Prediction(decided(row)) for row in given])
+
+
 def tagged() -> LabelledPredictions:
     targets, predictions = [], []
     for length in RANDOM.integers(1, 12, 60):
@@ -51,6 +61,7 @@ def tagged() -> LabelledPredictions:
 
 TEXTS = ("The cat", "a cat!", "cat sat", "sat on the mat", "mat", "dog", "Cat, on a mat", "")
 TWO, THREE, NUMBERS, TAGGED = classes(("no", "yes")), classes(("a", "b", "c")), numbers(), tagged()
+SEVERAL = several()
 QUESTIONS = LabelledPredictions(
     [tuple(map(str, RANDOM.choice(TEXTS[:-1], RANDOM.integers(1, 4)))) for _ in range(60)],
     [Prediction((str(text),)) for text in RANDOM.choice(TEXTS, 60)],
@@ -76,6 +87,11 @@ def flat(answers: LabelledPredictions) -> tuple[list[str], list[str]]:
     return [target[0] for target in answers.targets], [
         prediction.decided[0] for prediction in answers.predictions
     ]
+
+
+def held(answers: LabelledPredictions) -> tuple[np.ndarray, np.ndarray]:
+    true, predicted = (np.array(side) for side in sides(answers))
+    return true == ["a", "b", "c"], predicted == ["a", "b", "c"]
 
 
 def correlated(answers: LabelledPredictions, correlation: Callable[..., Any]) -> float:
@@ -111,6 +127,9 @@ CASES: dict[str, tuple[Metric, LabelledPredictions, Callable[[LabelledPrediction
     "f1": (metrics.BinaryF1("yes"), TWO, lambda a: sklearn.f1_score(*flat(a), pos_label="yes")),
     "matthews": (metrics.Matthews(), TWO, lambda a: sklearn.matthews_corrcoef(*flat(a))),
     "matthews of three": (metrics.Matthews(), THREE, lambda a: sklearn.matthews_corrcoef(*flat(a))),
+    "micro f1": (metrics.MicroF1("abc"), SEVERAL, lambda a: sklearn.f1_score(*held(a), average="micro")),
+    "macro f1": (metrics.MacroF1("abc"), SEVERAL, lambda a: sklearn.f1_score(*held(a), average="macro")),
+    "all labels": (metrics.AllLabels("abc"), SEVERAL, lambda a: sklearn.accuracy_score(*held(a))),
     "pearson": (metrics.Pearson(), NUMBERS, lambda a: correlated(a, stats.pearsonr)),
     "spearman": (metrics.Spearman(), NUMBERS, lambda a: correlated(a, stats.spearmanr)),
     "entity f1": (metrics.EntityF1(), TAGGED, lambda a: seqeval.f1_score(*sides(a))),

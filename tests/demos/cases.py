@@ -57,9 +57,10 @@ ASKED = {
     ],
     "feature-extraction": [["good film"], ["good film", "bad food"]],
 }
-KINDS = [(name, None) for name in ASKED] + [
-    ("text-classification", "multi_label_classification"),
-    ("text-classification", "regression"),
+KINDS = [(name, None, 2) for name in ASKED] + [
+    ("text-classification", "multi_label_classification", 2),
+    ("text-classification", "regression", 2),
+    ("text-classification", None, 1),  # a number, as transformers takes one output of no named type
 ]
 CHANGES: dict[str, Callable[[Path], object]] = {
     "altered: model.tflite": lambda bundle: (bundle / "model.tflite").write_bytes(b"another"),
@@ -105,13 +106,14 @@ class DemoCases:
         ]
         compare(demo, tokenizer, asked, tmp_path / "bundle")
 
-    @pytest.mark.parametrize(("name", "problem_type"), KINDS)
+    @pytest.mark.parametrize(("name", "problem_type", "outputs"), KINDS)
     def test_inputs_and_answers_are_pythons(
-        self, demo: Demo, tmp_path: Path, name: str, problem_type: str | None
+        self, demo: Demo, tmp_path: Path, name: str, problem_type: str | None, outputs: int
     ) -> None:
         task_class = TASKS[name]
-        checkpoint = small_checkpoint(task_class.architecture)
-        labels = ["B-X", "O"] if name in ("text-classification", "token-classification") else []
+        checkpoint = small_checkpoint(task_class.architecture, num_labels=outputs)
+        has_labels = name in ("text-classification", "token-classification")
+        labels = ["B-X", "O"][:outputs] if has_labels else []
         task = task_class(labels, problem_type)
         runner = TorchRunner(checkpoint.model, task_class, LENGTHS)
         fields = {"task": name, "labels": labels, "problem_type": problem_type}

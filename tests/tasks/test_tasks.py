@@ -61,12 +61,22 @@ def test_several_labels_and_regression() -> None:
     asked = rows(several, example, [{"logits": np.array([[2.0, -1.0]])}])
     assert several.answer(example, asked, TOKENIZER)["labels"] == ["a"]
     assert several.decide(asked).tolist() == [True, False]
+    assert several.predict(example, asked, TOKENIZER).decided == ("a", "not b")
+    lost = rows(several, example, [{"logits": np.array([[2.0, np.nan]])}])
+    assert several.predict(example, lost, TOKENIZER).decided == (UNANSWERED, UNANSWERED)
     regression = TextClassification(["value"], "regression")
     asked = rows(regression, example, [{"logits": np.array([[1.5]])}])
     assert regression.answer(example, asked, TOKENIZER) == {"value": 1.5}
     assert regression.predict(example, asked, TOKENIZER) == Prediction((), 1.5)
     assert regression.metrics == ("pearson", "spearman")
-    assert not several.metrics
+
+
+def test_what_a_classifier_answers_is_resolved_where_the_config_is_silent() -> None:
+    assert TextClassification(["score"]).problem_type == "regression"
+    assert TextClassification(["a", "b"]).problem_type == "single_label_classification"
+    assert (
+        TextClassification(["a"], "multi_label_classification").problem_type == "multi_label_classification"
+    )
 
 
 def test_a_choice_is_the_best_scored_ending() -> None:

@@ -6,7 +6,7 @@ public struct TextClassification: Head {
   let problemType: String?
 
   public func answer(_ example: Example, _ rows: [Row], _ tokenizer: Tokenizer) throws -> Answer {
-    switch problemType {
+    switch problemType ?? (labels.count == 1 ? "regression" : nil) {
     case "regression":
       return .numbers(try rows[0].output("logits"))
     case "multi_label_classification":

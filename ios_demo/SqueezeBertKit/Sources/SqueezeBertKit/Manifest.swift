@@ -33,7 +33,7 @@ public struct Manifest: Sendable, Decodable {
   public let artifact: String
   /// The head, by Hugging Face's pipeline name.
   public let task: String
-  /// Of a text classifier; nil means one label of several.
+  /// Of a text classifier; nil means a number where there is one label, and one of several otherwise.
   public let problemType: String?
   /// In the order of the outputs.
   public let labels: [String]

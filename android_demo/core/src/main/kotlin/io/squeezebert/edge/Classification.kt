@@ -5,8 +5,10 @@ import kotlin.math.exp
 /** A class, several classes or a number for a text or a pair. */
 public class TextClassification(
     private val labels: List<String>,
-    private val problemType: String?,
+    problemType: String?,
 ) : Task() {
+    private val problemType = problemType ?: if (labels.size == 1) "regression" else null
+
     override fun answer(example: Example, rows: List<Row>, tokenizer: Tokenizer): Answer = when (problemType) {
         "regression" -> NumberAnswer(rows[0].output("logits").asList())
         "multi_label_classification" -> several(rows[0].logits(labels.size))

@@ -14,7 +14,7 @@ public data class TensorSpec(val name: String, val dtype: String, val shape: Lis
  * @property format `executorch`, `coreml` or `tflite`.
  * @property artifact the model's name in the bundle.
  * @property task the head, by Hugging Face's pipeline name.
- * @property problemType of a text classifier; null means one label of several.
+ * @property problemType of a text classifier; null means a number where there is one label, and one of several otherwise.
  * @property labels in the order of the outputs.
  * @property precision as it was asked for, and [exactPrecision] what it stands for.
  * @property form how the layers are laid out.
