@@ -101,6 +101,8 @@ def load_checkpoint(
         ranges = read(file.parent) or {}
     except OSError as error:
         raise InputError(f"{error.filename or source} cannot be read: {error.strerror}") from error
+    if name == _LABELLED[0] and config.problem_type is None and config.num_labels == 1:
+        matched.append("config.json has one label and no problem_type: the output is a number (regression)")
     if new_head:
         matched.append(f"the head of {name} is new, to be trained: {new_head}")
     return Checkpoint(config, model, tokenizer, str(source), sha256, (*accepted, *matched), ranges)

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from exporters.errors import InputError, UnavailableError
 from squeezebert_edge.tasks.data import Example
-from squeezebert_edge.tasks.heads import TextClassification
+from squeezebert_edge.tasks.heads import Task, TextClassification
+from squeezebert_edge.tasks.labels import spell
 from squeezebert_edge.text.tokenizer import Tokenizer
 
 BUCKET = 64  # batches: examples are sorted by length among so many, which leaves the order random enough
@@ -46,7 +47,7 @@ def labels_in(examples: Sequence[Example]) -> list[str]:
     Raises:
         InputError: there are no labels, only one class, or numbers to predict instead of classes.
     """
-    labels = {str(example.label) for example in examples if example.label is not None}
+    labels = {spell(example.label) for example in examples if example.label is not None}
     if not labels:
         raise InputError("the training data has no labels", allowed="a column named label")
     numbers = next((label for label in sorted(labels) if _NUMBER.fullmatch(label)), None)
@@ -78,7 +79,7 @@ def hold_out(examples: Sequence[Example], share: float, seed: int) -> tuple[list
             "holding out validation data needs scikit-learn, which is not installed",
             hint="pip install 'squeezebert-edge[train]', or name validation data with --dev",
         ) from None
-    classes = [str(example.label) for example in examples]
+    classes = [spell(example.label) for example in examples]
     rarest, count = Counter(classes).most_common()[-1]
     if count < 2:
         raise InputError(
@@ -95,30 +96,37 @@ def hold_out(examples: Sequence[Example], share: float, seed: int) -> tuple[list
     return kept, held
 
 
-def encode(
-    examples: Sequence[Example], tokenizer: Tokenizer, labels: Sequence[str], max_length: int, what: str
-) -> list[EncodedExample]:
-    """Tokens and class numbers of every example; `what` names the data in errors.
+def read_classes(examples: Sequence[Example], labels: Sequence[str], what: str) -> Task:
+    """The task that knows what the labels of a whole file mean; `what` names the file in errors.
 
     Raises:
         InputError: an example has no label, or one that is not among `labels`.
     """
+    if any(example.label is None for example in examples):
+        raise InputError(f"the {what} has no labels", allowed="a column named label")
+    try:
+        return TextClassification(labels, "single_label_classification").reads(examples)
+    except InputError as error:
+        raise InputError(
+            f"the {what}: {error.problem}", allowed=error.allowed,
+            hint="--labels names the classes; other classes than the checkpoint's begin a new head",
+        ) from None  # fmt: skip
+
+
+def encode(
+    examples: Sequence[Example], tokenizer: Tokenizer, task: Task, max_length: int, what: str
+) -> list[EncodedExample]:
+    """Tokens and class numbers of every example, as `read_classes` reads them; `what` names them in errors.
+
+    Raises:
+        InputError: there is none.
+    """
     if not examples:
         raise InputError(f"the {what} is empty")
-    task = TextClassification(labels)
     encoded = []
-    for number, example in enumerate(examples, start=1):
-        if example.label is None:
-            raise InputError(f"the {what} has no labels", allowed="a column named label")
-        try:
-            label = task.label_index(example.label)
-        except InputError as error:
-            raise InputError(
-                f"example {number} of the {what}: {error.problem}", allowed=error.allowed,
-                hint="--labels names the classes; other classes than the checkpoint's begin a new head",
-            ) from None  # fmt: skip
+    for example in examples:
         encoding = tokenizer.encode(example.text, example.pair, max_length=max_length)
-        encoded.append(EncodedExample(encoding.ids, encoding.token_types, label))
+        encoded.append(EncodedExample(encoding.ids, encoding.token_types, task.label_index(example.label)))
     return encoded
 
 

@@ -144,12 +144,16 @@ def train(
     if config.quantize is not None:  # as the exporters do before they quantize
         model = copy.deepcopy(model)
         balance(model)
+    classes = validation_classes = training_data.read_classes(training, labels, "training data")
     if validation is None:
         training, validation = training_data.hold_out(training, config.hold_out, config.seed)
+    else:
+        validation_classes = training_data.read_classes(validation, labels, "validation data")
     progress("encoding", 0, 0)
+    longest = config.max_length
     data = Data(
-        training_data.encode(training, tokenizer, labels, config.max_length, "training data"),
-        training_data.encode(validation, tokenizer, labels, config.max_length, "validation data"),
+        training_data.encode(training, tokenizer, classes, longest, "training data"),
+        training_data.encode(validation, tokenizer, validation_classes, longest, "validation data"),
         tokenizer.special_ids["pad"],
     )
     if len({example.label for example in data.training}) < 2:

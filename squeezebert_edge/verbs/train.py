@@ -12,6 +12,7 @@ from exporters.errors import InputError
 from squeezebert_edge.model.base import SqueezeBertPreTrainedModel
 from squeezebert_edge.plumbing.progress import Progress, silent
 from squeezebert_edge.tasks.data import Example, read_lines, read_texts
+from squeezebert_edge.tasks.labels import is_gold
 from squeezebert_edge.text.tokenizer import Tokenizer
 from squeezebert_edge.text.vocabulary import TokenizerFlags
 from squeezebert_edge.training import train as training
@@ -82,8 +83,8 @@ def train_classifier(
         )
     if rank() == 0:
         progress(f"reading {data}", 0, 0)
-    examples = read_texts(data)
-    validated = None if validation is None else read_texts(validation)
+    examples = _read_labelled(data, labels, log)
+    validated = None if validation is None else _read_labelled(validation, labels, log)
     if isinstance(begin, Scratch):
         model, tokenizer = _begin(begin, config, examples, labels)
     else:
@@ -103,6 +104,15 @@ def train_classifier(
         progress=progress,
         log=log,
     )
+
+
+def _read_labelled(data: Path, labels: Sequence[str] | None, log: Callable[[str], None]) -> list[Example]:
+    """The examples of a file but for those whose label says that there is none."""
+    examples = read_texts(data)
+    labelled = [example for example in examples if is_gold(example.label, labels or ())]
+    if len(labelled) < len(examples) and rank() == 0:
+        log(f"{data}: {len(examples) - len(labelled)} of {len(examples)} examples have no label: left out")
+    return labelled
 
 
 def _begin(

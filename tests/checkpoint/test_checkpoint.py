@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from exporters.errors import InputError
 from squeezebert_edge.checkpoint import weights
 from squeezebert_edge.checkpoint.checkpoint import load_checkpoint, resources, save_checkpoint
+from squeezebert_edge.checkpoint.task import task_of
 from squeezebert_edge.model.heads import ARCHITECTURES
 from squeezebert_edge.text.tokenizer import Tokenizer
 from tests.kit.small import VOCABULARY
@@ -32,6 +33,8 @@ CLASSIFIER = "SqueezeBertForSequenceClassification"
 MASKED_LM = "SqueezeBertForMaskedLM"
 EMBEDDINGS = "transformer.embeddings.word_embeddings.weight"
 DECODER = "cls.predictions.decoder.weight"
+
+ONE_LABEL = "config.json has one label and no problem_type"
 
 Change = Callable[[dict[str, Tensor]], Any]
 
@@ -124,6 +127,24 @@ def test_gives_what_transformers_gives(tmp_path: Path, architecture: str) -> Non
     assert {parameter.dtype for parameter in loaded.model.parameters()} == {torch.float32}
     assert all(parameter.requires_grad for parameter in loaded.model.parameters())
     assert_same(loaded.model, theirs)
+
+
+@pytest.mark.parametrize(
+    ("outputs", "label", "note"),
+    [
+        (1, torch.tensor([0.5]), f"{ONE_LABEL}: the output is a number (regression)"),
+        (3, torch.tensor([2]), None),
+    ],
+)
+def test_what_a_silent_config_means_is_what_transformers_takes_it_for(
+    tmp_path: Path, outputs: int, label: Tensor, note: str | None
+) -> None:
+    theirs = saved_by_transformers(tmp_path, CLASSIFIER, num_labels=outputs)
+    assert json.loads((tmp_path / "config.json").read_text()).get("problem_type") is None
+    theirs(torch.tensor([[5, 6]]), labels=label)  # transformers decides when it first sees a label
+    loaded = load_checkpoint(tmp_path)
+    assert task_of(loaded).problem_type == theirs.config.problem_type
+    assert loaded.accepted == (() if note is None else (note,))
 
 
 @pytest.mark.parametrize("act", ["prelu", "xielu"])

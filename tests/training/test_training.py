@@ -21,7 +21,7 @@ from squeezebert_edge.checkpoint.checkpoint import load_checkpoint, save_checkpo
 from squeezebert_edge.checkpoint.task import task_of
 from squeezebert_edge.tasks.data import Example, read_texts
 from squeezebert_edge.training import train as training
-from squeezebert_edge.training.data import epoch_order, hold_out, labels_in
+from squeezebert_edge.training.data import encode, epoch_order, hold_out, labels_in, read_classes
 from squeezebert_edge.training.layers import BatchNoise, prepare_for_training
 from squeezebert_edge.training.run import Run
 from squeezebert_edge.training.state import state_path
@@ -292,12 +292,20 @@ def test_biases_and_layer_norms_do_not_decay(tmp_path: Path) -> None:
             assert after[name].norm() < 0.7 * tensor.norm()
 
 
+def test_numbers_in_json_are_the_classes_that_they_spell() -> None:
+    stars = [Example(f"good {label}", label=label) for label in (1, 2, 3, 4, 5)]
+    assert labels_in(stars) == ["1", "2", "3", "4", "5"]
+    task = read_classes(stars, labels_in(stars), "training data")
+    found = encode(stars, TOKENIZER, task, 24, "training data")
+    assert [example.label for example in found] == [0, 1, 2, 3, 4]
+
+
 def test_wrong_data_is_an_error_and_writes_nothing(tmp_path: Path) -> None:
     unlabelled = [Example("no label"), Example("none here")]
     cases: list[tuple[str, Callable[[], object]]] = [
-        ("example 3 of the training data: the model has no label 'mixed'",
+        ("the training data: example 3: the model has no label 'mixed'",
          lambda: run(tmp_path / "out", training_examples=[*TRAINING[:2], Example("so so", label="mixed")])),
-        ("example 1 of the validation data: the model has no label '2'",
+        ("the validation data: example 1: the model has no label '2'",
          lambda: run(tmp_path / "out", validation=[Example("so so", label="2")])),
         ("one class only", lambda: run(tmp_path / "out", training_examples=TRAINING[::2])),
         ("one class only, '0'", lambda: labels_in(TRAINING[::2])),

@@ -39,6 +39,18 @@ def test_from_scratch_then_from_that_checkpoint(tmp_path: Path) -> None:
     assert load_checkpoint(third.directory).tokenizer.vocab == loaded.tokenizer.vocab
 
 
+def test_rows_that_say_they_have_no_label_are_left_out(tmp_path: Path) -> None:
+    rows = [*TRAINING, replace(TRAINING[0], label="-"), replace(TRAINING[1], label="-1")]
+    data, lines = write_tsv(tmp_path / "t.tsv", rows), list[str]()
+    once = replace(CONFIG, epochs=1)
+    found = train_classifier(
+        data, tmp_path / "out", once, start=Scratch(SIZE, vocab_size=200), log=lines.append
+    )
+    assert found.training_examples + found.validation_examples == len(TRAINING)
+    assert lines[0] == f"{data}: 2 of {len(rows)} examples have no label: left out"
+    assert load_checkpoint(found.directory).config.id2label == {0: "0", 1: "1"}
+
+
 def test_what_contradicts_itself_is_refused_before_the_data_is_read(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="both --vocab and --vocab-size"):
         Scratch(vocab=tmp_path / "vocab.txt", vocab_size=100)
