@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
+import re
 import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from exporters.errors import InputError
@@ -33,9 +35,17 @@ class CannotWriteError(InputError):
     """Nothing can be written at a place: its disk is full, or it is not ours to write to."""
 
 
+# What is not whole yet lies beside the target that it is to become, locked by the process that makes it: one
+# that nobody holds is of a process that is gone.
+_PARTIAL = re.compile(r"\.(?P<target>.+)\.[0-9a-f]{8}\.partial", re.DOTALL)
+_NEW, _OLD = "new", "old"  # in the partial of a directory: what is made, and what it replaces
+
+
 @contextmanager
 def stage_directory(target: Path, *, marker: str | None, force: bool) -> Iterator[Path]:
     """Give a directory to fill; it becomes `target` when the block ends well, and is deleted otherwise.
+
+    What processes that were killed left beside it is deleted first.
 
     Args:
         target: the directory to make; missing parents are made too.
@@ -47,24 +57,25 @@ def stage_directory(target: Path, *, marker: str | None, force: bool) -> Iterato
         InputError: `target` exists and may not be replaced.
         CannotWriteError: nothing can be written there.
     """
+    sweep(target.parent)
     refuse_existing(target, marker=marker, force=force)
     # Named before it is made, so that an interruption at any moment deletes it.
-    staging = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
+    partial = _partial_of(target)
     try:
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            staging.mkdir(mode=0o700)
-        except OSError as error:
-            raise _cannot_write(target, error) from None
-        yield staging
-        staging.chmod(0o755)
-        _publish(staging, target, force=force)
+        with ExitStack() as held:
+            try:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                staging = held.enter_context(_locked_directory(partial))
+            except OSError as error:
+                raise _cannot_write(target, error) from None
+            yield staging
+            _publish(partial, target, force=force)
     except OSError as error:
         if error.errno in DISK_ERRORS:
             raise _cannot_write(target, error) from error
         raise
     finally:
-        shutil.rmtree(staging, ignore_errors=True)
+        _remove(partial, target)
 
 
 @contextmanager
@@ -74,34 +85,105 @@ def scratch_directory() -> Iterator[Path]:
     Raises:
         CannotWriteError: there is no room for it.
     """
+    place = Path(tempfile.gettempdir())
+    sweep(place)
+    partial = _partial_of(place / "squeezebert-edge")
     try:
-        with tempfile.TemporaryDirectory(prefix="squeezebert-edge-") as directory:
-            yield Path(directory)
+        with _locked_directory(partial) as directory:
+            yield directory
     except OSError as error:
         if error.errno not in DISK_ERRORS:
             raise
         raise CannotWriteError(
-            f"{tempfile.gettempdir()}: cannot be written: {error.strerror}",
+            f"{place}: cannot be written: {error.strerror}",
             hint="free space there, or name another place with TMPDIR",
         ) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
-def write_whole(target: Path, text: str) -> None:
-    """Write a file of UTF-8 text, replacing one that exists.
+def write_whole(target: Path, content: str | bytes | memoryview) -> None:
+    """Write a file, text as UTF-8, replacing one that exists.
 
     Raises:
         CannotWriteError: nothing can be written there.
     """
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    sweep(target.parent)
+    partial = _partial_of(target)
     try:
-        partial.write_text(text, encoding="utf-8", newline="\n")
-        os.replace(partial, target)
+        with open(_make_locked(partial, directory=False), "wb") as file:
+            file.write(content.encode("utf-8") if isinstance(content, str) else content)
+            file.flush()
+            os.replace(partial, target)
     except OSError as error:
         if error.errno in {*DISK_ERRORS, errno.ENOENT, errno.ENOTDIR, errno.EISDIR}:
-            raise CannotWriteError(f"{target}: cannot be written: {error.strerror}") from None
+            raise _cannot_write(target, error) from None
         raise
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):  # it may be gone already, or the disk take no change at all
+            partial.unlink()
+
+
+def sweep(directory: Path) -> None:
+    """Delete what processes that are gone left half-written in a directory, and undo half a replacement."""
+    try:
+        names = os.listdir(directory)
+    except OSError:
+        return
+    for name in names:
+        found = _PARTIAL.fullmatch(name)
+        if found:
+            with suppress(OSError):  # another user's, or one that another process sweeps
+                _sweep_one(directory / name, directory / found["target"])
+
+
+def _sweep_one(partial: Path, target: Path) -> None:
+    lock = os.open(partial, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if partial.is_file():
+            partial.unlink()
+        elif {path.name for path in partial.iterdir()} <= {_NEW, _OLD}:  # whatever else there is, is not ours
+            _remove(partial, target)
+    finally:
+        os.close(lock)
+
+
+def _partial_of(target: Path) -> Path:
+    return target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
+
+
+@contextmanager
+def _locked_directory(partial: Path) -> Iterator[Path]:
+    lock = _make_locked(partial, directory=True)
+    try:
+        (partial / _NEW).mkdir()
+        yield partial / _NEW
+    finally:
+        os.close(lock)
+
+
+def _make_locked(partial: Path, *, directory: bool) -> int:
+    """Make a partial, locked as long as the descriptor that this gives is open."""
+    kind = os.O_RDONLY if directory else os.O_WRONLY | os.O_CREAT | os.O_EXCL
+    while True:
+        if directory:
+            partial.mkdir(mode=0o700)
+        with suppress(FileNotFoundError):  # another process that sweeps was there before the lock
+            lock = os.open(partial, kind | os.O_CLOEXEC, 0o666)
+            with suppress(OSError):  # where the file system has no locks, nothing is swept
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            if partial.exists() and os.path.samestat(os.fstat(lock), os.stat(partial)):
+                return lock
+            os.close(lock)
+
+
+def _remove(partial: Path, target: Path) -> None:
+    """Delete a directory's partial; what it was to replace goes back if nothing has taken its place."""
+    with suppress(OSError):
+        if (partial / _OLD).exists() and not os.path.lexists(target):
+            os.rename(partial / _OLD, target)
+    shutil.rmtree(partial, ignore_errors=True)
 
 
 def refuse_existing(target: Path, *, marker: str | None, force: bool) -> None:
@@ -147,22 +229,16 @@ def require_directory(target: Path) -> None:
         raise CannotWriteError(f"{target}: {target.parent} cannot be written to", hint=ELSEWHERE)
 
 
-def _publish(staging: Path, target: Path, *, force: bool) -> None:
-    """Move the finished directory into place; if that fails, put back the one that it was to replace."""
-    aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".old", dir=target.parent))
-    replaced = aside / "replaced"
+def _publish(partial: Path, target: Path, *, force: bool) -> None:
+    """Move the finished directory into place."""
     try:
         if force and target.exists():
-            os.rename(target, replaced)
-        os.rename(staging, target)
-    except BaseException as error:
-        if replaced.exists() and not target.exists():
-            os.rename(replaced, target)
-        if isinstance(error, OSError) and error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+            os.rename(target, partial / _OLD)
+        os.rename(partial / _NEW, target)
+    except OSError as error:
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
             raise InputError(f"another process wrote {target} in the meantime") from None
         raise
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
 
 
 def _cannot_write(target: Path, error: OSError) -> CannotWriteError:

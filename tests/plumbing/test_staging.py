@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import errno
+import os
+import signal
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from exporters.errors import InputError
-from squeezebert_edge.plumbing.staging import stage_directory
+from squeezebert_edge.plumbing.staging import scratch_directory, stage_directory, sweep, write_whole
+from tests.kit.processes import ROOT
 
 
 def write(target: Path, text: str, *, force: bool = False) -> None:
@@ -88,3 +95,85 @@ def test_a_parent_that_is_a_file_is_an_input_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot be written"):
         write(tmp_path / "file" / "b", "new")
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from squeezebert_edge.plumbing import staging
+
+def die(*paths):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+target, when = Path(sys.argv[1]), sys.argv[2]
+if when == "file":
+    os.replace = die
+    staging.write_whole(target / "report.html", "half")
+with staging.stage_directory(target / "b", marker=None, force=True) as directory:
+    (directory / "manifest.json").write_text("half")
+    if when == "making":
+        die()
+    rename = os.rename
+    os.rename = lambda source, to: (rename(source, to), die())
+"""
+
+
+def kill(directory: Path, when: str) -> None:
+    """A process that writes into a directory, killed."""
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(directory), when], env={"PYTHONPATH": str(ROOT)})
+    assert killed.returncode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("when", ["making", "replacing", "file"])
+def test_what_a_killed_process_left_is_swept_by_the_next(tmp_path: Path, when: str) -> None:
+    write(tmp_path / "b", "old")
+    kill(tmp_path, when)
+    assert [name for name in os.listdir(tmp_path) if name.endswith(".partial")]
+    write(tmp_path / "another", "new")
+    assert sorted(os.listdir(tmp_path)) == ["another", "b"]
+    assert (tmp_path / "b" / "manifest.json").read_text() == "old"
+
+
+def test_a_finished_file_sweeps_too(tmp_path: Path) -> None:
+    kill(tmp_path, "making")
+    write_whole(tmp_path / "report.md", "whole")
+    assert os.listdir(tmp_path) == ["report.md"]
+
+
+def test_what_a_living_process_makes_is_not_swept(tmp_path: Path) -> None:
+    with stage_directory(tmp_path / "slow", marker=None, force=False) as staging:
+        (staging / "manifest.json").write_text("whole")
+        write(tmp_path / "fast", "whole")
+        sweep(tmp_path)
+    assert sorted(os.listdir(tmp_path)) == ["fast", "slow"]
+
+
+def test_what_only_looks_like_a_partial_is_kept(tmp_path: Path) -> None:
+    (tmp_path / ".thesis.0123abcd.partial" / "chapter1").mkdir(parents=True)
+    (tmp_path / ".cache.partial").mkdir()
+    sweep(tmp_path)
+    assert sorted(os.listdir(tmp_path)) == [".cache.partial", ".thesis.0123abcd.partial"]
+
+
+def test_scratch_of_a_killed_process_is_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    (tmp_path / ".squeezebert-edge.0123abcd.partial" / "new").mkdir(parents=True)
+    with scratch_directory() as directory:
+        (directory / "file").touch()
+        assert len(os.listdir(tmp_path)) == 1
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("code", [errno.EROFS, errno.EACCES])
+def test_a_disk_without_writing_is_an_input_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    def refuse(*arguments: object, **named: object) -> NoReturn:
+        raise OSError(code, os.strerror(code))
+
+    for name in ("open", "unlink", "mkdir"):
+        monkeypatch.setattr(os, name, refuse)
+    with pytest.raises(InputError, match="cannot be written"):
+        write_whole(tmp_path / "report.html", "page")
+    with pytest.raises(InputError, match="cannot be written"):
+        write(tmp_path / "b", "new")
