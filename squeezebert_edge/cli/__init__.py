@@ -1,79 +1,52 @@
-"""The command line: one file per verb, each a few lines over functions that a library user can call."""
+"""The command line. Importing it loads next to nothing, so that it can be interrupted from the first moment."""
 
 from __future__ import annotations
 
-import signal
+import os
 import sys
-from types import FrameType
-from typing import Annotated
 
-import typer
-
-from exporters.errors import EdgeError
-from squeezebert_edge import __version__
-from squeezebert_edge.cli import show
-from squeezebert_edge.cli.bench import bench
-from squeezebert_edge.cli.demo import demo
-from squeezebert_edge.cli.devices import devices
-from squeezebert_edge.cli.evaluate import evaluate
-from squeezebert_edge.cli.export import export
-from squeezebert_edge.cli.inspect import inspect
-from squeezebert_edge.cli.predict import predict
-from squeezebert_edge.cli.report import report
-from squeezebert_edge.cli.run import run
-from squeezebert_edge.cli.sensitivity import sensitivity
-from squeezebert_edge.cli.train import train
-from squeezebert_edge.cli.tune import tune
-from squeezebert_edge.cli.verify import verify
-
-INTERRUPTED = 130  # 128 + SIGINT: what typer makes of a KeyboardInterrupt
-
-app = typer.Typer(
-    name="squeezebert-edge",
-    help="SqueezeBERT checkpoints on phones: export, proof and measurement.",
-    epilog="Exit codes: 0 done; 1 a gate failed; 2 the input or the call is wrong; 3 it cannot be done here.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-)
-PANELS = {
-    "Make and prove": (run, export, verify),
-    "Measure": (evaluate, bench, tune, sensitivity, devices, report),
-    "Use": (predict, demo),
-    "Checkpoints": (inspect, train),
-}
-for panel, verbs in PANELS.items():
-    for verb in verbs:
-        app.command(rich_help_panel=panel)(verb)
-
-
-def _print_version(wanted: bool) -> None:
-    if wanted:
-        print(__version__)
-        raise typer.Exit
-
-
-@app.callback()
-def options(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
-    ] = False,
-) -> None:
-    """SqueezeBERT checkpoints on phones: export, proof and measurement."""
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+from squeezebert_edge.cli import interruption
 
 
 def main() -> None:
-    """Run the command line; every known error is printed without a traceback and sets the exit code."""
-    signal.signal(signal.SIGTERM, _interrupt)  # so that a stopped job cleans up as an interrupted one does
+    """Run the command line; it ends with an exit code, and no known error shows a traceback."""
+    interrupted = interruption.Interruption()
+    interrupted.catch()
+    code: str | int | None
     try:
-        app()
-    except EdgeError as error:
-        show.error(error)
-        sys.exit(error.exit_code)
-    except SystemExit as leaving:
-        if leaving.code == INTERRUPTED:
-            show.note("interrupted; no half-written output was left")
-        raise
+        code = _run()
+    except BaseException as error:
+        if not (interrupted.asked or isinstance(error, KeyboardInterrupt)):
+            raise
+        code = interruption.EXIT_CODE
+    interrupted.finish()
+    if interrupted.asked or code == interruption.EXIT_CODE:
+        print(interruption.MESSAGE, file=sys.stderr, flush=True)
+        # Python would end itself by the signal instead, where the interruption went through an eval.
+        os._exit(interruption.EXIT_CODE)
+    sys.exit(code)
+
+
+def _run() -> str | int | None:
+    """The exit code of the command that the arguments name."""
+    from exporters.errors import EdgeError
+    from squeezebert_edge.cli import streams
+
+    streams.take_over()
+    try:
+        from squeezebert_edge.cli import show
+        from squeezebert_edge.cli.commands import app
+
+        try:
+            app()
+        except SystemExit as leaving:
+            return leaving.code
+        except EdgeError as error:
+            if not isinstance(error, streams.ClosedPipeError):
+                show.error(error)
+            return error.exit_code
+        finally:
+            sys.stdout.flush()
+    except streams.CannotPrintError as error:
+        return error.exit_code
+    return 0

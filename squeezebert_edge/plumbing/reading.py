@@ -23,7 +23,7 @@ SETTINGS = 8 << 20  # bytes of a file about one thing: a configuration, a manife
 CONTENTS = 256 << 20  # bytes of a file of many: examples, words, the samples of measurements
 
 MOST_LINES = 4_000_000  # the largest sets of labelled sentences have fewer
-MOST_VALUES = 8_000_000  # in one JSON document: SQuAD has a tenth of that, and they take 1 GB if all are lists
+MOST_VALUES = 8_000_000  # in one JSON document; SQuAD has a tenth of that
 DEEPEST = 64  # a SQuAD is 7 deep, a configuration fewer
 LONGEST_NUMBER = 64  # characters; transformers writes 10^30 for a length without a limit
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import typer.main
 
-from squeezebert_edge.cli import app
+from squeezebert_edge.cli.commands import app
 from squeezebert_edge.devices import native
 from squeezebert_edge.devices.native import build
 

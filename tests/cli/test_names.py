@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 from exporters.errors import InputError
 from squeezebert_edge.bundle.opened import Bundle
 from squeezebert_edge.checkpoint.checkpoint import load_checkpoint
-from squeezebert_edge.cli import app
+from squeezebert_edge.cli.commands import app
 from squeezebert_edge.cli.names import Names, read_names
 from squeezebert_edge.verbs.export import export_bundles
 from squeezebert_edge.verbs.plan import Plan

@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 from exporters.errors import EdgeError, InputError, UnavailableError
 from squeezebert_edge.bundle.manifest import Verification
 from squeezebert_edge.bundle.opened import Bundle, open_bundle
-from squeezebert_edge.cli import app
+from squeezebert_edge.cli.commands import app
 from squeezebert_edge.devices.python import machine
 from squeezebert_edge.devices.python.host import Host
 from squeezebert_edge.latency import record

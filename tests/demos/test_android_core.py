@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from squeezebert_edge import cli
 from squeezebert_edge.bundle.opened import Bundle
+from squeezebert_edge.cli.commands import app
 from squeezebert_edge.devices import JOB, OUTPUTS, RESULT, demo_app
 from squeezebert_edge.devices.results import read_answers, read_result
 from squeezebert_edge.latency import record
@@ -138,7 +138,7 @@ def predicted_alike(core: Core, bundle: Bundle, asked: list[list[str]], lines: P
     found = [json.loads(line) for line in printed.splitlines()]
     assert len(found) == len(asked)
     lines.write_text("".join("\t".join(texts) + "\n" for texts in asked))
-    said = CliRunner().invoke(cli.app, ["predict", str(bundle.directory), "--file", str(lines), "--json"])
+    said = CliRunner().invoke(app, ["predict", str(bundle.directory), "--file", str(lines), "--json"])
     expected = [json.loads(line) for line in said.stdout.splitlines()]
     for answer, pythons in zip(found, expected, strict=True):
         same(answer, {name: value for name, value in pythons.items() if name not in ("text", "truncated")})

@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 from exporters.errors import GateError, InputError
 from squeezebert_edge import devices
 from squeezebert_edge.bundle.opened import Bundle
-from squeezebert_edge.cli import app
+from squeezebert_edge.cli.commands import app
 from squeezebert_edge.latency import record
 from tests.fakes import app as fake_app
 from tests.fakes.adbd import Plug, needs_adb

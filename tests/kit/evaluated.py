@@ -9,7 +9,7 @@ from typing import Any
 from typer.testing import CliRunner, Result
 
 from squeezebert_edge.checkpoint.checkpoint import load_checkpoint
-from squeezebert_edge.cli import app
+from squeezebert_edge.cli.commands import app
 from squeezebert_edge.verbs.export import export_bundles
 from squeezebert_edge.verbs.plan import Plan
 from tests.kit.small import save_small

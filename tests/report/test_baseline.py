@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 
 from exporters.errors import EdgeError, InputError
 from squeezebert_edge.bundle.opened import Bundle
-from squeezebert_edge.cli import app
+from squeezebert_edge.cli.commands import app
 from squeezebert_edge.latency import record
 from squeezebert_edge.latency.protocol import MLPERF, RAPID
 from squeezebert_edge.report.baseline import Baseline, Limits, read_baseline
