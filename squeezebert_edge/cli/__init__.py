@@ -1,9 +1,9 @@
-"""The command line. Importing it loads next to nothing, so that it can be interrupted from the first moment."""
+"""The command line. Importing it loads next to nothing: it can be interrupted from the first moment on."""
 
 from __future__ import annotations
 
-import os
 import sys
+from contextlib import suppress
 
 from squeezebert_edge.cli import interruption
 
@@ -12,18 +12,15 @@ def main() -> None:
     """Run the command line; it ends with an exit code, and no known error shows a traceback."""
     interrupted = interruption.Interruption()
     interrupted.catch()
-    code: str | int | None
     try:
         code = _run()
     except BaseException as error:
-        if not (interrupted.asked or isinstance(error, KeyboardInterrupt)):
-            raise
-        code = interruption.EXIT_CODE
+        if interrupted.asked or isinstance(error, KeyboardInterrupt):
+            interrupted.leave()
+        raise
     interrupted.finish()
     if interrupted.asked or code == interruption.EXIT_CODE:
-        print(interruption.MESSAGE, file=sys.stderr, flush=True)
-        # Python would end itself by the signal instead, where the interruption went through an eval.
-        os._exit(interruption.EXIT_CODE)
+        interrupted.leave()
     sys.exit(code)
 
 
@@ -37,16 +34,17 @@ def _run() -> str | int | None:
         from squeezebert_edge.cli import show
         from squeezebert_edge.cli.commands import app
 
+        code: str | int | None = 0
         try:
             app()
         except SystemExit as leaving:
-            return leaving.code
-        except EdgeError as error:
-            if not isinstance(error, streams.ClosedPipeError):
-                show.error(error)
-            return error.exit_code
-        finally:
-            sys.stdout.flush()
-    except streams.CannotPrintError as error:
+            code = leaving.code
+        sys.stdout.flush()
+        return code
+    except streams.ClosedPipeError as error:
         return error.exit_code
-    return 0
+    except EdgeError as error:
+        show.error(error)
+        with suppress(streams.CannotPrintError):  # one error is enough
+            sys.stdout.flush()
+        return error.exit_code

@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from types import FrameType
-from typing import TYPE_CHECKING
+from types import FrameType, TracebackType
+from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
     from sys import UnraisableHookArgs
@@ -33,6 +33,7 @@ class Interruption:
 
     def catch(self) -> None:
         """Take over SIGINT and SIGTERM, and the clock that tries again."""
+        sys.excepthook = self._report
         for number in _SIGNALS:
             signal.signal(number, self._arrive)
         signal.signal(signal.SIGALRM, self._try_again)
@@ -43,6 +44,22 @@ class Interruption:
         signal.setitimer(signal.ITIMER_REAL, 0)
         for number in _SIGNALS:
             signal.signal(number, signal.SIG_IGN)
+
+    def leave(self) -> NoReturn:
+        """End the process as interrupted.
+
+        At once: Python would end itself by the signal, where the interruption has gone through an eval.
+        """
+        self.finish()
+        print(MESSAGE, file=sys.stderr, flush=True)
+        os._exit(EXIT_CODE)
+
+    def _report(
+        self, kind: type[BaseException], error: BaseException, traceback: TracebackType | None
+    ) -> None:
+        if self.asked:  # just before or after the block that waits for it
+            self.leave()
+        sys.__excepthook__(kind, error, traceback)
 
     def _arrive(self, number: int, frame: FrameType | None) -> None:
         if self.waiting:  # asked again, and nothing came of the first time

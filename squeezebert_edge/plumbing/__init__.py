@@ -1,1 +1,1 @@
-"""What knows nothing of SqueezeBERT: progress, files that appear whole, journals."""
+"""What knows nothing of SqueezeBERT: progress, the reader of files, files that appear whole, journals."""
