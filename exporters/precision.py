@@ -6,7 +6,8 @@ Each exporter lists its precisions with these; nothing else needs to know a prec
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from typing import Literal
 
 from exporters.errors import InputError
@@ -66,6 +67,8 @@ class Precision:
     gates: what its artifacts must keep.
     rounding: None where nothing is quantized.
     palette_targets: targets for which 16 values serve a whole weight, instead of steps of even size.
+    unit_gates: what must hold on a compute unit other than the CPU, by its kind; a kind without gates does
+        not compute in this precision.
     """
 
     weights: str
@@ -74,6 +77,7 @@ class Precision:
     gates: Gates = Gates()
     rounding: Rounding | None = None
     palette_targets: tuple[str, ...] = ()
+    unit_gates: Mapping[str, Gates] = field(default_factory=dict, hash=False)
 
     @property
     def calibrated(self) -> bool:
@@ -87,6 +91,9 @@ FLOAT16_GATES = Gates(min_sqnr_db=60.0, max_padding_error=1e-3)
 INT8_GATES = Gates(min_sqnr_db=45.0, min_padding_sqnr_db=60.0)
 CALIBRATED_GATES = Gates(min_sqnr_db=30.0, min_padding_sqnr_db=60.0)
 INT4_GATES = Gates(min_sqnr_db=25.0, min_padding_sqnr_db=60.0)
+# Float on a GPU or an NPU is float16, and not IEEE's everywhere.
+GPU_FLOAT_GATES = Gates(min_sqnr_db=50.0, min_padding_sqnr_db=60.0)
+NPU_FLOAT_GATES = Gates(min_sqnr_db=50.0, min_padding_sqnr_db=60.0)
 
 # Precisions that mean the same in several formats.
 FLOAT32 = Precision("float32", "float32", gates=FLOAT32_GATES)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, cast
 
 from exporters.errors import InputError
 from exporters.precision import Precision
+from exporters.units import Unit
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 
 STRICT = {"extra": "forbid"}  # for pydantic, which makes these records part of the manifest's schema
 
-ComputedBy = Literal["runtime", "mil-evaluator"]
+Tell = Callable[[str], None]  # is told what is being done
+ComputedBy = Literal["runtime", "mil-evaluator", "webgpu", "qualcomm-emulator"]
 
 
 class Ranges(NamedTuple):
@@ -165,6 +167,24 @@ class Artifact:
     structure: Structure | None = None
 
 
+@dataclass(frozen=True)
+class UnitArtifact:
+    """What one compute unit runs in the place of an artifact, or the artifact itself.
+
+    files: length -> the file that serves it.
+    arithmetic: the type that the unit computes with, in words.
+    delegation: the operators that the unit takes, of those there are.
+    partitions: into how many pieces they fall; between two of them the CPU has its turn.
+    versions: package or tool -> version of everything that shaped the files or judged them.
+    """
+
+    files: Mapping[int, Path]
+    arithmetic: str
+    delegation: Delegation
+    partitions: int
+    versions: Mapping[str, str]
+
+
 class Runner(Protocol):
     """A loaded artifact, callable; its inputs, outputs and lengths are read from the artifact itself."""
 
@@ -191,6 +211,8 @@ class Format:
     makes_on_linux_arm: whether those packages exist for Linux on Arm.
     extra: what pip is to install for them; by default this project's extra of the format's name.
     targets: the oldest systems that an artifact can be made for, the default first; empty without a choice.
+    units: the compute units beside the CPU that an artifact can be made or checked for, by kind, each with
+        the module that is its `UnitExporter`.
     runtime: "module:callable" of what opens an artifact to time it, for a format that is not of this project
         (squeezebert_edge.devices.python.runtimes.Runtime); None has no latency.
 
@@ -207,6 +229,7 @@ class Format:
     makes_on_linux_arm: bool = True
     extra: str | None = None
     targets: tuple[str, ...] = ()
+    units: Mapping[str, str] = field(default_factory=dict)
     runtime: str | None = None
 
     def precision(self, name: str) -> Precision:
@@ -241,12 +264,59 @@ class Format:
         loader = cast("Loader", importlib.import_module(self.runner))
         return loader.load(path, threads=threads, runtime=runtime)
 
+    def unit(self, kind: str) -> UnitExporter:
+        """What makes and runs artifacts for a kind of compute unit beside the CPU.
+
+        Raises:
+            InputError: the format is not exported for such a unit.
+        """
+        if kind not in self.units:
+            raise InputError(
+                f"{self.title} is not exported for the unit '{kind}'", allowed=", ".join(["cpu", *self.units])
+            )
+        return cast("UnitExporter", importlib.import_module(self.units[kind]))
+
 
 class Exporter(Protocol):
     """What a format's exporter module provides."""
 
     def export(self, request: ExportRequest, path: Path) -> Artifact:
         """Write the artifact to `path`, which does not exist yet."""
+        ...
+
+
+class UnitExporter(Protocol):
+    """What a module for a kind of compute unit provides."""
+
+    def choose(self, name: str | None, precision: Precision) -> Sequence[Unit]:
+        """The units that a user means by a kind's name and what stands behind the colon, if anything does.
+
+        Raises:
+            InputError: no such chip, or one that does not compute in the precision.
+        """
+        ...
+
+    def require(self, units: Sequence[Unit]) -> None:
+        """Raise UnavailableError, which says what to install, if units cannot be served on this machine."""
+        ...
+
+    def export(
+        self, request: ExportRequest, artifact: Artifact, units: Sequence[Unit], tell: Tell
+    ) -> Iterator[tuple[Unit, UnitArtifact]]:
+        """Make what each unit runs, in files beside the artifact; `tell` is told of each.
+
+        Raises:
+            GateError: the unit's tools fail, or take longer than they may.
+        """
+        ...
+
+    def load(self, unit: Unit, files: Mapping[int, Path]) -> Runner:
+        """Run a unit's files, in a process of its own, which ends with the runner.
+
+        Raises:
+            UnavailableError: this machine cannot run them; says what to install.
+            GateError: the unit refuses the files.
+        """
         ...
 
 

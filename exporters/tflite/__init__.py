@@ -1,11 +1,17 @@
 """LiteRT: a model (.tflite) with one signature per length over one set of weights."""
 
+from dataclasses import replace
+
 from exporters.precision import (
+    CALIBRATED_GATES,
     FLOAT16_GATES,
     FLOAT32,
+    GPU_FLOAT_GATES,
     INT4_GATES,
     INT8_DYNAMIC,
+    INT8_GATES,
     INT8_STATIC,
+    NPU_FLOAT_GATES,
     Precision,
     Rounding,
 )
@@ -18,17 +24,24 @@ FORMAT = Format(
     runner="exporters.tflite.runner",
     makes=("litert_torch", "ai_edge_quantizer"),
     makes_on_linux_arm=False,
+    units={"gpu": "exporters.tflite.gpu", "npu": "exporters.tflite.npu"},
     precisions={
-        "fp32": FLOAT32,
-        "fp16": Precision("float16", "float32", gates=FLOAT16_GATES),
-        "int8-dynamic": INT8_DYNAMIC,
-        "int8-static": INT8_STATIC,
+        "fp32": replace(FLOAT32, unit_gates={"gpu": GPU_FLOAT_GATES}),
+        "fp16": Precision(
+            "float16",
+            "float32",
+            gates=FLOAT16_GATES,
+            unit_gates={"gpu": GPU_FLOAT_GATES, "npu": NPU_FLOAT_GATES},
+        ),
+        "int8-dynamic": replace(INT8_DYNAMIC, unit_gates={"gpu": INT8_GATES}),
+        "int8-static": replace(INT8_STATIC, unit_gates={"gpu": CALIBRATED_GATES}),
         "int4": Precision(
             "int4",
             "int8 at run time",
             "weights per channel, activations per row",
             gates=INT4_GATES,
             rounding=Rounding(4, None, "row"),
+            unit_gates={"gpu": INT4_GATES},
         ),
     },
 )

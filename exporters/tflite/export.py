@@ -1,8 +1,8 @@
 """LiteRT: a model (.tflite) with one signature per length over one set of weights.
 
 Its metadata is JSON in the flatbuffer's metadata table, under METADATA_NAME. fp16 stores the weights of
-embeddings, convolutions and linear layers in half precision, as LiteRT's GPU delegate wants them; inputs and
-outputs stay as they are, and CPUs compute in float32.
+embeddings, convolutions and linear layers in half precision, laid out so that LiteRT's GPU accelerator and
+Qualcomm's compiler take all of it; inputs and outputs stay as they are, and CPUs compute in float32.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from exporters.quiet import quiet_runtime, quiet_tools
 from exporters.spec import Artifact, Delegation, ExportRequest
 from exporters.tensors import describe
 from exporters.tflite import FORMAT, quantization
+from exporters.tflite.signatures import signature_of
 
 PRODUCTS = {"FULLY_CONNECTED", "BATCH_MATMUL", "CONV_2D", "DEPTHWISE_CONV_2D"}
 METADATA_NAME = "squeezebert_edge"
@@ -58,7 +59,7 @@ def export(request: ExportRequest, path: Path) -> Artifact:
     half = precision.weights == "float16"
     if half:
         _require_half_range(request.module)
-    entry_points = {length: f"length_{length}" for length in request.lengths}
+    entry_points = {length: signature_of(length) for length in request.lengths}
     inputs, outputs = describe(request)
     packages = ["torch", "litert-torch", "litert-converter", "jax", "ai-edge-litert"]
     with quiet_tools():

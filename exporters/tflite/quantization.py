@@ -5,8 +5,10 @@ https://github.com/google-ai-edge/ai-edge-quantizer
 
 from __future__ import annotations
 
+import copy
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -25,14 +27,90 @@ PRODUCT = "product/"  # begins the name of a tensor that comes out of a product 
 
 
 def with_half_weights(content: bytes) -> bytes:
-    """The same model, its weights in float16."""
-    from ai_edge_quantizer import qtyping, recipe_manager
+    """The same model, its weights in float16, laid out so that the CPU, the GPU and NPUs take all of it."""
+    from ai_edge_quantizer import algorithm_manager, qtyping, recipe_manager
 
-    recipe = recipe_manager.RecipeManager()
-    recipe.add_weight_only_config(
-        ".*", qtyping.TFLOperationName.ALL_SUPPORTED, 16, algorithm_key="float_casting"
+    recipe, operators = recipe_manager.RecipeManager(), qtyping.TFLOperationName
+    recipe.add_weight_only_config(".*", operators.ALL_SUPPORTED, 16, algorithm_key="float_casting")
+    recipe.add_quantization_config(
+        ".*", operators.EMBEDDING_LOOKUP, algorithm_key=algorithm_manager.AlgorithmName.NO_QUANTIZE
     )
-    return rewritten(opened(content), recipe)
+    return _with_half_tables(opened(rewritten(opened(content), recipe)))
+
+
+def _with_half_tables(model: Any) -> bytes:
+    """The model with its embedding tables in float16: their rows are gathered, then cast to float32.
+
+    The quantizer would put a DEQUANTIZE of the whole table before EMBEDDING_LOOKUP. The GPU refuses that, and
+    the CPU would keep the table in float32 too.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+    from ai_edge_litert.tools import flatbuffer_utils
+
+    gather, cast_ = schema.BuiltinOperator.GATHER, schema.BuiltinOperator.CAST
+    halved: dict[int, int] = {}  # buffer -> the one that has it in float16
+    for graph in model.subgraphs:
+        operators = []
+        for operator in graph.operators:
+            operators.append(operator)
+            code = model.operatorCodes[operator.opcodeIndex].builtinCode
+            if code != schema.BuiltinOperator.EMBEDDING_LOOKUP:
+                continue
+            ids, table = operator.inputs
+            buffer = graph.tensors[table].buffer
+            if buffer not in halved:
+                halved[buffer] = _halve(model, buffer)
+            graph.tensors[table].type, graph.tensors[table].buffer = schema.TensorType.FLOAT16, halved[buffer]
+            found = copy.copy(graph.tensors[operator.outputs[0]])
+            found.name, found.type = found.name + b"/float16", schema.TensorType.FLOAT16
+            graph.tensors.append(found)
+            cast = schema.OperatorT()
+            cast.opcodeIndex = _operator_code(model, cast_)
+            cast.inputs, cast.outputs = [len(graph.tensors) - 1], list(operator.outputs)
+            cast.builtinOptionsType, cast.builtinOptions = (
+                schema.BuiltinOptions.CastOptions,
+                schema.CastOptionsT(),
+            )
+            cast.builtinOptions.inDataType = schema.TensorType.FLOAT16
+            cast.builtinOptions.outDataType = schema.TensorType.FLOAT32
+            operator.opcodeIndex = _operator_code(model, gather)
+            operator.inputs, operator.outputs = [table, ids], cast.inputs
+            operator.builtinOptionsType = schema.BuiltinOptions.GatherOptions
+            operator.builtinOptions = schema.GatherOptionsT()
+            operators.append(cast)
+        graph.operators = operators
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+
+
+def _halve(model: Any, buffer: int) -> int:
+    """Make a buffer float16; or, if a tied product has these weights in float16 already, find that one."""
+    rows = np.frombuffer(bytes(model.buffers[buffer].data), np.float32).astype(np.float16).tobytes()
+    for index, other in enumerate(model.buffers):
+        if other.data is not None and len(other.data) == len(rows) and bytes(other.data) == rows:
+            model.buffers[buffer].data = None
+            return index
+    model.buffers[buffer].data = rows
+    return buffer
+
+
+def _operator_code(model: Any, builtin: int) -> int:
+    """The index of an operator's code in the model, which is added if it is not there."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    for index, code in enumerate(model.operatorCodes):
+        if code.builtinCode == builtin:
+            return index
+    added = schema.OperatorCodeT()
+    added.builtinCode = builtin
+    added.deprecatedBuiltinCode = min(builtin, schema.BuiltinOperator.PLACEHOLDER_FOR_GREATER_OP_CODES)
+    added.version = 1
+    model.operatorCodes.append(added)
+    return len(model.operatorCodes) - 1
+
+
+def count_operators(path: Path) -> int:
+    """How many operators the graph of the longest length has."""
+    return len(opened(path.read_bytes()).subgraphs[-1].operators)
 
 
 def quantized(content: bytes, request: ExportRequest) -> tuple[bytes, list[str]]:

@@ -10,13 +10,14 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from exporters.errors import InputError
-from exporters.spec import Delegation, Structure, TensorSpec
+from exporters.spec import ComputedBy, Delegation, Structure, TensorSpec
 
 MANIFEST, VOCABULARY = "manifest.json", "vocab.txt"
 SEAL = "manifest.sha256"  # the manifest's own hash: it holds those of all other files
 
 
 FormatName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$")]
+UnitName = Annotated[str, Field(pattern=r"^(gpu|npu:[A-Za-z0-9_]+)$")]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]  # of something in the bundle itself
 
 
@@ -78,7 +79,8 @@ class Verification(_Record):
     """How the artifact compared with the float reference.
 
     status: whether every gate held; "not verified" if it could not be computed here, `failures` says why.
-    by: what computed the artifact's outputs.
+    by: what computed the artifact's outputs: its runtime; an evaluator of Core ML's programs; LiteRT's GPU
+        accelerator over WebGPU; Qualcomm's emulator of its NPU.
     max_abs_error: the largest difference of any output, and max_abs_reference the largest reference output.
     sqnr_db: variance of the reference over the mean squared error, in dB, of the worst output.
     agreement: share of equal top-1 decisions; null where the outputs decide nothing.
@@ -88,7 +90,7 @@ class Verification(_Record):
     """
 
     status: Literal["verified", "failed", "not verified"]
-    by: Literal["runtime", "mil-evaluator"] | None
+    by: ComputedBy | None
     max_abs_error: float | None = None
     max_abs_reference: float | None = None
     sqnr_db: float | None = None
@@ -99,6 +101,30 @@ class Verification(_Record):
     gates: dict[str, float] = Field(default_factory=dict)
     failures: list[str] = Field(default_factory=list)
 
+    @property
+    def words(self) -> str:
+        """The status, with what computed the outputs where that was not the runtime itself."""
+        return self.status + COMPUTED_BY.get(self.by or "runtime", "")
+
+
+COMPUTED_BY = {"mil-evaluator": " (MIL)", "webgpu": " (WebGPU)", "qualcomm-emulator": " (emulator)"}
+
+
+class UnitRecord(_Record):
+    """How a compute unit beside the CPU runs the bundle, and the proof of it.
+
+    files: length -> the file that serves it: compiled for the unit, or the artifact itself.
+    arithmetic: what the unit computes with. partitions: into how many pieces the operators inside it fall.
+    versions: of what shaped the files or judged them.
+    """
+
+    files: dict[int, FileName]
+    arithmetic: str
+    delegation: Delegation
+    partitions: int
+    versions: dict[str, str]
+    verification: Verification
+
 
 class Manifest(_Record):
     """manifest.json.
@@ -106,6 +132,9 @@ class Manifest(_Record):
     structure: of Core ML programs only.
     form_decided_by: what measured it to be the best here, or the user who asked for it.
     float_operators: how many of each operator still compute with floats; integer-only is what has none.
+    unit: the compute unit that `delegation` and `verification` are of; null where the phone decides which one
+        runs the artifact, as Core ML does.
+    units: further compute units that it was made and proven for, by name: "gpu", or "npu:" and the chip.
     files: the hashes of every other file, by path in the bundle.
     """
 
@@ -138,7 +167,14 @@ class Manifest(_Record):
     structure: Structure | None = None
     float_operators: dict[str, int]
     verification: Verification
+    unit: Literal["cpu"] | None = "cpu"
+    units: dict[UnitName, UnitRecord] = Field(default_factory=dict)
     files: dict[str, str]
+
+    @property
+    def proofs(self) -> list[Verification]:
+        """The proof of the artifact and those of its further units."""
+        return [self.verification, *(unit.verification for unit in self.units.values())]
 
 
 def parse_manifest(path: Path, content: bytes) -> Manifest:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 import exporters
 from exporters.errors import InputError
+from exporters.units import CPU, Unit
 from squeezebert_edge.bundle.manifest import MANIFEST, SEAL, VOCABULARY, Manifest, hashes, parse_manifest
 from squeezebert_edge.tasks.heads import DEFAULT_DOC_STRIDE, TASKS
 from squeezebert_edge.tasks.rows import answer_rows
@@ -18,7 +19,7 @@ from squeezebert_edge.text.tokenizer import Tokenizer
 from squeezebert_edge.text.vocabulary import TokenizerFlags, read_vocab
 
 if TYPE_CHECKING:
-    from exporters.precision import Precision
+    from exporters.precision import Gates, Precision
     from exporters.spec import Runner
     from squeezebert_edge.checkpoint.checkpoint import Checkpoint
     from squeezebert_edge.tasks.data import Example
@@ -54,6 +55,12 @@ class Bundle:
         files = [self.artifact] if self.artifact.is_file() else self.artifact.rglob("*")
         return sum(file.stat().st_size for file in files if file.is_file())
 
+    def size_of(self, unit: Unit) -> int:
+        """Bytes of what a unit runs, all lengths together."""
+        if unit == CPU:
+            return self.size
+        return sum(file.stat().st_size for file in set(self.files_of(unit).values()))
+
     @property
     def precision(self) -> Precision:
         """What the exact precision means in the bundle's format.
@@ -86,17 +93,25 @@ class Bundle:
         """The artifact, ready to run on one thread; loaded when it is first asked for."""
         return self.load_runner()
 
-    def load_runner(self, *, threads: int = 1, runtime: str | None = None) -> Runner:
+    def load_runner(self, *, threads: int = 1, runtime: str | None = None, unit: Unit = CPU) -> Runner:
         """The artifact, ready to run.
 
         Args:
             runtime: one of several that a format has; by default the best that is installed.
+            unit: what is to compute it; a GPU or an NPU runs in a process of its own, which ends with the
+                runner.
 
         Raises:
-            InputError: its lengths are not those that the manifest promises.
+            InputError: its lengths are not those that the manifest promises, or there are no files for the
+                unit.
+            UnavailableError: the unit cannot be run, or emulated, on this machine.
+            GateError: the unit refuses the files.
         """
         format_ = exporters.get(self.manifest.format)
-        runner = format_.load(self.artifact, threads=threads, runtime=runtime)
+        if unit == CPU:
+            runner = format_.load(self.artifact, threads=threads, runtime=runtime)
+        else:
+            runner = format_.unit(unit.kind).load(unit, self.files_of(unit))
         if list(runner.lengths) != self.manifest.lengths:
             raise InputError(
                 f"{self.directory}: the artifact has lengths {list(runner.lengths)}, "
@@ -104,6 +119,42 @@ class Bundle:
                 hint="export it again",
             )
         return runner
+
+    def files_of(self, unit: Unit) -> dict[int, Path]:
+        """Length -> the file that a unit runs: its own, or the artifact where nothing is compiled for it.
+
+        Raises:
+            InputError: the bundle holds no files for the chip.
+        """
+        record = self.manifest.units.get(str(unit))
+        if record is not None:
+            return {length: self.directory / name for length, name in record.files.items()}
+        if unit.kind == "npu":
+            there = ", ".join(["cpu", "gpu", *(name for name in self.manifest.units if name != "gpu")])
+            raise InputError(
+                f"{self.directory} holds no files for {unit}",
+                allowed=there,
+                hint=f"squeezebert-edge export CHECKPOINT --to {self.manifest.format} --unit {unit}",
+            )
+        return dict.fromkeys(self.manifest.lengths, self.artifact)
+
+    def gates_on(self, unit: Unit) -> Gates:
+        """What must hold of the bundle's answers on a unit.
+
+        Raises:
+            InputError: the unit does not compute in the bundle's precision.
+        """
+        if unit == CPU:
+            return self.precision.gates
+        if unit.kind not in self.precision.unit_gates:
+            precisions = exporters.format_named(self.manifest.format).precisions
+            takes = [name for name, meaning in precisions.items() if unit.kind in meaning.unit_gates]
+            mine = f"{self.manifest.format} {self.manifest.precision.exact}"
+            raise InputError(
+                f"the unit '{unit.kind}' does not compute {mine}",
+                allowed=", ".join(takes) or "cpu alone for this format",
+            )
+        return self.precision.unit_gates[unit.kind]
 
     def load_checkpoint(self, source: str | None = None) -> Checkpoint:
         """The checkpoint that the bundle was made from.

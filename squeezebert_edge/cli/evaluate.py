@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from exporters.errors import InputError
+from exporters.units import parse_unit
 from squeezebert_edge.cli import options, show
 from squeezebert_edge.cli.names import read_names
 
@@ -47,6 +48,7 @@ def evaluate(
         ),
     ] = None,
     runner: options.RunnerOption = None,
+    unit: options.UnitOption = None,
     threads: options.ThreadsOption = 1,
     runtime: options.RuntimeOption = None,
     resume: Annotated[
@@ -83,6 +85,7 @@ def evaluate(
                 limit=limit,
                 threads=threads,
                 runtime=runtime,
+                unit=parse_unit(unit or "cpu"),
                 device=None if device is None else devices.open_device(device, runner),
                 resume=resume,
                 progress=progress,

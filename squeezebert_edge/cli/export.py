@@ -10,6 +10,7 @@ import typer
 
 import exporters
 from exporters.errors import InputError
+from exporters.units import parse_unit
 from squeezebert_edge.cli import options, show
 from squeezebert_edge.cli.evaluate import print_accuracy
 from squeezebert_edge.cli.names import read_names
@@ -29,6 +30,7 @@ def export(
     checkpoint: options.CheckpointArgument,
     to: options.FormatsOption = None,
     precision: options.PrecisionsOption = None,
+    unit: options.UnitsOption = None,
     lengths: options.LengthsOption = None,
     task: options.TaskOption = None,
     ios: options.IosOption = 17,
@@ -82,15 +84,15 @@ def export(
 ) -> None:
     """Export a checkpoint to phone formats, each proven equal to the float reference.
 
-    Without --precision, float32. With --data and --max-drop, quantized precisions keep the fewest parts of
-    the network in float that meet the gate.
+    Without --precision, float32, or float16 for an NPU. With --data and --max-drop, quantized precisions keep
+    the fewest parts of the network in float that meet the gate.
     """
     from exporters.precision import Gates
     from squeezebert_edge.checkpoint.checkpoint import load_checkpoint
     from squeezebert_edge.checkpoint.task import architecture_of
     from squeezebert_edge.forms import choices
     from squeezebert_edge.verbs.mixed import AccuracyGate, make_bundles
-    from squeezebert_edge.verbs.plan import Plan, add_calibration, check_lengths, possible_pairs
+    from squeezebert_edge.verbs.plan import Plan, add_calibration, check_lengths, check_units, possible_pairs
 
     names = read_names(task, dataset, scored=scored)
     gate = None
@@ -105,7 +107,9 @@ def export(
     if form is not None and forms is not None:
         raise InputError("--form and --forms are both given", allowed="one of them")
     with show.progress() as progress:
-        pairs = possible_pairs(to or exporters.names(), precision or ["fp32"])
+        units = [parse_unit(text) for text in unit or ()]
+        floats = "fp16" if any(each.kind == "npu" for each in units) else "fp32"
+        pairs = possible_pairs(to or exporters.names(), precision or [floats])
         progress(f"loading {checkpoint}", 0, 0)
         loaded = load_checkpoint(checkpoint, architecture=architecture_of(names.head))
         plan = Plan(
@@ -116,6 +120,7 @@ def export(
             forms=choices.read_forms(forms) if forms else choices.FORMS_BY_PRECISION,
             allow_undelegated=allow_undelegated,
             gates=Gates(max_error=max_error, min_sqnr_db=min_sqnr),
+            units=check_units(units, pairs),
         )
         plan = add_calibration(plan, loaded, calibration, calibration_samples)
         directory = out or default_out(checkpoint)
@@ -140,7 +145,8 @@ def export(
                 [bundle.directory.name for bundle, _ in measured],
                 [comparison for _, comparison in measured],
             )
-    code = exit_code([bundle.manifest.verification for bundle in bundles], require_runtime=require_runtime)
+    proofs = [proof for bundle in bundles for proof in bundle.manifest.proofs]
+    code = exit_code(proofs, require_runtime=require_runtime)
     for bundle, comparison in measured:
         if max_drop is not None and not comparison.passes(max_drop):
             drop = comparison.metrics[0].drop
@@ -168,19 +174,39 @@ def describe_bundle(bundle: Bundle) -> dict[str, Any]:
         "form": bundle.manifest.form,
         "bytes": bundle.size,
         "verification": bundle.manifest.verification.model_dump(),
+        "units": {name: unit.model_dump() for name, unit in bundle.manifest.units.items()},
     }
 
 
-COLUMNS = ("format", "precision", ">MB", "proof", ">largest error", ">SQNR dB", ">agreement", ">inputs")
+COLUMNS = (
+    "format",
+    "precision",
+    "unit",
+    ">MB",
+    "proof",
+    ">largest error",
+    ">SQNR dB",
+    ">agreement",
+    ">inputs",
+)
 
 
-def row(bundle: Bundle) -> tuple[str | Text, ...]:
-    """A bundle as a row under COLUMNS."""
-    found = bundle.manifest.verification
+def rows(bundle: Bundle) -> list[tuple[str | Text, ...]]:
+    """A bundle as rows under COLUMNS, one for each compute unit that it was proven for."""
+    manifest = bundle.manifest
+    units = {name: unit.verification for name, unit in manifest.units.items()}
+    return [
+        _row(bundle, show.unit(manifest.unit), bundle.size, manifest.verification),
+        *(_row(bundle, name, bundle.size_of(parse_unit(name)), found) for name, found in units.items()),
+    ]
+
+
+def _row(bundle: Bundle, unit: str, size: int, found: Verification) -> tuple[str | Text, ...]:
     return (
         bundle.manifest.format,
         bundle.manifest.precision.name,
-        f"{bundle.size / 1e6:.1f}",
+        unit,
+        f"{size / 1e6:.1f}",
         show.status(found),
         show.number(found.max_abs_error, ".2g"),
         show.number(found.sqnr_db, ".0f"),
@@ -191,7 +217,7 @@ def row(bundle: Bundle) -> tuple[str | Text, ...]:
 
 def print_bundles(title: str, bundles: Sequence[Bundle]) -> None:
     """A table with a row a bundle, what was kept in float, and why any of them failed."""
-    show.table(title, COLUMNS, [row(bundle) for bundle in bundles])
+    show.table(title, COLUMNS, [row for bundle in bundles for row in rows(bundle)])
     print_failures(bundles)
     for bundle in bundles:
         if bundle.manifest.precision.kept_float:
@@ -216,6 +242,9 @@ def print_failures(bundles: Sequence[Bundle]) -> None:
     for bundle in bundles:
         for failure in bundle.manifest.verification.failures:
             show.note(f"{bundle.directory}: {failure}")
+        for name, unit in bundle.manifest.units.items():
+            for failure in unit.verification.failures:
+                show.note(f"{bundle.directory} on {name}: {failure}")
 
 
 def exit_code(proofs: list[Verification], *, require_runtime: bool) -> int:

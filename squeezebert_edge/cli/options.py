@@ -192,6 +192,26 @@ RuntimeOption = Annotated[
         rich_help_panel=WHERE,
     ),
 ]
+UnitsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--unit",
+        metavar="UNIT",
+        help="Also make and prove it for a compute unit of a phone: gpu, npu:CHIP (such as npu:SM8650) or "
+        "npu:all; repeat for several. The CPU is always one.",
+        show_default="cpu",
+    ),
+]
+UnitOption = Annotated[
+    str | None,
+    typer.Option(
+        "--unit",
+        metavar="UNIT",
+        help="What computes it: cpu, gpu or npu:CHIP (such as npu:SM8650, in its vendor's emulator).",
+        show_default="cpu",
+        rich_help_panel=WHERE,
+    ),
+]
 MOST_THREADS = 64  # far beyond any phone's; ExecuTorch's pool crashes on absurd numbers
 ThreadsOption = Annotated[
     int,

@@ -67,8 +67,12 @@ def pairs(title: str, values: Mapping[str, str | Text]) -> None:
 
 def status(verification: Verification) -> Text:
     """A verification's status in its colour, with what computed it when that was not the runtime."""
-    by = " (MIL)" if verification.by == "mil-evaluator" else ""
-    return Text(verification.status + by, style=STATUS_STYLE[verification.status])
+    return Text(verification.words, style=STATUS_STYLE[verification.status])
+
+
+def unit(name: str | None) -> str:
+    """A compute unit in words."""
+    return name or "decided on the phone"
 
 
 def measurements(title: str, records: Sequence[Record], changes: Changes | None = None) -> None:

@@ -10,6 +10,7 @@ from squeezebert_edge.cli.export import exit_code
 
 def verify(
     bundle: options.BundleArgument,
+    unit: options.UnitOption = None,
     checkpoint: options.SourceOption = None,
     max_error: options.MaxErrorOption = None,
     min_sqnr: options.MinSqnrOption = None,
@@ -19,6 +20,7 @@ def verify(
 ) -> None:
     """Check a bundle's files and prove it equal to the float reference again."""
     from exporters.precision import Gates
+    from exporters.units import parse_unit
     from squeezebert_edge.bundle.opened import open_bundle
     from squeezebert_edge.verbs.verify import verify_bundle
 
@@ -28,6 +30,7 @@ def verify(
             source=checkpoint,
             gates=Gates(max_error=max_error, min_sqnr_db=min_sqnr),
             runtime=runtime,
+            unit=parse_unit(unit or "cpu"),
             progress=progress,
         )
     if json:

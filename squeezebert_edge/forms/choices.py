@@ -32,6 +32,7 @@ NO_PALETTE = ("token_type_embeddings", "pooler", *LAST_PRODUCTS)
 
 HERE = "AMD EPYC with AVX-512 VNNI, 2 cores, Linux"
 NOT_MEASURED = "no Mac or iPhone has measured yet"
+WHOLE = "GPU and NPU take it whole, in the fewest operators of the NPU's own; no phone has measured it yet"
 STRUCTURE = f"the structure of the program, for {NOT_MEASURED}"
 
 
@@ -59,6 +60,7 @@ FORMS_BY_PRECISION = {
     ("executorch", "int8-static"): Choice("group-resident", HERE),
     ("executorch", "int4"): Choice("group-resident", HERE),
     ("tflite", "fp32"): Choice("group-batched", HERE),
+    ("tflite", "fp16"): Choice("conv2d", WHOLE),
     ("tflite", "int8-dynamic"): Choice("group-batched", HERE),
     ("tflite", "int8-static"): Choice("group-resident", HERE),
     ("tflite", "int4"): Choice("group-resident", HERE),

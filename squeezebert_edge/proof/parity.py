@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from exporters.arrays import Array
-from exporters.errors import EdgeError, InputError
+from exporters.errors import EdgeError, GateError, InputError
 from exporters.precision import Gates
 from exporters.spec import Runner
 from squeezebert_edge.bundle.manifest import Verification
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from squeezebert_edge.checkpoint.checkpoint import Checkpoint
 
 MINIMUM_INPUTS = 64
+FULL_EVERY = 4  # of so many inputs of a length, one fills it
+FEWER_INPUTS = 16  # where a row takes seconds, as in an emulator
 
 
 def verify(
@@ -38,6 +40,7 @@ def verify(
     gates: Gates,
     *,
     examples: Sequence[Example] | None = None,
+    minimum: int = MINIMUM_INPUTS,
     progress: Progress = silent,
 ) -> Verification:
     """Compare an artifact with its checkpoint's float model at every length.
@@ -45,15 +48,18 @@ def verify(
     Args:
         runner: the artifact.
         examples: real inputs; by default the task's built-in samples.
+        minimum: rows to compare at least.
 
     Returns:
-        What was found. Its status is "failed" if a gate was not met, and "not verified" if the artifact could
-        not be computed here.
+        What was found. Its status is "failed" if a gate was not met or the artifact fails as it runs, and
+        "not verified" if it could not be computed here.
 
     Raises:
         InputError: the examples are wrong.
     """
-    inputs = choose_inputs(task, checkpoint.tokenizer, runner.lengths, examples or task.built_in_examples())
+    inputs = choose_inputs(
+        task, checkpoint.tokenizer, runner.lengths, examples or task.built_in_examples(), minimum
+    )
     proof = _Proof(task, checkpoint.tokenizer, Reference(checkpoint.model, type(task)), runner)
     random = np.random.default_rng(0)
     try:
@@ -67,6 +73,8 @@ def verify(
             proof.run_without_tokens(length)
     except InputError:
         raise
+    except GateError as error:
+        return Verification(status="failed", by=runner.computed_by, failures=[str(error)])
     except EdgeError as error:
         return Verification(status="not verified", by=None, failures=[str(error)])
     progress("verifying", len(inputs), len(inputs))
@@ -83,14 +91,18 @@ class ProofInput:
 
 
 def choose_inputs(
-    task: Task, tokenizer: Tokenizer, lengths: Sequence[int], examples: Sequence[Example]
+    task: Task,
+    tokenizer: Tokenizer,
+    lengths: Sequence[int],
+    examples: Sequence[Example],
+    minimum: int = MINIMUM_INPUTS,
 ) -> list[ProofInput]:
-    """At least MINIMUM_INPUTS rows over all lengths: at each length an empty text, padded, full and cut ones.
+    """At least `minimum` rows over all lengths: at each length an empty text, padded, full and cut ones.
 
     Every fourth example is joined with those after it until the length is full.
     """
     rows_each = len(task.cut(examples[0], tokenizer, lengths[0]))
-    per_length = math.ceil(MINIMUM_INPUTS / len(lengths) / rows_each) + 1
+    per_length = max(math.ceil(minimum / len(lengths) / rows_each) + 1, FULL_EVERY + 1)
     wanted = per_length * len(lengths)
     spread = [examples[i * len(examples) // wanted] for i in range(wanted)]  # sentences and pairs alike
     inputs = []
@@ -99,7 +111,7 @@ def choose_inputs(
         for i, example in enumerate(chosen):
             if i == 0:
                 shaped = Example("", None if example.pair is None else "", example.choices)
-            elif i % 4 == 0:
+            elif i % FULL_EVERY == 0:
                 shaped = _join([*chosen[i:], *examples], length)
             else:
                 shaped = example

@@ -88,8 +88,7 @@ class Row:
     @property
     def proof(self) -> str:
         """The verification's status, with what computed it when that was not the runtime."""
-        by = " (MIL)" if self.verification.by == "mil-evaluator" else ""
-        return self.verification.status + by
+        return self.verification.words
 
 
 @dataclass(frozen=True, config=RECORD)

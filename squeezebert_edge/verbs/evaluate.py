@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from exporters.errors import InputError
+from exporters.units import CPU, Unit
 from squeezebert_edge import __version__
 from squeezebert_edge.accuracy.answers import BatchedAnswers, RunnerAnswers, compare, reference_answers
 from squeezebert_edge.accuracy.datasets import resolve_dataset
@@ -39,6 +40,7 @@ def evaluate_bundles(
     limit: int | None = None,
     threads: int = 1,
     runtime: str | None = None,
+    unit: Unit = CPU,
     device: Device | None = None,
     resume: bool = False,
     progress: Progress = silent,
@@ -54,6 +56,7 @@ def evaluate_bundles(
         labels: the file's names for the model's outputs, in their order.
         source: where the checkpoint of all bundles is now; by default where their manifests say.
         limit: how many of the first examples to take.
+        unit: what computes the bundles in this process; a GPU and an NPU are slow here.
         device: where the bundles run, in the code that latencies are measured with there; by default they run
             in this process.
         resume: take the answers that an interrupted call has kept.
@@ -73,10 +76,11 @@ def evaluate_bundles(
             allowed="bundles of one task at once",
         )
     for bundle in bundles:
+        bundle.gates_on(unit)
         resolve_dataset(bundle.task, dataset, labels)
     examples = bundles[0].task.read(data)
     where = device and [str(device.describe()), device.runner]
-    settings = [dataset, labels, limit, runtime, where, fingerprint(examples)]
+    settings = [dataset, labels, limit, runtime, str(unit), where, fingerprint(examples)]
     comparisons = []
     with ExitStack() as stack:
         journals = []
@@ -101,7 +105,7 @@ def evaluate_bundles(
             journals.append(journal)
             runner: Compute
             if device is None:
-                runner = bundle.load_runner(threads=threads, runtime=runtime)
+                runner = bundle.load_runner(threads=threads, runtime=runtime, unit=unit)
             else:
                 rows = _pending_rows(reference.data, bundle, set(journal.done) if journal else ())
                 own = None if bundle.manifest.format == "coreml" else threads  # Core ML has no such setting

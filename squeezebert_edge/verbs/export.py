@@ -9,10 +9,11 @@ from pathlib import Path
 import torch
 
 import exporters
-from exporters.errors import GateError
+from exporters.errors import GateError, UnavailableError
 from exporters.spec import MAX_RANK, Artifact, ExportRequest, Format
+from exporters.units import CPU, Unit
 from squeezebert_edge import __version__
-from squeezebert_edge.bundle.manifest import MANIFEST, VOCABULARY, write_manifest
+from squeezebert_edge.bundle.manifest import MANIFEST, VOCABULARY, UnitRecord, Verification, write_manifest
 from squeezebert_edge.bundle.opened import Bundle, open_bundle
 from squeezebert_edge.checkpoint.checkpoint import Checkpoint
 from squeezebert_edge.checkpoint.ranges import of_form
@@ -22,7 +23,7 @@ from squeezebert_edge.forms.balancing import quantizable
 from squeezebert_edge.forms.catalog import lay_out
 from squeezebert_edge.plumbing.progress import Progress, silent, with_prefix
 from squeezebert_edge.plumbing.staging import refuse_existing, stage_directory
-from squeezebert_edge.proof.parity import verify
+from squeezebert_edge.proof.parity import FEWER_INPUTS, verify
 from squeezebert_edge.tasks.heads import Task
 from squeezebert_edge.verbs.plan import Plan
 
@@ -47,9 +48,12 @@ def export_bundles(
 
     Raises:
         InputError: before anything is made, if any of the bundles exists and `force` is false.
-        GateError: a product is left outside the delegate; that bundle is not written.
+        UnavailableError: before anything is made, if one of the plan's units cannot be served here.
+        GateError: a product is left outside the delegate, or an operator outside a unit, or a unit's compiler
+            failed; that bundle is not written.
     """
     refuse_outputs(plan, out, force=force)
+    plan.require_units()
     for name, precision in plan.pairs:
         target = out / f"{name}-{precision}"
         with stage_directory(target, marker=MANIFEST, force=force) as staging:
@@ -74,6 +78,7 @@ def _make(
         _require_delegated(artifact, f"{name} {precision}", form.name)
     gates = meaning.gates.replaced_by(plan.gates)
     verification = verify(checkpoint, task, format_.load(path), gates, progress=progress)
+    units = dict(_make_for_units(checkpoint, task, plan, name, request, artifact, progress))
     vocabulary = "".join(f"{token}\n" for token in checkpoint.tokenizer.vocab)
     (directory / VOCABULARY).write_text(vocabulary, encoding="utf-8", newline="\n")
     write_manifest(
@@ -108,8 +113,57 @@ def _make(
             "structure": artifact.structure,
             "float_operators": dict(sorted(artifact.float_operators.items())),
             "verification": verification,
+            "unit": None if name == "coreml" else str(CPU),
+            "units": {str(unit): record for unit, record in units.items()},
         },
     )
+
+
+def _make_for_units(
+    checkpoint: Checkpoint,
+    task: Task,
+    plan: Plan,
+    name: str,
+    request: ExportRequest,
+    artifact: Artifact,
+    progress: Progress,
+) -> Iterator[tuple[Unit, UnitRecord]]:
+    """What each of the plan's units beside the CPU runs, and the proof of it."""
+    format_ = exporters.format_named(name)
+    gates = format_.precision(request.precision).unit_gates
+    for kind, units in plan.units_of(name, request.precision).items():
+        exporter = format_.unit(kind)
+        for unit, made in exporter.export(request, artifact, units, lambda stage: progress(stage, 0, 0)):
+            if made.delegation.outside and not plan.allow_undelegated:
+                taken = f"{made.delegation.delegated} of {made.delegation.total} operators"
+                raise GateError(
+                    f"{unit} takes {taken} of {name} {request.precision}, not "
+                    f"{', '.join(made.delegation.outside)}",
+                    allowed="every operator",
+                    hint="another --precision or --form, or --allow-undelegated",
+                )
+            try:
+                verification = verify(
+                    checkpoint,
+                    task,
+                    exporter.load(unit, made.files),
+                    gates[kind].replaced_by(plan.gates),
+                    minimum=FEWER_INPUTS,
+                    progress=with_prefix(str(unit), progress),
+                )
+            except (GateError, UnavailableError) as error:
+                verification = Verification(status="not verified", by=None, failures=[str(error)])
+            yield (
+                unit,
+                UnitRecord(
+                    files={length: file.name for length, file in made.files.items()},
+                    arithmetic=made.arithmetic,
+                    delegation=made.delegation,
+                    partitions=made.partitions,
+                    versions=dict(made.versions),
+                    verification=verification,
+                ),
+            )
 
 
 def _require_delegated(artifact: Artifact, made: str, form: str) -> None:

@@ -10,6 +10,7 @@ import exporters
 from exporters.errors import InputError
 from exporters.precision import NO_WISHES, Gates
 from exporters.spec import Format
+from exporters.units import CPU, Unit
 from squeezebert_edge.checkpoint.checkpoint import Checkpoint
 from squeezebert_edge.checkpoint.task import task_of
 from squeezebert_edge.forms import calibration, choices
@@ -32,6 +33,8 @@ class Plan:
     calibration: for precisions that quantize activations beforehand.
     keep_float: parts that are not quantized, by their names in the form.
     allow_undelegated: make bundles whose delegate leaves products to slower kernels; the manifest lists them.
+    units: what the bundles are to be made and proven for beside the CPU, each where it computes in the
+        precision; an NPU's chip may be "all".
 
     Raises:
         InputError: no such form.
@@ -46,10 +49,26 @@ class Plan:
     calibration: Calibration | None = None
     keep_float: Sequence[str] = ()
     allow_undelegated: bool = False
+    units: Sequence[Unit] = ()
 
     def __post_init__(self) -> None:
         if self.form is not None:
             form_named(self.form)
+
+    def units_of(self, format_: str, exact: str) -> dict[str, list[Unit]]:
+        """The units beside the CPU that a bundle is made for, by their kind.
+
+        Raises:
+            InputError: a chip that there is not, or that does not compute in the precision.
+        """
+        return _units_of(format_, exact, self.units)
+
+    def require_units(self) -> None:
+        """Raise UnavailableError, before anything is made, if a unit cannot be served on this machine."""
+        for name, precision in self.pairs:
+            exact = choices.exact_precision(name, precision).name
+            for kind, units in self.units_of(name, exact).items():
+                exporters.format_named(name).unit(kind).require(units)
 
     def form_of(self, format_: str, exact: str) -> choices.Choice:
         """How the network is laid out for a format and an exact precision."""
@@ -66,6 +85,47 @@ class Plan:
         """Whether any of the pairs quantizes activations beforehand."""
         exact = [(name, choices.exact_precision(name, precision).name) for name, precision in self.pairs]
         return any(exporters.format_named(name).precision(precision).calibrated for name, precision in exact)
+
+
+def check_units(units: Sequence[Unit], pairs: Sequence[tuple[str, str]]) -> tuple[Unit, ...]:
+    """The units that were asked for beside the CPU, if bundles of the pairs can be made for them.
+
+    Raises:
+        InputError: a unit that computes none of the pairs, or a chip that there is not or that does not
+            compute in their precision.
+    """
+    exact = [(name, choices.exact_precision(name, precision).name) for name, precision in pairs]
+    beside = tuple(dict.fromkeys(unit for unit in units if unit != CPU))
+    for unit in beside:
+        if not any(_units_of(name, precision, [unit]) for name, precision in exact):
+            asked = ", ".join(f"{name} {precision}" for name, precision in exact)
+            raise InputError(
+                f"the unit '{unit}' does not compute {asked}", allowed=_takers(unit.kind) or "cpu"
+            )
+    return beside
+
+
+def _units_of(format_: str, exact: str, units: Sequence[Unit]) -> dict[str, list[Unit]]:
+    """Those units that compute an exact precision, by their kind, each chip by itself."""
+    row = exporters.format_named(format_)
+    meaning = row.precision(exact)
+    chosen: dict[str, list[Unit]] = {}
+    for unit in units:
+        if unit.kind in meaning.unit_gates:
+            found = row.unit(unit.kind).choose(unit.chip, meaning)
+            known = chosen.setdefault(unit.kind, [])
+            known.extend(each for each in found if each not in known)
+    return chosen
+
+
+def _takers(kind: str) -> str:
+    """The formats and precisions that a kind of unit computes, in words."""
+    return ", ".join(
+        f"{name} {precision}"
+        for name in exporters.names()
+        for precision, meaning in exporters.format_named(name).precisions.items()
+        if kind in meaning.unit_gates
+    )
 
 
 def possible_pairs(formats: Sequence[str], precisions: Sequence[str]) -> list[tuple[str, str]]:

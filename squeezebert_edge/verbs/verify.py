@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from exporters.precision import NO_WISHES, Gates
+from exporters.units import CPU, Unit
 from squeezebert_edge.bundle.manifest import Verification
 from squeezebert_edge.bundle.opened import Bundle
 from squeezebert_edge.plumbing.progress import Progress, silent
-from squeezebert_edge.proof.parity import verify
+from squeezebert_edge.proof.parity import FEWER_INPUTS, MINIMUM_INPUTS, verify
 
 
 def verify_bundle(
@@ -15,6 +16,7 @@ def verify_bundle(
     source: str | None = None,
     gates: Gates = NO_WISHES,
     runtime: str | None = None,
+    unit: Unit = CPU,
     progress: Progress = silent,
 ) -> Verification:
     """Prove an existing bundle against its checkpoint again.
@@ -22,16 +24,24 @@ def verify_bundle(
     Args:
         source: where the checkpoint is now; by default where the manifest says it was.
         gates: limits to use in place of the precision's own; None in them keeps its own.
+        unit: what is to compute it. Where that takes seconds a row, fewer rows are compared.
 
     Raises:
-        InputError: the checkpoint is not there, or is not the one the bundle was made from.
+        InputError: the checkpoint is not there, or is not the one the bundle was made from; or the unit does
+            not compute in the bundle's precision.
+        UnavailableError: the unit cannot be run, or emulated, on this machine.
+        GateError: the unit refuses the bundle's files.
     """
+    limits = bundle.gates_on(unit).replaced_by(gates)
+    progress(f"opening {bundle.directory.name} on {unit}", 0, 0)
+    runner = bundle.load_runner(runtime=runtime, unit=unit)
     progress("loading the checkpoint", 0, 0)
     checkpoint = bundle.load_checkpoint(source)
     return verify(
         checkpoint,
         bundle.task,
-        bundle.load_runner(runtime=runtime),
-        bundle.precision.gates.replaced_by(gates),
+        runner,
+        limits,
+        minimum=MINIMUM_INPUTS if unit == CPU else FEWER_INPUTS,
         progress=progress,
     )
