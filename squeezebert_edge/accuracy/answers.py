@@ -103,6 +103,7 @@ def reference_answers(
     *,
     dataset: str | None = None,
     labels: Sequence[str] | None = None,
+    null_threshold: float | None = None,
     limit: int | None = None,
     max_length: int,
 ) -> BatchedAnswers:
@@ -110,14 +111,14 @@ def reference_answers(
 
     Args:
         examples: all of a file's, which together say what its labels mean.
-        dataset, labels: as `resolve_dataset` takes them.
+        dataset, labels, null_threshold: as `resolve_dataset` takes them.
         limit: how many of the first examples are asked.
         max_length: as `LabelledData` takes it.
 
     Raises:
         InputError: the examples are wrong, or the head cannot be scored in this way.
     """
-    task, metrics = resolve_dataset(task_of(checkpoint), dataset, labels, examples)
+    task, metrics = resolve_dataset(task_of(checkpoint), dataset, labels, examples, null_threshold)
     data = LabelledData(task, metrics, checkpoint.tokenizer, examples[:limit], max_length)
     return BatchedAnswers(data, Reference(checkpoint.model, type(task)))
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from exporters.errors import InputError
 from squeezebert_edge.accuracy.metrics import METRICS, OF_SEVERAL_LABELS, BinaryF1, Metric
 from squeezebert_edge.tasks.data import Example
-from squeezebert_edge.tasks.heads import Task
+from squeezebert_edge.tasks.heads import QuestionAnswering, Task
 from squeezebert_edge.tasks.labels import are_default, fold
 
 
@@ -53,7 +53,11 @@ def head_of(name: str | None) -> str | None:
 
 
 def resolve_dataset(
-    task: Task, name: str | None, labels: Sequence[str] | None = None, examples: Sequence[Example] = ()
+    task: Task,
+    name: str | None,
+    labels: Sequence[str] | None = None,
+    examples: Sequence[Example] = (),
+    null_threshold: float | None = None,
 ) -> tuple[Task, list[Metric]]:
     """The task with the meaning of a file's labels decided, and the data set's metrics.
 
@@ -65,6 +69,7 @@ def resolve_dataset(
         name: a data set of DATASETS, or the task's own name; None is the task's own.
         labels: the file's names for the task's outputs, in their order.
         examples: all of the file's; none before it is read.
+        null_threshold: as QuestionAnswering has it; None is 0 where a question has no answer.
 
     Raises:
         InputError: the name is unknown or belongs to another head, the task has no metric, there are too few
@@ -87,6 +92,14 @@ def resolve_dataset(
     elif task.labels and are_default(task.labels):
         known = _known_names(task, dataset, examples)
         task = _with_labels(task, known) if known else task
+    if null_threshold is not None:
+        if not isinstance(task, QuestionAnswering):
+            raise InputError(
+                f"a null threshold was given to a head for {task.name}",
+                allowed=f"--null-threshold for {QuestionAnswering.name}",
+            )
+        task = QuestionAnswering()
+        task.null_threshold = null_threshold
     if examples:
         task = task.reads(examples, numbered=labels is None)
     wanted = dataset.metrics if dataset else task.metrics

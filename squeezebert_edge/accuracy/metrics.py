@@ -6,7 +6,10 @@ examples, which is fast; tests check that they equal the library's.
 
 from __future__ import annotations
 
+import itertools
 import math
+import re
+import string
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +20,7 @@ import numpy as np
 
 from exporters.arrays import Array
 from squeezebert_edge.accuracy.packages import import_package
-from squeezebert_edge.tasks.heads import UNANSWERED, Prediction, Target
+from squeezebert_edge.tasks.heads import NO_ANSWER, UNANSWERED, Prediction, Target
 
 Resampler = Callable[[Array], Array]  # (draws, examples) indices of examples -> (draws,) values of a metric
 
@@ -42,14 +45,32 @@ class LabelledPredictions:
         return np.array(self.targets, np.float64), np.array(predicted)
 
     @cached_property
+    def tags(self) -> tuple[list[list[str]], list[list[str]]]:
+        """The right and the predicted tags of each sentence; both in IOB2 where their schemes may differ."""
+        right = [list(target) for target in self.targets if isinstance(target, tuple)]
+        predicted = [list(found.decided) for found in self.predictions]
+        if _are_iob1(right) or _ends(right) != _ends(predicted):
+            return [_as_iob2(tags) for tags in right], [_as_iob2(tags) for tags in predicted]
+        return right, predicted
+
+    @cached_property
     def squad_scores(self) -> Array:
-        """(questions, 2): exact match and F1, from 0 to 1, of each question by torchmetrics' squad."""
+        """(questions, 2): exact match and F1, from 0 to 1, of each question by torchmetrics' squad.
+
+        Where both sides are nothing but articles and punctuation, SQuAD 1.1's script gives an F1 of 0. The
+        script of 2.0 leaves such answers out, and gives 1 where neither side has an answer.
+        """
         squad = import_package("torchmetrics.functional.text").squad
+        unanswerable = (NO_ANSWER,) in self.targets
         scores = []
-        for accepted, found in zip(self.targets, self.predictions, strict=True):
+        for target, found in zip(self.targets, self.predictions, strict=True):
+            accepted = target if isinstance(target, tuple) else ()
+            if unanswerable:
+                accepted = tuple(filter(_has_words, accepted)) or (NO_ANSWER,)
             prediction = {"id": "", "prediction_text": found.decided[0]}
             score = squad([prediction], [{"id": "", "answers": {"text": accepted, "answer_start": []}}])
-            scores.append([score["exact_match"].item() / 100, score["f1"].item() / 100])
+            f1 = score["f1"].item() / 100 if unanswerable or _has_words(found.decided[0]) else 0.0
+            scores.append([score["exact_match"].item() / 100, f1])
         return np.array(scores)
 
 
@@ -196,22 +217,21 @@ class Spearman(Pearson):
 
 
 class TagAccuracy(Metric):
-    """The share of words whose tag is right (seqeval.metrics.accuracy_score)."""
+    """The share of words whose tag is right (seqeval.metrics.accuracy_score).
+
+    Entities that begin otherwise in the file than in the model's scheme (IOB1 and IOB2, IOBES) are no errors.
+    """
 
     name = "tag_accuracy"
 
     def value(self, labelled: LabelledPredictions) -> float:
         """Over all words; a word without an answer is wrong."""
-        true = [list(tags) for tags in _tags(labelled)]
-        predicted = [list(prediction.decided) for prediction in labelled.predictions]
-        return float(import_package("seqeval.metrics").accuracy_score(true, predicted))
+        return float(import_package("seqeval.metrics").accuracy_score(*labelled.tags))
 
     def summands(self, labelled: LabelledPredictions) -> Array:
         """Right words, words."""
-        pairs = zip(_tags(labelled), labelled.predictions, strict=True)
-        return np.array(
-            [[sum(map(str.__eq__, true, found.decided)), len(true)] for true, found in pairs], float
-        )
+        pairs = zip(*labelled.tags, strict=True)
+        return np.array([[sum(map(str.__eq__, true, found)), len(true)] for true, found in pairs], float)
 
     def from_means(self, means: Array) -> Array:
         """Right words over words."""
@@ -235,9 +255,8 @@ class EntityF1(Metric):
 
     def summands(self, labelled: LabelledPredictions) -> Array:
         """How many entities are right, are true, are predicted."""
-        entities = import_package("seqeval.metrics.sequence_labeling").get_entities
         pairs = [
-            ({*entities(true)}, {*entities(predicted)})
+            ({*_entities(true)}, {*_entities(predicted)})
             for true, predicted in zip(*self._sides(labelled), strict=True)
         ]
         return np.array(
@@ -250,10 +269,8 @@ class EntityF1(Metric):
 
     @staticmethod
     def _sides(labelled: LabelledPredictions) -> tuple[list[list[str]], list[list[str]]]:
-        predicted = [
-            [tag if tag != UNANSWERED else "O" for tag in found.decided] for found in labelled.predictions
-        ]
-        return [list(tags) for tags in _tags(labelled)], predicted
+        true, predicted = labelled.tags
+        return true, [[tag if tag != UNANSWERED else "O" for tag in tags] for tags in predicted]
 
 
 class ExactMatch(Metric):
@@ -375,8 +392,41 @@ class Loss(Metric):
         return np.array([[np.nan if found.value is None else found.value] for found in labelled.predictions])
 
 
-def _tags(labelled: LabelledPredictions) -> list[tuple[str, ...]]:
-    return [target for target in labelled.targets if isinstance(target, tuple)]
+def _entities(tags: list[str]) -> list[tuple[str, int, int]]:
+    """The entities of a sentence as seqeval finds them in any scheme: kind, first and last word."""
+    found = import_package("seqeval.metrics.sequence_labeling").get_entities(tags)
+    return [(str(kind), int(first), int(last)) for kind, first, last in found]
+
+
+def _are_iob1(sentences: Sequence[Sequence[str]]) -> bool:
+    """Whether entities begin with I-, and with B- only after one of their kind."""
+    begins = [
+        (tag[:2], before[2:] == tag[2:])
+        for tags in sentences
+        for before, tag in itertools.pairwise(["O", *tags])
+        if tag[:2] in ("B-", "I-")
+    ]
+    return ("I-", False) in begins and ("B-", False) not in begins
+
+
+def _ends(sentences: Sequence[Sequence[str]]) -> bool:
+    """Whether the ends of entities are tagged too, as IOBES does."""
+    return any(tag.startswith(("E-", "S-")) for tags in sentences for tag in tags)
+
+
+def _as_iob2(tags: list[str]) -> list[str]:
+    """The same entities in IOB2; a word without an answer stays one."""
+    answered = [tag if tag != UNANSWERED else "O" for tag in tags]
+    same = [tag if tag == UNANSWERED else "O" for tag in tags]
+    for kind, first, last in _entities(answered):
+        same[first : last + 1] = [f"B-{kind}", *[f"I-{kind}"] * (last - first)]
+    return same
+
+
+def _has_words(answer: str) -> bool:
+    """Whether anything of an answer is left when SQuAD's scripts have dropped articles and punctuation."""
+    bare = "".join(character for character in answer.lower() if character not in string.punctuation)
+    return bool(re.sub(r"\b(a|an|the)\b", " ", bare).split())
 
 
 def _ratio(numerator: Array, denominator: Array) -> Array:

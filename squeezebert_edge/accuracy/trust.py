@@ -16,7 +16,7 @@ from squeezebert_edge.accuracy.metrics import LabelledPredictions, Matthews, Met
 from squeezebert_edge.accuracy.packages import import_package
 from squeezebert_edge.accuracy.statistics import better_than_chance_p, mcnemar_p, shuffled_p
 from squeezebert_edge.tasks.data import Example
-from squeezebert_edge.tasks.heads import Task
+from squeezebert_edge.tasks.heads import NO_ANSWER, Task
 
 FEWEST_EXAMPLES = 200
 SIGNIFICANT = 0.05
@@ -53,7 +53,13 @@ def _beats_chance(
             len(true) > 1 and pearsonr(true, predicted, alternative="greater").pvalue < SIGNIFICANT
         )
     if task.name == "question-answering":
-        return metric.value(reference) > 0  # one answer among all spans: chance is next to nothing
+        # One answer among all spans: chance is next to nothing, but no answer may often be right.
+        unanswerable = sum(target == (NO_ANSWER,) for target in reference.targets)
+        if not unanswerable:
+            return metric.value(reference) > 0
+        right = round(float(reference.squad_scores[:, 0].sum()))
+        share = unanswerable / len(reference.targets)
+        return share < 1 and better_than_chance_p(right, len(reference.targets), share) < SIGNIFICANT
     if isinstance(metric, SeveralLabels):
         return _agrees_with_targets(*metric.holds(reference))
     if isinstance(metric, Matthews):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -118,6 +119,25 @@ LabelsOption = Annotated[
         metavar="A,B,...",
         help="The file's names of the model's outputs, in their order.",
         show_default="the checkpoint's",
+        rich_help_panel=ACCURACY,
+    ),
+]
+ColumnsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--columns",
+        metavar="word=N,tag=N",
+        help="Where the words and tags of a file in CoNLL's columns stand, counted from 0.",
+        show_default="the first and the last",
+        rich_help_panel=ACCURACY,
+    ),
+]
+NullThresholdOption = Annotated[
+    float | None,
+    typer.Option(
+        "--null-threshold",
+        help="How much more no answer must score than the best span, for SQuAD 2.0.",
+        show_default="0 where a question has no answer",
         rich_help_panel=ACCURACY,
     ),
 ]
@@ -331,6 +351,24 @@ def read_baseline(
 def parse_labels(text: str | None) -> list[str] | None:
     """The names of `--labels`."""
     return None if text is None else [name.strip() for name in text.split(",")]
+
+
+def parse_columns(text: str | None) -> dict[str, int] | None:
+    """The places of `--columns`.
+
+    Raises:
+        InputError: it does not say where the word and the tag stand.
+    """
+    if text is None:
+        return None
+    places = dict(re.findall(r"(word|tag)=([0-9]+)", text))
+    if {*places} != {"word", "tag"} or sorted(text.split(",")) != sorted(
+        f"{name}={place}" for name, place in places.items()
+    ):
+        raise InputError(
+            f"--columns {text} does not say where words and tags stand", allowed="such as word=1,tag=2"
+        )
+    return {name: int(place) for name, place in places.items()}
 
 
 def parse_numbers(option: str, text: str | None) -> list[int] | None:

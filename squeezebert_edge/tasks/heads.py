@@ -42,6 +42,8 @@ class Row:
 
 
 UNANSWERED = ""  # the decision where the outputs are not finite, or a word was cut off
+NO_ANSWER = ""  # the right answer to some of SQuAD 2.0's questions
+NOT_FINITE = "\0"  # the decision in its place where the outputs are not finite
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,7 @@ class Task(ABC):
     per_token: ClassVar[frozenset[str]] = frozenset()
     samples: ClassVar[tuple[str, ...]]
     windows: ClassVar[bool] = False  # whether a text too long for one row is read in several
+    label_columns: ClassVar[tuple[str, ...]] = ()  # what a table may call the right answer
 
     def __init__(
         self,
@@ -116,6 +119,16 @@ class Task(ABC):
     @abstractmethod
     def read(path: Path) -> list[Example]:
         """A labelled file of this task's usual form."""
+
+    def read_columns(self, path: Path, columns: Mapping[str, int]) -> list[Example]:
+        """A file without a header, its columns named by what they have; their numbers count from 0.
+
+        Raises:
+            InputError: this task has no such files.
+        """
+        raise InputError(
+            f"the files of {self.name} have no columns to choose from", allowed="--columns for tagged words"
+        )
 
     @abstractmethod
     def decide(self, rows: Sequence[Row]) -> Array:
@@ -183,6 +196,16 @@ class Task(ABC):
         """Whether the right answer is known, or ought to be: a label that only marks its absence is none."""
         return is_gold(example.label, self.labels)
 
+    def _require_label(self, example: Example) -> Any:
+        """The example's label; an InputError if it has none."""
+        if example.label is None:
+            seen = f": its columns are {', '.join(example.columns)}" if example.columns else ""
+            raise InputError(
+                f"the example has no label{seen}",
+                allowed=f"a label in a column {' or '.join(self.label_columns)}, to measure accuracy",
+            )
+        return example.label
+
     def label_index(self, label: Any) -> int:
         """The output that a label in a file names, by its name or its number.
 
@@ -198,6 +221,7 @@ class TextClassification(Task):
 
     name, architecture = "text-classification", "SqueezeBertForSequenceClassification"
     samples = ("sentences.tsv", "pairs.tsv")
+    label_columns = data.texts.LABEL_COLUMNS
     read = staticmethod(data.read_texts)
 
     def __init__(
@@ -254,7 +278,7 @@ class TextClassification(Task):
 
     def target(self, example: Example, tokenizer: Tokenizer) -> Target:
         """The name of the class, what holds of several labels and what does not, or the number."""
-        label = _require_label(example)
+        label = self._require_label(example)
         if self.problem_type == "multi_label_classification":
             reading = self.reading or read_several(self.labels, [("", label)])
             held = reading.outputs_of(label)
@@ -293,6 +317,7 @@ class MultipleChoice(Task):
 
     name, architecture = "multiple-choice", "SqueezeBertForMultipleChoice"
     samples = ("choices.jsonl",)
+    label_columns = data.choices.LABEL_COLUMNS
     read = staticmethod(data.read_choices)
 
     def ask(self, texts: Sequence[str]) -> Example:
@@ -319,7 +344,7 @@ class MultipleChoice(Task):
 
     def target(self, example: Example, tokenizer: Tokenizer) -> Target:
         """The index of the right ending."""
-        return (str(_require_label(example)),)
+        return (str(self._require_label(example)),)
 
     def predict(self, example: Example, rows: Sequence[Row], tokenizer: Tokenizer) -> Prediction:
         """The index of the chosen ending."""
@@ -333,7 +358,12 @@ class TokenClassification(Task):
     name, architecture = "token-classification", "SqueezeBertForTokenClassification"
     per_token = frozenset({"logits"})
     samples = ("tagged.conll",)
+    label_columns = data.tagged.TAG_COLUMNS
     read = staticmethod(data.read_tagged)
+
+    def read_columns(self, path: Path, columns: Mapping[str, int]) -> list[Example]:
+        """CoNLL's columns, `word` and `tag` where they are said to be."""
+        return data.read_tagged(path, columns)
 
     def decide(self, rows: Sequence[Row]) -> Array:
         """A class for every token."""
@@ -369,7 +399,7 @@ class TokenClassification(Task):
 
     def target(self, example: Example, tokenizer: Tokenizer) -> Target:
         """The name of each word's tag."""
-        return tuple(self.labels[self.label_index(tag)] for tag in _require_label(example))
+        return tuple(self.labels[self.label_index(tag)] for tag in self._require_label(example))
 
     def predict(self, example: Example, rows: Sequence[Row], tokenizer: Tokenizer) -> Prediction:
         """The name of each word's tag; UNANSWERED for a word that has no token."""
@@ -398,7 +428,8 @@ class TokenClassification(Task):
             for token, (start, _) in reversed(list(enumerate(encoding.offsets)))
             if encoding.sequences[token] == 0
         }
-        spans = [match.span() for match in re.finditer(r"[^ ]+", example.text)]
+        ends = np.cumsum([len(word) + 1 for word in example.words]) - 1  # a space stands between two words
+        spans = [(int(end) - len(word), int(end)) for word, end in zip(example.words, ends, strict=True)]
         return [(span, next((starts[i] for i in range(*span) if i in starts), None)) for span in spans]
 
 
@@ -408,6 +439,7 @@ class FillMask(Task):
     name, architecture = "fill-mask", "SqueezeBertForMaskedLM"
     per_token = frozenset({"logits"})
     samples = ("masked.jsonl",)
+    label_columns = data.masked.LABEL_COLUMNS
     read = staticmethod(data.read_masked)
 
     def encode(
@@ -441,7 +473,7 @@ class FillMask(Task):
 
     def target(self, example: Example, tokenizer: Tokenizer) -> Target:
         """The one token that the word is."""
-        label = _require_label(example)
+        label = self._require_label(example)
         tokens = tokenizer.encode(label, max_length=len(label) + 3).tokens[1:-1]
         if len(tokens) != 1 or tokens[0] == tokenizer.flags.special_tokens["unk"]:
             raise InputError(f"the answer {label!r} is not one word of the vocabulary", allowed="one token")
@@ -477,13 +509,20 @@ class FillMask(Task):
 
 
 class QuestionAnswering(Task):
-    """The span of the context that answers the question (SQuAD 1.1)."""
+    """The span of the context that answers the question, or that none does (SQuAD).
+
+    null_threshold: how much more no answer must score than the best span to be the prediction, as SQuAD 2.0
+        has it; None where every question has an answer.
+    """
+
+    null_threshold: float | None = None
 
     name, architecture = "question-answering", "SqueezeBertForQuestionAnswering"
     outputs = ("start_logits", "end_logits")
     per_token = frozenset(outputs)
     windows = True
     samples = ("questions.jsonl",)
+    label_columns = data.questions.LABEL_COLUMNS
     read = staticmethod(data.read_questions)
 
     def ask(self, texts: Sequence[str]) -> Example:
@@ -521,12 +560,28 @@ class QuestionAnswering(Task):
         """SQuAD's exact match and F1."""
         return ("exact_match", "answer_f1")
 
+    def reads(self, examples: Sequence[Example], *, numbered: bool = True) -> Self:
+        """This task with a null score where some of the questions have no answer."""
+        task = super().reads(examples, numbered=numbered)
+        task.null_threshold = self.null_threshold
+        if task.null_threshold is None and any(example.label == () for example in examples):
+            task.null_threshold = 0.0
+        return task
+
     def target(self, example: Example, tokenizer: Tokenizer) -> Target:
-        """Every accepted text."""
-        return tuple(_require_label(example))
+        """Every accepted text; NO_ANSWER alone where there is none."""
+        return tuple(self._require_label(example)) or (NO_ANSWER,)
 
     def predict(self, example: Example, rows: Sequence[Row], tokenizer: Tokenizer) -> Prediction:
-        """The text of the answer, cut from the context."""
+        """The text of the answer, cut from the context; NO_ANSWER if that scores more by the threshold."""
+        spans = [span for row in rows for span in self._spans(row)]
+        if not spans:
+            return Prediction((UNANSWERED if self.null_threshold is None else NOT_FINITE,))
+        if self.null_threshold is not None:
+            # Of a span from [CLS] to [CLS] in the window where it scores least (transformers' run_qa.py).
+            null = min(float(sum(row.outputs[name][0] for name in self.outputs)) for row in rows)
+            if null - max(score for score, _, _ in spans) > self.null_threshold:
+                return Prediction((NO_ANSWER,))
         return Prediction((self.answer(example, rows, tokenizer)["answer"],))
 
     def _spans(self, row: Row) -> list[tuple[float, int, int]]:
@@ -602,13 +657,6 @@ def softmax(logits: Array) -> Array:
 def place_of(example: Example, number: int) -> str:
     """Where an example stands, for messages: its line, or its number counted from 1."""
     return example.where or f"example {number}"
-
-
-def _require_label(example: Example) -> Any:
-    """The example's label; an InputError if it has none."""
-    if example.label is None:
-        raise InputError("the example has no label", allowed="labelled examples, to measure accuracy")
-    return example.label
 
 
 def _best(logits: Array, names: Sequence[str]) -> str:

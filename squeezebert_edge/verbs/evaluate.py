@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,6 +36,8 @@ def evaluate_bundles(
     *,
     dataset: str | None = None,
     labels: Sequence[str] | None = None,
+    columns: Mapping[str, int] | None = None,
+    null_threshold: float | None = None,
     source: str | None = None,
     limit: int | None = None,
     threads: int = 1,
@@ -54,6 +56,8 @@ def evaluate_bundles(
         dataset: a data set that is known by name, for its metrics and labels, or the head's name; by default
             the head's own metrics.
         labels: the file's names for the model's outputs, in their order.
+        columns: where the words and tags of a file without a header stand, as `read_tagged` takes it.
+        null_threshold: as `resolve_dataset` takes it.
         source: where the checkpoint of all bundles is now; by default where their manifests say.
         limit: how many of the first examples to take.
         unit: what computes the bundles in this process; a GPU and an NPU are slow here.
@@ -77,10 +81,11 @@ def evaluate_bundles(
         )
     for bundle in bundles:
         bundle.gates_on(unit)
-        resolve_dataset(bundle.task, dataset, labels)
-    examples = bundles[0].task.read(data)
+        resolve_dataset(bundle.task, dataset, labels, null_threshold=null_threshold)
+    task = bundles[0].task
+    examples = task.read(data) if columns is None else task.read_columns(data, columns)
     where = device and [str(device.describe()), device.runner]
-    settings = [dataset, labels, limit, runtime, str(unit), where, fingerprint(examples)]
+    settings = [dataset, labels, null_threshold, limit, runtime, str(unit), where, fingerprint(examples)]
     comparisons = []
     with ExitStack() as stack:
         journals = []
@@ -97,6 +102,7 @@ def evaluate_bundles(
                     examples,
                     dataset=dataset,
                     labels=labels,
+                    null_threshold=null_threshold,
                     limit=limit,
                     max_length=lengths[-1],
                 )

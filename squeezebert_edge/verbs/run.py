@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from exporters.errors import GateError, UnavailableError
@@ -32,6 +32,8 @@ def compare_precisions(
     data: Path | None = None,
     dataset: str | None = None,
     labels: Sequence[str] | None = None,
+    columns: Mapping[str, int] | None = None,
+    null_threshold: float | None = None,
     protocol: Protocol | None = None,
     force: bool = False,
     progress: Progress = silent,
@@ -41,7 +43,8 @@ def compare_precisions(
     Args:
         data: a file of labelled examples that the task can read. Without it no accuracy is measured, except
             of the default model, which brings its own examples.
-        dataset, labels: as `resolve_dataset` takes them.
+        columns: where the words and tags of a file without a header stand, as `read_tagged` takes it.
+        dataset, labels, null_threshold: as `resolve_dataset` takes them.
         protocol: for latencies, on the texts of `data` or the built-in ones; None measures no latency.
         force: replace bundles that exist.
 
@@ -49,12 +52,17 @@ def compare_precisions(
         InputError: before anything is made, if a bundle exists and `force` is false, or if the data is wrong.
     """
     refuse_outputs(plan, out, force=force)
-    examples = _labelled_examples(checkpoint, data)
+    examples = _labelled_examples(checkpoint, data, columns)
     reference = None
     if examples is not None:
         max_length = plan.lengths[-1]
         reference = reference_answers(
-            checkpoint, examples, dataset=dataset, labels=labels, max_length=max_length
+            checkpoint,
+            examples,
+            dataset=dataset,
+            labels=labels,
+            null_threshold=null_threshold,
+            max_length=max_length,
         )
     source = None if reference is None else str(data or BUILT_IN)
     bundles = []
@@ -72,11 +80,13 @@ def compare_precisions(
     )
 
 
-def _labelled_examples(checkpoint: Checkpoint, data: Path | None) -> list[Example] | None:
+def _labelled_examples(
+    checkpoint: Checkpoint, data: Path | None, columns: Mapping[str, int] | None
+) -> list[Example] | None:
     """The examples of a file; without one, the default model's own, if accuracy can be measured here."""
     task = task_of(checkpoint)
     if data is not None:
-        return task.read(data)
+        return task.read(data) if columns is None else task.read_columns(data, columns)
     if checkpoint.source == DEFAULT and task.metrics and can_measure_accuracy():
         return task.built_in_examples(task.samples[0])
     return None

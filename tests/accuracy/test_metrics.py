@@ -148,6 +148,37 @@ CASES: dict[str, tuple[Metric, LabelledPredictions, Callable[[LabelledPrediction
 }
 
 
+IOB1 = [("I-PER", "I-PER", "O", "I-LOC", "B-LOC"), ("O", "I-PER", "I-ORG")]
+IOB2 = [("B-PER", "I-PER", "O", "B-LOC", "B-LOC"), ("O", "B-PER", "B-ORG")]
+IOBES = [("B-PER", "E-PER", "O", "S-LOC", "S-LOC"), ("O", "S-PER", "S-ORG")]
+
+
+@pytest.mark.parametrize("right", [IOB1, IOB2, IOBES])
+@pytest.mark.parametrize("given", [IOB1, IOB2, IOBES])
+def test_tags_are_compared_in_one_scheme(right: list[Any], given: list[Any]) -> None:
+    if (
+        right == IOB2 and given == IOB1
+    ):  # a model that begins entities wrongly, in a file that shows how it is done
+        assert metrics.TagAccuracy().value(answered(right, given)) == 4 / 8
+        return
+    assert metrics.TagAccuracy().value(answered(right, given)) == 1.0
+    assert metrics.EntityF1().value(answered(right, given)) == 1.0
+    lost = [(UNANSWERED, *given[0][1:]), given[1]]
+    assert metrics.TagAccuracy().value(answered(right, lost)) < 1.0
+
+
+def answered(right: Sequence[Any], given: Sequence[Any]) -> LabelledPredictions:
+    return LabelledPredictions(right, [Prediction(decided) for decided in given])
+
+
+def test_squad_s_f1_of_answers_that_normalize_to_nothing() -> None:
+    """As evaluate-v1.1.py has it, which finds no common word, and evaluate-v2.0.py, which has a rule."""
+    first = answered([("The", "a"), ("a dog",)], [("the",), ("dog",)])
+    assert first.squad_scores.tolist() == [[1.0, 0.0], [1.0, 1.0]]
+    second = answered([("The", "a"), ("",), ("",), ("the", "dog")], [("an",), ("",), ("cat",), ("the",)])
+    assert second.squad_scores.tolist() == [[1.0, 1.0], [1.0, 1.0], [0.0, 0.0], [0.0, 0.0]]
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_a_metric_equals_the_official_one(case: str) -> None:
     metric, answers, expected = CASES[case]

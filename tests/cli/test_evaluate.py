@@ -123,8 +123,16 @@ def test_a_drop_beyond_the_gate_exits_with_1(
         ("", [], "dev.tsv is empty"),
         ("sentence\tlabel\n", [], "dev.tsv has a header and no examples"),
         ("sentence\tlabel\ngood\n", [], "dev.tsv:2: the row has 1 columns, the header 2"),
-        ("words\tlabel\ngood\t1\n", [], "dev.tsv:1: the header ['words', 'label'] has no column of texts"),
-        ("sentence\tclass\ngood\t1\n", [], "dev.tsv:2: the example has no label"),
+        ("words\tlabel\ngood\t1\n", [], "dev.tsv: the columns words, label have none of texts"),
+        (
+            "sentence\tclass\ngood\t1\n",
+            [],
+            "dev.tsv:2: the example has no label: its columns are sentence, class\n"
+            "allowed: a label in a column label or labels or",
+        ),
+        (DATA, ["--columns", "word=1,tag=2"], "text-classification have no columns to choose from"),
+        (DATA, ["--columns", "word=1"], "--columns word=1 does not say where"),
+        (DATA, ["--null-threshold", "1"], "allowed: --null-threshold for question-answering"),
         (
             "sentence\tlabel\ngood\t1\nbad\tawful\n",
             [],

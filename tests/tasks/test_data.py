@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -52,7 +53,7 @@ def test_columns_are_found_by_their_usual_names(tmp_path: Path, header: str, tex
         ("\n\n", "empty"),
         ("sentence\tlabel\n", "no examples"),
         ("sentence\tlabel\na\tb\nonly one\n", ":3: the row has 1 columns"),
-        ("words\tlabel\na\tb\n", "no column of texts"),
+        ("words\tlabel\na\tb\n", "file: the columns words, label have none of texts"),
         (b"sentence\tlabel\n\xff\xfe\t0\n", "not UTF-8 at byte 15"),
     ],
 )
@@ -125,10 +126,10 @@ def test_json_lines(tmp_path: Path) -> None:
     ):
         with pytest.raises(InputError, match=f"(?s):1: .*{says}"):
             data.read_choices(written(tmp_path, row + "\n"))
-    with pytest.raises(InputError, match=":1: the answers are"):
-        data.read_questions(
-            written(tmp_path, '{"question": "q", "context": "c", "answers": {"text": ["c"]}}\n')
-        )
+    for answers in ('{"text": "c"}', "[3]", "3", '[{"start": 0}]'):
+        with pytest.raises(InputError, match=":1: the answers are"):
+            line = f'{{"question": "q", "context": "c", "answers": {answers}}}\n'
+            data.read_questions(written(tmp_path, line))
     with pytest.raises(InputError, match=":1: the row has no text as context"):
         data.read_questions(written(tmp_path, '{"question": "q"}\n'))
     with pytest.raises(InputError, match=":2: this is not JSON"):
@@ -170,8 +171,8 @@ def test_squad_s_json(tmp_path: Path, indent: int | None) -> None:
     }
     path = written(tmp_path, json.dumps(document, indent=indent))
     assert data.read_questions(path) == [Example("Who?", "Ada L.", label=("Ada", "Ada L."))]
-    question["answers"] = []
-    with pytest.raises(InputError, match=r"question q1: the answers are \[\]"):
+    question["answers"] = None
+    with pytest.raises(InputError, match=r"question q1: the answers are None"):
         data.read_questions(written(tmp_path, json.dumps(document)))
     with pytest.raises(InputError, match="there is no 'paragraphs'"):
         data.read_questions(written(tmp_path, '{"data": [{"title": "t"}]}'))
@@ -205,6 +206,162 @@ def test_tagged_words_in_named_columns(tmp_path: Path) -> None:
     assert data.read_tagged(written(tmp_path, "words\ttags\nAda wrote\tB-PER O\n")) == expected
     with pytest.raises(InputError, match=":2: the row has 2 words and 1 tags"):
         data.read_tagged(written(tmp_path, "words\ttags\nAda wrote\tB-PER\n"))
+
+
+def test_blank_lines_and_upper_case_are_no_obstacle(tmp_path: Path) -> None:
+    for content in (
+        "\nSentence\t Label \n\ngood\t1\n\nbad\t0\n\n",
+        "Sentence, label\n\ngood,1\nbad,0\n",
+        '\n{"Sentence": "good", "sentiment": "1"}\n\n{"Sentence": "bad", "sentiment": "0"}\n',
+        '[{"text": "good", "target": "1"},\n {"text": "bad", "target": "0"}]',
+        '{"data": [{"text": "good", "labels": "1"}, {"text": "bad", "labels": "0"}]}',
+        "text\tlabel\rgood\t1\rbad\t0\r",
+    ):
+        path = written(tmp_path, content)
+        assert data.read_texts(path) == [Example("good", label="1"), Example("bad", label="0")]
+    path = written(tmp_path, "sentence\tlabel\n\ngood\t1\n")
+    assert data.read_texts(path)[0].where == f"{path}:3"
+    with pytest.raises(InputError, match=":2: the header has label twice"):
+        data.read_texts(written(tmp_path, "\ntext\tlabel\tlabel\ngood\t1\t1\n"))
+    with pytest.raises(InputError, match=": row 2: this is not an object"):
+        data.read_texts(written(tmp_path, '[{"text": "good"}, 3]'))
+
+
+def test_a_lone_carriage_return_ends_no_row(tmp_path: Path) -> None:
+    path = written(tmp_path, "sentence\tlabel\r\ngood\rfilm\t1\r\nbad\t0\r\n")
+    assert data.read_texts(path) == [Example("good\rfilm", label="1"), Example("bad", label="0")]
+
+
+def test_quora_s_quoted_table(tmp_path: Path) -> None:
+    header = '"id"\t"qid1"\t"qid2"\t"question1"\t"question2"\t"is_duplicate"\n'
+    path = written(tmp_path, header + '"0"\t"1"\t"2"\t"What\nis ""it""?"\t"Why?"\t"0"\n')
+    assert data.read_texts(path) == [Example('What\nis "it"?', "Why?", label="0")]
+
+
+def test_the_marks_of_cola_s_authors(tmp_path: Path) -> None:
+    marks = ("", "*", "* ", "?*", "??", "*?", "#", "%")
+    rows = [f"gj04\t{int(not mark)}\t{mark}\tSentence {n}.\n" for n, mark in enumerate(marks)]
+    for content in ("".join(rows), "".join(rows[::-1])):
+        examples = data.read_texts(written(tmp_path, content))
+        assert {(example.text, example.label) for example in examples} == {
+            (f"Sentence {n}.", str(int(not mark))) for n, mark in enumerate(marks)
+        }
+
+
+def test_the_sts_benchmark_has_no_header(tmp_path: Path) -> None:
+    row = 'main-captions\tMSRvid\t2012test\t0001\t5.000\tA man "sings".\tA man is singing.'
+    longer = "main-news\theadlines\t2015\t0002\t0.400\tOne.\tTwo.\thttp://a\thttp://b"
+    for name in ("sts-dev.tsv", "sts-dev.csv"):
+        path = tmp_path / name
+        path.write_text(f"{row}\n{longer}\n")
+        assert data.read_texts(path) == [
+            Example('A man "sings".', "A man is singing.", label="5.000"),
+            Example("One.", "Two.", label="0.400"),
+        ]
+    with pytest.raises(InputError, match=":2: this is not a row of the STS benchmark"):
+        data.read_texts(written(tmp_path, f"{row}\nmain-news\n"))
+
+
+def test_snli_and_multinli_in_their_own_forms(tmp_path: Path) -> None:
+    lines = '{"gold_label": "-", "annotator_labels": ["neutral"], "sentence1": "a", "sentence2": "b"}\n'
+    assert data.read_texts(written(tmp_path, lines)) == [Example("a", "b", label="-")]
+    header = "gold_label\tsentence1_binary_parse\tsentence1_parse\tsentence1\tsentence2\tlabel1\n"
+    assert data.read_texts(written(tmp_path, f"{header}neutral\t( a )\t(A)\ta\tb\tneutral\n")) == [
+        Example("a", "b", label="neutral")
+    ]
+
+
+def test_labels_that_may_all_hold_have_columns_of_their_own(tmp_path: Path) -> None:
+    path = tmp_path / "jigsaw.csv"
+    path.write_text('id,comment_text,toxic,insult,threat\nx1,"bad, bad",1,1,0\nx2,good,0,0,0\n')
+    assert data.read_texts(path) == [
+        Example("bad, bad", label=["toxic", "insult"]), Example("good", label=[]),
+    ]  # fmt: skip
+
+
+def test_hellaswag_and_codah_of_the_hub(tmp_path: Path) -> None:
+    expected = [Example("p", choices=("a", "b"), label=1)]
+    for line in (
+        '{"ctx": "p", "endings": ["a", "b"], "label": "1"}',
+        '{"question_propmt": "p", "candidate_answers": ["a", "b"], "correct_answer_idx": 1}',
+    ):
+        assert data.read_choices(written(tmp_path, line + "\n")) == expected
+    unlabelled = '{"prompt": "p", "choices": ["a", "b"], "label": -1}\n'
+    assert data.read_choices(written(tmp_path, unlabelled))[0].label == -1
+
+
+def test_squad_in_every_layout(tmp_path: Path) -> None:
+    answers = [{"answer_start": 0, "text": "Ada"}]
+    qas = [
+        {"id": "q1", "question": "Who?", "answers": answers, "is_impossible": False},
+        {"id": "q2", "question": "Why?", "answers": [], "is_impossible": True},
+    ]
+    document = {
+        "version": "v2.0",
+        "data": [{"title": "t", "paragraphs": [{"context": "Ada L.", "qas": qas}]}],
+    }
+    expected = [Example("Who?", "Ada L.", label=("Ada",)), Example("Why?", "Ada L.", label=())]
+    begun = json.dumps(document).replace('"data"', '\n"data"')
+    assert begun.splitlines()[0] == '{"version": "v2.0", '
+    for content in (begun, json.dumps(document), json.dumps(document, indent=2), "\n" + json.dumps(document)):
+        assert data.read_questions(written(tmp_path, content)) == expected
+    hub = [
+        {"question": "Who?", "context": "Ada L.", "answers": {"text": ["Ada"], "answer_start": [0]}},
+        {"question": "Why?", "context": "Ada L.", "answers": {"text": [], "answer_start": []}},
+    ]
+    for content in ("\n".join(map(json.dumps, hub)), json.dumps(hub, indent=1), json.dumps({"data": hub})):
+        assert data.read_questions(written(tmp_path, content)) == expected
+    table = "question,context,answers\nWho?,Ada L.,\"{'text': ['Ada']}\"\n".replace("'", '""')
+    assert data.read_questions(written(tmp_path, table)) == expected[:1]
+
+
+INDEXED = "1\tjohn\tB-PER\tO\n2\tran\tO\tO\n\n1\tParis\tB-LOC\tO\n"
+
+
+def test_a_column_that_counts_words_is_none_of_words(tmp_path: Path) -> None:
+    path = written(tmp_path, INDEXED)
+    with pytest.raises(
+        InputError, match=r"(?s):1: the first column counts words.*next: --columns word=1,tag=2"
+    ):
+        data.read_tagged(path)
+    expected = [
+        Example("john ran", label=("B-PER", "O"), words=("john", "ran")),
+        Example("Paris", label=("B-LOC",), words=("Paris",)),
+    ]
+    assert data.read_tagged(path, {"word": 1, "tag": 2}) == expected
+    assert data.read_tagged(path, {"word": 1, "tag": 3})[0].label == ("O", "O")
+    three = written(tmp_path, re.sub(r"\tO$", "", INDEXED, flags=re.MULTILINE))
+    assert data.read_tagged(three) == expected
+    with pytest.raises(InputError, match=":1: the word has no tag"):
+        data.read_tagged(three, {"word": 1, "tag": 3})
+    with pytest.raises(InputError, match="named columns"):
+        data.read_tagged(written(tmp_path, "words\ttags\na\tO\n"), {"word": 0, "tag": 1})
+
+
+def test_conll_u(tmp_path: Path) -> None:
+    rest = "\t_" * 6
+    path = written(
+        tmp_path,
+        "# sent_id = 1\n# text = Du vin\n1-2\tDu\t_\t_" + rest + "\n1\tDe\tde\tADP" + rest
+        + "\n2\tle\tle\tDET" + rest + "\n2.1\tbon\tbon\tADJ" + rest + "\n3\tvin\tvin\tNOUN" + rest + "\n\n",
+    )  # fmt: skip
+    with pytest.raises(InputError, match=":4: the first column counts words|:3: the first column"):
+        data.read_tagged(path)
+    assert data.read_tagged(path, {"word": 1, "tag": 3}) == [
+        Example("De le vin", label=("ADP", "DET", "NOUN"), words=("De", "le", "vin"))
+    ]
+
+
+def test_both_readers_of_tagged_words_agree(tmp_path: Path) -> None:
+    words = ["#MeToo", "New York", "20\u00a0000", "#", "\u3000"]
+    tags = ["PROPN", "PROPN", "NUM", "SYM", "PUNCT"]
+    expected = [Example(" ".join(words), label=tuple(tags), words=tuple(words))]
+    columns = "".join(f"{word}\t{tag}\n" for word, tag in zip(words, tags, strict=True))
+    assert data.read_tagged(written(tmp_path, columns)) == expected
+    assert data.read_tagged(written(tmp_path, "# a comment\n" + columns)) == expected
+    assert data.read_tagged(written(tmp_path, json.dumps({"words": words, "tags": tags}))) == expected
+    spaced = "#MeToo PROPN\nran\u00a0off VERB\n"
+    assert data.read_tagged(written(tmp_path, spaced))[0].words == ("#MeToo", "ran\u00a0off")
 
 
 def test_real_files_are_read_whole(shared: Path) -> None:

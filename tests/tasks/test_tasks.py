@@ -11,6 +11,7 @@ import torch
 from exporters.errors import InputError
 from squeezebert_edge.tasks.data import Example
 from squeezebert_edge.tasks.heads import (
+    NO_ANSWER,
     TASKS,
     UNANSWERED,
     FillMask,
@@ -155,6 +156,50 @@ def test_the_best_valid_span_over_all_windows() -> None:
     assert answer["answer"] == "film is bad"
     assert context[answer["start"] : answer["end"]] == "film is bad"
     assert task.predict(example, asked, TOKENIZER).decided == ("film is bad",)
+
+
+def test_a_question_may_have_no_answer() -> None:
+    """SQuAD 2.0's rule: the null score is the least of the windows', and is compared with the best span's."""
+    context = "the food is good . the film is bad"
+    example, empty = Example("the film", context, label=("bad",)), Example("the film", context, label=())
+    plain = QuestionAnswering().reads([example])
+    task = QuestionAnswering().reads([example, empty])
+    encodings = task.encode(example, TOKENIZER, 12, 3)
+    assert task.target(empty, TOKENIZER) == (NO_ANSWER,)
+
+    def asked(nulls: list[float], best: float) -> list[Row]:
+        made = []
+        for encoding, null in zip(encodings, [*nulls, *[50.0] * len(encodings)], strict=False):
+            start, end = np.full((1, 12), -9.0), np.full((1, 12), -9.0)
+            start[0, 0] = end[0, 0] = null / 2
+            if encoding is encodings[-1]:
+                start[0, encoding.tokens.index("bad")] = end[0, encoding.tokens.index("bad")] = best / 2
+            made.append(task.row(encoding, {"start_logits": start, "end_logits": end}))
+        return made
+
+    for null, best, threshold, answer in (
+        (6.0, 5.0, 0.0, NO_ANSWER),
+        (5.0, 6.0, 0.0, "bad"),
+        (5.0, 5.0, 0.0, "bad"),
+        (6.0, 5.0, 1.5, "bad"),
+        (4.0, 5.0, -1.5, NO_ANSWER),
+    ):
+        task.null_threshold = threshold
+        assert task.predict(example, asked([null], best), TOKENIZER).decided == (answer,)
+        assert plain.predict(example, asked([null], best), TOKENIZER).decided == ("bad",)
+    nothing = [task.row(e, dict.fromkeys(task.outputs, np.full((1, 12), np.nan))) for e in encodings]
+    assert task.predict(empty, nothing, TOKENIZER).decided != task.target(empty, TOKENIZER)
+
+
+def test_words_of_several_words_keep_their_tags() -> None:
+    task = TokenClassification(["O", "PER"])
+    words = ("goods bad", "film\u00a0food", "is")
+    example = Example(" ".join(words), label=("PER", "O", "PER"), words=words)
+    logits = np.zeros((1, 64, 2))
+    logits[0, [1, 3, 6], 1] = 5.0  # [CLS] good ##s bad film food is [SEP]: `bad` begins no word of the file
+    asked = rows(task, example, [{"logits": logits}])
+    assert list(asked[0].encoding.tokens[1:-1]) == ["good", "##s", "bad", "film", "food", "is"]
+    assert task.predict(example, asked, TOKENIZER).decided == ("PER", "O", "PER")
 
 
 @pytest.mark.parametrize(

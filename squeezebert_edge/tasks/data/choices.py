@@ -10,8 +10,13 @@ from typing import Any
 from exporters.errors import InputError
 from squeezebert_edge.tasks.data.example import Example
 from squeezebert_edge.tasks.data.tables import TableRow, read_lines, read_table
+from squeezebert_edge.tasks.labels import NO_GOLD
 
 CODAH_COLUMNS = 7  # category, prompt, four endings and the label; no header
+# SWAG's and this program's own names, HellaSwag's, and those of CODAH on the Hugging Face hub.
+PROMPT_COLUMNS = ("prompt", "ctx", "question_propmt")
+CHOICES_COLUMNS = ("choices", "endings", "candidate_answers")
+LABEL_COLUMNS = ("label", "labels", "target", "correct_answer_idx")
 _ENDING = re.compile(r"(?:ending|choice)[_ ]?(\d+)")
 
 
@@ -25,7 +30,7 @@ def read_choices(path: Path) -> list[Example]:
         InputError: a row is malformed, or its label is not a choice's index; the message has the line.
     """
     lines = read_lines(path)
-    if _codah_row(lines[0]):
+    if _codah_row(next(line for line in lines if line.strip())):
         return list(_codah(path, lines))
     return [_example(row) for row in read_table(path)]
 
@@ -35,27 +40,29 @@ def _example(row: TableRow) -> Example:
     endings = sorted(
         (int(match[1]), column) for column in values if (match := _ENDING.fullmatch(column)) is not None
     )
-    choices: Any = [row.text(column) for _, column in endings] or values.get("choices")
-    if "sent1" in values:
-        beginning, name = row.text("sent2"), "sent1"
+    choices: Any = [row.text(column) for _, column in endings] or row.first_value(CHOICES_COLUMNS)
+    name = row.find(("sent1",))
+    if name is not None:
+        beginning = row.text("sent2")
         choices = [f"{beginning} {choice}".strip() for choice in choices or ()]
     else:
-        name = "prompt"
-    if name not in values or not isinstance(choices, list):
+        name = row.find(PROMPT_COLUMNS)
+    if name is None or not isinstance(choices, list):
         raise InputError(
-            f"{row.where}: the row has no {'choices' if name in values else name}",
+            f"{row.where}: the row has no {'prompt' if name is None else 'choices'}: its columns are "
+            f"{', '.join(row.columns)}",
             allowed="prompt and choices (a list, or columns choice0, choice1, ...), or SWAG's sent1, sent2, "
             "ending0, ...",
         )
     if len(choices) < 2 or not all(isinstance(choice, str) for choice in choices):
         raise InputError(f"{row.where}: the choices are {choices!r}", allowed="two texts or more")
-    label = _index(row.where, values.get("label"), len(choices))
-    return Example(row.text(name), choices=tuple(choices), label=label, where=row.where)
+    label = _index(row.where, row.first_value(LABEL_COLUMNS), len(choices))
+    return Example(row.text(name), choices=tuple(choices), label=label, where=row.where, columns=row.columns)
 
 
-def _index(where: str, label: Any, count: int) -> int | None:
-    if label is None:
-        return None
+def _index(where: str, label: Any, count: int) -> int | str | None:
+    if label is None or str(label) in NO_GOLD:
+        return label  # type: ignore[no-any-return]
     if isinstance(label, bool) or not re.fullmatch("[0-9]+", str(label)) or int(label) >= count:
         raise InputError(f"{where}: the label is {label!r}", allowed=f"a number from 0 to {count - 1}")
     return int(label)
@@ -69,6 +76,8 @@ def _codah_row(line: str) -> list[str] | None:
 def _codah(path: Path, lines: Sequence[str]) -> list[Example]:
     examples = []
     for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
         row = _codah_row(line)
         if row is None:
             raise InputError(

@@ -13,10 +13,11 @@ class Example:
     text: the sentence, premise, question, prompt or text with [MASK].
     pair: the second text (hypothesis, context), if there is one.
     choices: the endings of `text`, for multiple choice.
-    label: a class's name or number, a number for regression, a choice's index, the tags of the words, the
-        masked word, or the accepted answers of a question.
+    label: a class's name or number, a number for regression, several of the first, a choice's index, the tags
+        of the words, the masked word, or the accepted answers of a question, none where it has no answer.
     words: the words of a tagged sentence, `text` being them joined by spaces.
     where: its place in a file, for messages.
+    columns: what the file has at this place, for messages.
     """
 
     text: str
@@ -25,3 +26,4 @@ class Example:
     label: Any = None
     words: tuple[str, ...] = ()
     where: str = field(default="", compare=False, repr=False)
+    columns: tuple[str, ...] = field(default=(), compare=False, repr=False)

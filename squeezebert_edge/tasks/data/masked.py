@@ -8,6 +8,8 @@ from exporters.errors import InputError
 from squeezebert_edge.tasks.data.example import Example
 from squeezebert_edge.tasks.data.tables import read_table
 
+LABEL_COLUMNS = ("answer", "label", "word")
+
 
 def read_masked(path: Path) -> list[Example]:
     """Rows of `text` with [MASK] in it and, if it is known, `answer`, the word that stood there.
@@ -17,10 +19,10 @@ def read_masked(path: Path) -> list[Example]:
     """
     examples = []
     for row in read_table(path):
-        answer = row.values.get("answer")
+        answer = row.first_value(LABEL_COLUMNS)
         if answer is not None and not isinstance(answer, str):
             raise InputError(
                 f"{row.where}: the answer is {answer!r}", allowed="the word that stood at [MASK]"
             )
-        examples.append(Example(row.text("text"), label=answer, where=row.where))
+        examples.append(Example(row.text("text"), label=answer, where=row.where, columns=row.columns))
     return examples

@@ -9,56 +9,74 @@ from typing import Any
 
 from exporters.errors import InputError
 from squeezebert_edge.tasks.data.example import Example
-from squeezebert_edge.tasks.data.tables import TableRow, read_lines, read_table
+from squeezebert_edge.tasks.data.tables import TableRow, read_lines, read_table, whole_document
 
-ANSWERS = '[{"text": "...", "start": 0}, ...]'
+LABEL_COLUMNS = ("answers", "answer")
+ANSWERS = '[{"text": "...", "start": 0}, ...], {"text": ["..."]} or ["..."]'
 
 
 def read_questions(path: Path) -> list[Example]:
-    """SQuAD 1.1's JSON, or rows of `question`, `context` and, if they are known, `answers` or `answer`.
+    """SQuAD's JSON, or rows of `question`, `context` and, if they are known, `answers` or `answer`.
 
-    `answers` is SQuAD's list of {text, ...}; `answer`, for tables, is one accepted text.
+    `answers` is SQuAD's list of {text, ...}, or {text: [...], ...} as the Hugging Face hub has it; `answer`,
+    for tables, is one accepted text. A question without an answer, as some of SQuAD 2.0's, has an empty list.
 
     Raises:
-        InputError: the file or a row is malformed, or a question has no answer, as some of SQuAD 2.0's.
+        InputError: the file or a row is malformed.
     """
     lines = read_lines(path)
-    if '"data"' in lines[0] or len(lines[0].strip()) == 1:  # SQuAD is one line, or printed with indents
-        return list(_squad(path, "\n".join(lines)))
+    if next(line for line in lines if line.strip()).lstrip().startswith("{"):
+        document = whole_document(path, lines)
+        if isinstance(document, dict) and not _has_rows(document):
+            return list(_squad(path, document))
     return [_example(row) for row in read_table(path)]
 
 
+def _has_rows(document: dict[str, Any]) -> bool:
+    """Whether a document is rows of questions, and not SQuAD's articles."""
+    data = document.get("data")
+    return isinstance(data, list) and bool(data) and isinstance(data[0], dict) and "question" in data[0]
+
+
 def _example(row: TableRow) -> Example:
-    missing = [key for key in ("question", "context") if not isinstance(row.values.get(key), str)]
+    missing = [key for key in ("question", "context") if not isinstance(row.first_value((key,)), str)]
     if missing:
         raise InputError(
-            f"{row.where}: the row has no text as {' and '.join(missing)}",
-            allowed="question, context and answers, or SQuAD 1.1's JSON",
+            f"{row.where}: the row has no text as {' and '.join(missing)}: its columns are "
+            f"{', '.join(row.columns)}",
+            allowed="question, context and answers, or SQuAD's JSON",
         )
-    answers = row.values.get("answers")
-    if answers is None and "answer" in row.values:
-        answers = [{"text": row.text("answer")}]
+    answers = row.first_value(LABEL_COLUMNS)
     texts = None if answers is None else _texts(row.where, answers)
-    return Example(row.text("question"), row.text("context"), label=texts, where=row.where)
+    return Example(
+        row.text("question"), row.text("context"), label=texts, where=row.where, columns=row.columns
+    )
 
 
 def _texts(where: str, answers: Any) -> tuple[str, ...]:
     """The accepted texts."""
-    if not (
-        isinstance(answers, list)
-        and answers
-        and all(isinstance(answer, dict) and isinstance(answer.get("text"), str) for answer in answers)
-    ):
+    found = answers
+    if isinstance(answers, str):  # a table's
+        found = _parsed(answers) if answers.lstrip().startswith(("[{", "{")) else [answers]
+    if isinstance(found, dict):
+        found = found.get("text")
+    if isinstance(found, list):
+        found = [answer.get("text") if isinstance(answer, dict) else answer for answer in found]
+    if not isinstance(found, list) or not all(isinstance(text, str) for text in found):
         raise InputError(f"{where}: the answers are {answers!r}", allowed=ANSWERS)
-    return tuple(answer["text"] for answer in answers)
+    return tuple(found)
 
 
-def _squad(path: Path, content: str) -> Iterator[Example]:
-    """The questions of {data: [{paragraphs: [{context, qas: [{question, answers}]}]}]}."""
+def _parsed(text: str) -> Any:
+    """A table's cell as the JSON that it holds, or as the text that it is."""
     try:
-        document = json.loads(content)
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path}:{error.lineno}: this is not JSON: {error.msg}") from None
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return [text]
+
+
+def _squad(path: Path, document: dict[str, Any]) -> Iterator[Example]:
+    """The questions of {data: [{paragraphs: [{context, qas: [{question, answers}]}]}]}."""
     where = str(path)
     found = False
     try:
@@ -67,12 +85,12 @@ def _squad(path: Path, content: str) -> Iterator[Example]:
                 for question in paragraph["qas"]:
                     found = True
                     where = f"{path}: question {question.get('id', question['question'])}"
-                    texts = _texts(where, question["answers"])
+                    texts = () if question.get("is_impossible") else _texts(where, question["answers"])
                     yield Example(question["question"], paragraph["context"], label=texts, where=where)
     except (KeyError, TypeError, AttributeError) as error:
         reason = f"there is no {error}" if isinstance(error, KeyError) else "this is not SQuAD's structure"
         raise InputError(
-            f"{where}: {reason}", allowed="data, paragraphs, context, qas, question, answers, as in SQuAD 1.1"
+            f"{where}: {reason}", allowed="data, paragraphs, context, qas, question, answers, as in SQuAD"
         ) from None
     if not found:
         raise InputError(f"{path} holds no questions")

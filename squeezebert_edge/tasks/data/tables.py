@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -19,37 +20,55 @@ class TableRow:
     where: str
     values: dict[str, Any]
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of the row's columns."""
+        return tuple(self.values)
+
+    def find(self, columns: Sequence[str]) -> str | None:
+        """The row's name of the first of `columns` that it has, whatever its case; None if it has none."""
+        known = _by_folded_name(self.columns)
+        return next((known[name.casefold()] for name in columns if name.casefold() in known), None)
+
     def text(self, column: str) -> str:
         """The text in a column.
 
         Raises:
             InputError: this row has no such column, or something else than a text in it.
         """
-        if column not in self.values:
+        name = self.find((column,))
+        if name is None:
             raise InputError(
                 f"{self.where}: the row has no {column}", allowed="the same columns in every row"
             )
-        if not isinstance(self.values[column], str):
-            raise InputError(f"{self.where}: {column} is {self.values[column]!r}", allowed="a text")
-        return str(self.values[column])
+        if not isinstance(self.values[name], str):
+            raise InputError(f"{self.where}: {column} is {self.values[name]!r}", allowed="a text")
+        return str(self.values[name])
 
     def first_value(self, columns: Sequence[str]) -> Any:
         """The value in the first of `columns` that the row has; None if it has none of them."""
-        return next((self.values[column] for column in columns if column in self.values), None)
+        name = self.find(columns)
+        return None if name is None else self.values[name]
+
+
+@lru_cache(maxsize=64)
+def _by_folded_name(columns: tuple[str, ...]) -> dict[str, str]:
+    return {column.casefold(): column for column in reversed(columns)}
 
 
 def read_lines(path: Path) -> list[str]:
-    """The lines of a UTF-8 file, without their ends.
+    """The lines of a UTF-8 file, without their ends: LF or CR LF, or CR where there is nothing else.
 
     Raises:
         InputError: the file is missing, unreadable, empty or not UTF-8.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
+        text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not UTF-8 at byte {error.start}", hint="convert it to UTF-8") from None
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from None
+    lines = text.split("\n" if "\n" in text else "\r")
     lines = [line.removesuffix("\r") for line in lines]
     if not any(lines):
         raise InputError(f"{path} is empty")
@@ -57,21 +76,23 @@ def read_lines(path: Path) -> list[str]:
 
 
 def read_table(path: Path) -> list[TableRow]:
-    """The rows of a TSV or CSV with a header, or of JSON lines; at least one.
+    """The rows of a TSV or CSV with a header, of JSON lines or of a JSON list; at least one.
 
-    A TSV quotes nothing, as GLUE's do not. A file is read as what its content shows it to be: lines that open
-    with a brace are JSON, a header with commas and no tab is CSV's, as is every header of a `.csv`.
+    A TSV quotes nothing, as GLUE's do not, unless its whole header is quoted, as Quora's is. A file is read
+    as what its content shows it to be: one that opens with a brace or a bracket is JSON, a header with commas
+    and no tab is CSV's, as is every header of a `.csv` without tabs. Blank lines are skipped.
 
     Raises:
         InputError: a row is malformed; the message has its line.
     """
     lines = read_lines(path)
-    while not lines[-1]:
-        lines.pop()
-    if lines[0].lstrip().startswith(("{", "[")):
-        rows = list(_json_lines(path, lines))
-    elif path.suffix.lower() == ".csv" or ("," in lines[0] and "\t" not in lines[0]):
-        rows = list(_table(path, _csv_rows(path, lines)))
+    header = next(line for line in lines if line.strip())
+    if header.lstrip().startswith(("{", "[")):
+        rows = list(_json_rows(path, lines))
+    elif "\t" not in header and (path.suffix.lower() == ".csv" or "," in header):
+        rows = list(_table(path, _csv_rows(path, lines, ",")))
+    elif all(len(cell) > 1 and cell[0] == cell[-1] == '"' for cell in header.split("\t")):
+        rows = list(_table(path, _csv_rows(path, lines, "\t")))
     else:
         rows = list(_table(path, ((number, line.split("\t")) for number, line in enumerate(lines, start=1))))
     if not rows:
@@ -79,10 +100,17 @@ def read_table(path: Path) -> list[TableRow]:
     return rows
 
 
-def _table(path: Path, rows: Iterator[tuple[int, list[str]]]) -> Iterator[TableRow]:
+def _table(path: Path, rows: Iterable[tuple[int, list[str]]]) -> Iterator[TableRow]:
     """Numbered rows under their header."""
-    _, header = next(rows)
-    for number, row in rows:
+    filled = ((number, row) for number, row in rows if len(row) > 1 or any(cell.strip() for cell in row))
+    number, header = next(filled)
+    header = [name.strip() for name in header]
+    doubled = sorted({name for name in header if name and header.count(name) > 1})
+    if doubled:
+        raise InputError(
+            f"{path}:{number}: the header has {', '.join(doubled)} twice", allowed="each column once"
+        )
+    for number, row in filled:
         if len(row) != len(header):
             raise InputError(
                 f"{path}:{number}: the row has {len(row)} columns, the header {len(header)}",
@@ -91,9 +119,9 @@ def _table(path: Path, rows: Iterator[tuple[int, list[str]]]) -> Iterator[TableR
         yield TableRow(f"{path}:{number}", dict(zip(header, row, strict=True)))
 
 
-def _csv_rows(path: Path, lines: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
+def _csv_rows(path: Path, lines: Sequence[str], delimiter: str) -> Iterator[tuple[int, list[str]]]:
     """A CSV's rows with the number of the line each begins in; a quoted field may hold line ends."""
-    reader = csv.reader((line + "\n" for line in lines), strict=True)
+    reader = csv.reader((line + "\n" for line in lines), delimiter=delimiter, strict=True)
     while True:
         number = reader.line_num + 1
         try:
@@ -104,15 +132,50 @@ def _csv_rows(path: Path, lines: Sequence[str]) -> Iterator[tuple[int, list[str]
             raise InputError(f"{path}:{number}: this is not CSV: {error}") from None
 
 
-def _json_lines(path: Path, lines: Sequence[str]) -> Iterator[TableRow]:
-    for number, line in enumerate(lines, start=1):
-        where = f"{path}:{number}"
+def _json_rows(path: Path, lines: Sequence[str]) -> Iterator[TableRow]:
+    document = whole_document(path, lines)
+    if document is None:
+        for number, line in enumerate(lines, start=1):
+            if line.strip():
+                yield _json_row(f"{path}:{number}", _parse_line(f"{path}:{number}", line))
+        return
+    rows = document.get("data", [document]) if isinstance(document, dict) else document
+    if not isinstance(rows, list) or not rows:
+        raise InputError(f"{path}:1: this is not an object on each line, or a list of objects")
+    for number, row in enumerate(rows, start=1):
+        yield _json_row(f"{path}: row {number}", row)
+
+
+def whole_document(path: Path, lines: Sequence[str]) -> Any:
+    """The one value that a JSON file is; None of a file with an object on each line.
+
+    Raises:
+        InputError: it is neither; the message has the line.
+    """
+    filled = [line for line in lines if line.strip()]
+    try:
+        first = json.loads(filled[0])
+    except json.JSONDecodeError:
+        if len(filled) > 1 and filled[0].rstrip().endswith("}"):
+            return None  # an object that is broken; its line will be named
         try:
-            values = json.loads(line)
+            return json.loads("\n".join(lines))
         except json.JSONDecodeError as error:
-            raise InputError(
-                f"{where}: this is not JSON: {error.msg}", allowed="an object on each line"
-            ) from None
-        if not isinstance(values, dict):
-            raise InputError(f"{where}: this is not an object", allowed="an object on each line")
-        yield TableRow(where, values)
+            raise InputError(f"{path}:{error.lineno}: this is not JSON: {error.msg}") from None
+    is_whole = isinstance(first, list) or (isinstance(first, dict) and isinstance(first.get("data"), list))
+    return first if len(filled) == 1 and is_whole else None
+
+
+def _parse_line(where: str, line: str) -> Any:
+    try:
+        return json.loads(line)
+    except json.JSONDecodeError as error:
+        raise InputError(
+            f"{where}: this is not JSON: {error.msg}", allowed="an object on each line"
+        ) from None
+
+
+def _json_row(where: str, values: Any) -> TableRow:
+    if not isinstance(values, dict):
+        raise InputError(f"{where}: this is not an object", allowed="an object on each line")
+    return TableRow(where, values)

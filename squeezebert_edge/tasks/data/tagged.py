@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,43 +13,140 @@ from exporters.errors import InputError
 from squeezebert_edge.tasks.data.example import Example
 from squeezebert_edge.tasks.data.tables import TableRow, read_lines, read_table
 
-WORD_COLUMNS, TAG_COLUMNS = ("words", "tokens"), ("tags", "ner_tags", "labels")
+WORD_COLUMNS, TAG_COLUMNS = ("words", "tokens"), ("tags", "ner_tags", "pos_tags", "labels", "label")
+ALLOWED = "`word tag` on each line"
 _TAG = re.compile(r"O|[BIESLU]-\S+")
+# What CoNLL-U calls 1-2 and 1.1: a contraction, whose parts have lines of their own, and an omitted word.
+_BETWEEN = re.compile(r"[0-9]+[-.][0-9]+")
+_DOCUMENT = "-DOCSTART-"
 
 
-def read_tagged(path: Path) -> list[Example]:
-    """CoNLL columns: a word and, last, its tag a line; a blank line between sentences.
+@dataclass(frozen=True)
+class _Line:
+    """A line with columns; `number` counts the file's lines from 1."""
 
-    Lines of -DOCSTART- and comments are skipped: a line before a sentence's first word that opens with # and
-    does not end in a tag. Rows with the columns `words` and `tags` are read too: lists in JSON lines, words
-    separated by spaces in a table.
+    number: int
+    text: str
+    columns: list[str]
+
+
+def read_tagged(path: Path, columns: Mapping[str, int] | None = None) -> list[Example]:
+    """CoNLL columns: a word first and its tag last in a line, a blank line between sentences.
+
+    Tabs separate the columns of a file that has them, and otherwise spaces do; a word may then be of several
+    words. A column that counts the words of each sentence is left out. Lines of -DOCSTART- and comments are
+    skipped: lines that open with # and can be no word. Rows with the columns `words` and `tags` are read too:
+    lists in JSON, words separated by spaces in a table.
+
+    Args:
+        columns: where the `word` and the `tag` stand, counted from 0, in a file where that is not plain.
 
     Raises:
-        InputError: a word has no tag, and the message has its line; or nothing is tagged.
+        InputError: a word has no tag, and the message has its line; nothing is tagged; or there are several
+            columns of tags, and none is chosen.
     """
     lines = read_lines(path)
-    if lines[0].startswith("{") or {*re.split("[\t,]", lines[0])} & {*WORD_COLUMNS}:
+    first = next(line for line in lines if line.strip())
+    if first.lstrip().startswith(("{", "[")) or {
+        name.strip().casefold() for name in re.split("[\t,]", first)
+    } & {*WORD_COLUMNS}:
+        if columns is not None:
+            raise InputError(f"{path} has named columns", allowed="--columns with a file that has no header")
         return [_example(row) for row in read_table(path)]
-    examples: list[Example] = []
-    words: list[str] = []
-    tags: list[str] = []
-    for number, line in enumerate([*lines, ""], start=1):
-        columns = line.split()
-        if not columns or columns[0] == "-DOCSTART-":
-            if words:
-                where = f"{path}:{number - len(words)}"
-                examples.append(Example(" ".join(words), label=tuple(tags), words=tuple(words), where=where))
-            words, tags = [], []
-        elif columns[0].startswith("#") and not words and not _TAG.fullmatch(columns[-1]):
+    sentences = list(_sentences(lines))
+    if not sentences:
+        raise InputError(f"{path} holds no tagged words", allowed=ALLOWED)
+    word, tag = _places(path, sentences, columns)
+    return [_sentence(path, sentence, word, tag) for sentence in sentences]
+
+
+def _sentences(lines: Sequence[str]) -> Iterator[list[_Line]]:
+    """The lines with words, by sentence."""
+    tabs = _has_tabs(lines)
+    separator = "\t" if tabs else "[ \t]+"
+    cut = [
+        _Line(number, line, re.split(separator, line if tabs else line.strip(" \t")))
+        for number, line in enumerate(lines, start=1)
+    ]
+    others = [
+        line.columns for line in cut if line.text.strip() and not line.text.startswith(("#", _DOCUMENT))
+    ]
+    usual = Counter(map(len, others)).most_common(1)[0][0] if others else 2
+    tags = {columns[-1] for columns in others}
+    sentence: list[_Line] = []
+    for line in cut:
+        if not line.text.strip() or line.columns[0].split(" ")[0] == _DOCUMENT:
+            if sentence:
+                yield sentence
+            sentence = []
+        elif not line.text.startswith("#") or not _is_comment(line.columns, usual, tags, begins=not sentence):
+            sentence.append(line)
+    if sentence:
+        yield sentence
+
+
+def _has_tabs(lines: Sequence[str]) -> bool:
+    """Whether tabs separate the columns, as the first line shows that is no comment and no document."""
+    first = next((line for line in lines if line.strip() and not line.startswith(("#", _DOCUMENT))), "")
+    return "\t" in (first or "".join(lines))
+
+
+def _is_comment(columns: Sequence[str], usual: int, tags: set[str], *, begins: bool) -> bool:
+    """Whether a line that opens with # can be no word.
+
+    Args:
+        usual: how many columns the other lines have.
+        tags: their last columns.
+        begins: it stands where a sentence begins.
+    """
+    if columns[-1] in tags or _TAG.fullmatch(columns[-1]) or not begins:
+        return len(columns) < 2
+    return len(columns) != usual or (columns[0] == "#" and usual > 2)
+
+
+def _places(
+    path: Path, sentences: Sequence[Sequence[_Line]], columns: Mapping[str, int] | None
+) -> tuple[int, int]:
+    """The columns of the words and of the tags; -1 is the last."""
+    if columns is not None:
+        return columns["word"], columns["tag"]
+    first = sentences[0][0]
+    if len(first.columns) < 3 or not _is_counted(sentences):
+        return 0, -1
+    if len(first.columns) == 3:
+        return 1, 2
+    shown = ", ".join(f"{place}={value}" for place, value in enumerate(first.columns))
+    raise InputError(
+        f"{path}:{first.number}: the first column counts words, and several others may have tags: {shown}",
+        allowed="one column of tags, or the number of its column",
+        hint="--columns word=1,tag=2",
+    )
+
+
+def _is_counted(sentences: Sequence[Sequence[_Line]]) -> bool:
+    """Whether the first column counts the words of each sentence, from 0 or from 1."""
+    if not any(len(sentence) > 1 for sentence in sentences):
+        return False
+    for sentence in sentences:
+        numbers = [line.columns[0] for line in sentence if not _BETWEEN.fullmatch(line.columns[0])]
+        if not any(numbers == [str(number + start) for number in range(len(numbers))] for start in (0, 1)):
+            return False
+    return True
+
+
+def _sentence(path: Path, lines: Sequence[_Line], word: int, tag: int) -> Example:
+    words, tags = [], []
+    for line in lines:
+        if word > 0 and _BETWEEN.fullmatch(line.columns[0]):
             continue
-        elif len(columns) < 2:
-            raise InputError(f"{path}:{number}: the word has no tag", allowed="`word tag` on each line")
-        else:
-            words.append(columns[0])
-            tags.append(columns[-1])
-    if not examples:
-        raise InputError(f"{path} holds no tagged words", allowed="`word tag` on each line")
-    return examples
+        if len(line.columns) <= max(word, tag, 1) or not line.columns[tag].strip():
+            raise InputError(f"{path}:{line.number}: the word has no tag", allowed=ALLOWED)
+        words.append(line.columns[word].strip(" "))
+        if not words[-1]:
+            raise InputError(f"{path}:{line.number}: there is no word", allowed=ALLOWED)
+        tags.append(line.columns[tag].strip())
+    where = f"{path}:{lines[0].number}"
+    return Example(" ".join(words), label=tuple(tags), words=tuple(words), where=where)
 
 
 def _example(row: TableRow) -> Example:
@@ -60,15 +159,15 @@ def _example(row: TableRow) -> Example:
             f"{row.where}: the row has {len(words)} words and {len(tags)} tags", allowed="a tag for each word"
         )
     label = None if tags is None else tuple(tags)
-    return Example(" ".join(words), label=label, words=tuple(words), where=row.where)
+    return Example(" ".join(words), label=label, words=tuple(words), where=row.where, columns=row.columns)
 
 
 def _list_items(row: TableRow, columns: Sequence[str]) -> list[str]:
     value: Any = row.first_value(columns)
     items = value.split(" ") if isinstance(value, str) else value
-    if not isinstance(items, list) or any(" " in str(item) or item == "" for item in items):
+    if not isinstance(items, list) or not all(str(item).strip(" ") for item in items):
         raise InputError(
             f"{row.where}: {' or '.join(columns)} is {value!r}",
-            allowed="a list of words without spaces, or words separated by single spaces",
+            allowed="a list of words, or words separated by single spaces",
         )
-    return [str(item) for item in items]
+    return [str(item).strip(" ") for item in items]

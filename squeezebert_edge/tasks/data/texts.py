@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from exporters.errors import InputError
@@ -19,56 +20,118 @@ TEXT_COLUMNS = (
     ("text", "pair"),
     ("sentence",),
     ("text",),
+    ("review",),
+    ("content",),
+    ("comment_text",),
+    ("tweet",),
+    ("message",),
 )
-LABEL_COLUMNS = ("label", "gold_label", "score", "is_duplicate", "Quality")
+LABEL_COLUMNS = (
+    "label",
+    "labels",
+    "gold_label",
+    "score",
+    "is_duplicate",
+    "Quality",
+    "sentiment",
+    "target",
+)
 
 COLA_COLUMNS = 4  # source, label, the author's mark, sentence; no header
+STS_COLUMNS = 7  # genre, file, year, number, score and two sentences; no header
 
 
 def read_texts(path: Path) -> list[Example]:
-    """A TSV, CSV or JSON lines of texts and labels, or CoLA's TSV, which has no header.
+    """A TSV, CSV or JSON of texts and labels, or CoLA's or the STS benchmark's file, which have no header.
+
+    Columns are found by their usual names. Where several labels may hold, they are in one column, or each has
+    a column of its own with 0 or 1 in every row.
 
     Raises:
         InputError: no column has texts, or a row is malformed; the message has its line.
     """
     lines = read_lines(path)
-    if _is_cola(lines[0]):
+    first = next(line for line in lines if line.strip())
+    if _is_cola(first):
         return list(_cola(path, lines))
+    if _is_sts(first):
+        return list(_sts(path, lines))
     rows = read_table(path)
     columns = _text_columns(path, rows[0])
+    indicators = () if rows[0].find(LABEL_COLUMNS) else _indicators(rows, columns)
     examples = []
     for row in rows:
         text, *pair = (row.text(column) for column in columns)
         label = row.first_value(LABEL_COLUMNS)
-        examples.append(Example(text, pair[0] if pair else None, label=label, where=row.where))
+        if indicators:
+            label = [name for name in indicators if float(row.values[name])]
+        examples.append(
+            Example(text, pair[0] if pair else None, label=label, where=row.where, columns=row.columns)
+        )
     return examples
 
 
 def _text_columns(path: Path, first: TableRow) -> tuple[str, ...]:
     """The columns of an example's one or two texts."""
     for names in TEXT_COLUMNS:
-        if first.values.keys() >= set(names):
+        if all(first.find((name,)) for name in names):
             return names
     raise InputError(
-        f"{path}:1: the header {list(first.values)} has no column of texts",
+        f"{path}: the columns {', '.join(first.columns)} have none of texts",
         allowed=f"a label ({', '.join(LABEL_COLUMNS)}) and "
         + ", or ".join(" and ".join(names) for names in TEXT_COLUMNS),
     )
 
 
+def _indicators(rows: Sequence[TableRow], texts: Sequence[str]) -> tuple[str, ...]:
+    """The columns that have 0 or 1 in every row, if there are several: those of labels that may hold."""
+    own = {rows[0].find((name,)) for name in texts}
+    found = tuple(
+        name
+        for name in rows[0].columns
+        if name not in own and all(str(row.values.get(name)) in _INDICATORS for row in rows)
+    )
+    return found if len(found) > 1 else ()
+
+
+_INDICATORS = ("0", "1", "0.0", "1.0")
+
+
 def _is_cola(line: str) -> bool:
     columns = line.split("\t")
-    return len(columns) == COLA_COLUMNS and columns[1] in ("0", "1") and columns[2] in ("", "*")
+    return (
+        len(columns) == COLA_COLUMNS
+        and columns[1] in ("0", "1")
+        and re.fullmatch(r"\W*", columns[2]) is not None
+    )
 
 
-def _cola(path: Path, lines: Sequence[str]) -> list[Example]:
-    examples = []
+def _cola(path: Path, lines: Sequence[str]) -> Iterator[Example]:
     for number, line in enumerate(lines, start=1):
-        if not _is_cola(line):
+        columns = line.split("\t")
+        if not line.strip():
+            continue
+        if len(columns) != COLA_COLUMNS or columns[1] not in ("0", "1"):
             raise InputError(
                 f"{path}:{number}: this is not a row of CoLA",
-                allowed="source, 0 or 1, nothing or *, and the sentence, separated by tabs",
+                allowed="source, 0 or 1, the author's mark or nothing, and the sentence, separated by tabs",
             )
-        _, label, _, sentence = line.split("\t")
-        examples.append(Example(sentence, label=label, where=f"{path}:{number}"))
-    return examples
+        yield Example(columns[3], label=columns[1], where=f"{path}:{number}")
+
+
+def _is_sts(line: str) -> bool:
+    columns = line.split("\t")
+    return len(columns) >= STS_COLUMNS and re.fullmatch(r"[0-9]\.[0-9]+", columns[4]) is not None
+
+
+def _sts(path: Path, lines: Sequence[str]) -> Iterator[Example]:
+    for number, line in enumerate(lines, start=1):
+        columns = line.split("\t")
+        if not line.strip():
+            continue
+        if not _is_sts(line):
+            raise InputError(
+                f"{path}:{number}: this is not a row of the STS benchmark",
+                allowed="genre, file, year, number, score and two sentences, separated by tabs",
+            )
+        yield Example(columns[5], columns[6], label=columns[4], where=f"{path}:{number}")
