@@ -100,7 +100,7 @@ def test_a_drop_beyond_the_gate_exits_with_1(
     labels = "0,1" if reference > 0.5 else "1,0"  # so that saying the opposite is worse
     model = load_checkpoint(str(bundle.parent / "checkpoint")).model
 
-    def load_runner(bundle: Bundle, *, threads: int = 1, runtime: str | None = None) -> Wrong:
+    def load_runner(bundle: Bundle, **settings: Any) -> Wrong:
         return Wrong(model, TextClassification, LENGTHS)
 
     monkeypatch.setattr(Bundle, "load_runner", load_runner)
@@ -187,7 +187,7 @@ def test_an_interrupted_evaluation_continues(
     expected = answered(bundle, "--data", data)
     load, calls, left = Bundle.load_runner, 0, 2
 
-    def load_runner(bundle: Bundle, *, threads: int = 1, runtime: str | None = None) -> Any:
+    def load_runner(bundle: Bundle, **settings: Any) -> Any:
         runner = load(bundle)
 
         def count(inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
