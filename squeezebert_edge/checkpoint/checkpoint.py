@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
@@ -24,6 +25,7 @@ from squeezebert_edge.model.base import SqueezeBertPreTrainedModel
 from squeezebert_edge.model.config import SqueezeBertConfig
 from squeezebert_edge.model.heads import ARCHITECTURES
 from squeezebert_edge.plumbing.staging import stage_directory
+from squeezebert_edge.tasks.heads import TASKS
 from squeezebert_edge.text.tokenizer import Tokenizer
 
 DEFAULT = "default"
@@ -31,9 +33,7 @@ DEFAULT = "default"
 _BARE = "SqueezeBertModel"
 _LABELLED = ("SqueezeBertForSequenceClassification", "SqueezeBertForTokenClassification")
 _CLASSIFIERS = (*_LABELLED, "SqueezeBertForMultipleChoice")
-_ALLOWED_HEADLESS = f"a checkpoint with the head's weights; {_BARE}, named explicitly, needs no head"
-_NAME_HEAD = "name it: --task, or architecture= in Python"
-_TRAIN_HEAD = "train a head for it, which --task names: squeezebert-edge train"
+_USE_BARE = f"--task feature-extraction (in Python architecture='{_BARE}') takes the model without a head"
 _HUB_ID = re.compile(r"(?P<repository>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@(?P<revision>.+))?")
 
 
@@ -84,16 +84,18 @@ def load_checkpoint(
         config = SqueezeBertConfig.from_file(file.parent / hub.CONFIG_FILE)
         tokenizer = Tokenizer.from_directory(file.parent)
         accepted = _check_vocabulary(tokenizer, config, file.parent)
-        stored = weights.read(file)
+        stored, prefix = matching.without_prefix(weights.read(file))
+        if prefix:
+            accepted.append(f"all weights' names begin with '{prefix}': it is left out")
         name = _choose_architecture(architecture, config, stored, file.parent)
         if labels is not None:
-            _check_new_labels(name, for_training)
+            _check_new_labels(name, file.parent, for_training=for_training)
         new_head = _why_new_head(name, config, stored, labels)
         if new_head and not for_training:
             raise InputError(
                 f"{file.parent} has no head for {name}: {new_head}",
-                allowed=_ALLOWED_HEADLESS,
-                hint=_TRAIN_HEAD,
+                allowed=f"a checkpoint with the head's weights; {_USE_BARE}",
+                hint=_how_to_train(name, file.parent),
             )
         config = _config_to_load(config, name, labels)
         model, matched = _build(name, config, stored, file, new_head=bool(new_head))
@@ -213,10 +215,9 @@ def _choose_architecture(
     asked: str | None, config: SqueezeBertConfig, stored: Mapping[str, Tensor], directory: Path
 ) -> str:
     """The architecture to load."""
-    allowed = ", ".join(ARCHITECTURES)
     if asked is not None:
         if asked not in ARCHITECTURES:
-            raise InputError(f"there is no architecture {asked!r}", allowed=allowed)
+            raise InputError(f"there is no architecture {asked!r}", allowed=", ".join(ARCHITECTURES))
         return asked
     recorded = config.architectures[0] if config.architectures else "none"
     if recorded in ARCHITECTURES and recorded != _BARE:
@@ -226,9 +227,26 @@ def _choose_architecture(
     raise InputError(
         f"{directory} does not say which head it has: config.json's architectures names {recorded}, and the "
         f"weights are {holds}",
-        allowed=f"an architecture of {allowed}",
-        hint=_NAME_HEAD if held else _TRAIN_HEAD,
+        allowed="; ".join(
+            f"--task {name} (in Python architecture='{task.architecture}')" for name, task in TASKS.items()
+        ),
+        hint=" or ".join(f"--task {name}" for name, task in TASKS.items() if _fits(task.architecture, stored))
+        if held
+        else f"{_USE_BARE}; {_how_to_train(_LABELLED[0], directory)}",
     )
+
+
+def _fits(name: str, stored: Mapping[str, Tensor]) -> bool:
+    """Whether an architecture's head is among the stored weights."""
+    return matching.HEAD_OF[name] in matching.heads_in(stored)
+
+
+def _how_to_train(name: str, directory: Path) -> str:
+    """What to do for a head that is not there."""
+    if name == _LABELLED[0]:
+        source = shlex.quote(str(directory))
+        return f"train one: squeezebert-edge train TRAIN_TSV --from {source} --out DIRECTORY"
+    return f"train one with transformers: {name}.from_pretrained({str(directory)!r}), and save_pretrained"
 
 
 def _why_new_head(
@@ -247,9 +265,12 @@ def _why_new_head(
     return None
 
 
-def _check_new_labels(name: str, for_training: bool) -> None:
+def _check_new_labels(name: str, directory: Path, *, for_training: bool) -> None:
     if not for_training:
-        raise InputError("new labels need a new head, and this one is not to be trained", hint=_TRAIN_HEAD)
+        raise InputError(
+            "new labels need a new head, and this one is not to be trained",
+            hint=_how_to_train(name, directory),
+        )
     if name not in _LABELLED:
         raise InputError(f"{name} has no labels of its own", allowed=" or ".join(_LABELLED))
 

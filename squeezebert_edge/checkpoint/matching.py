@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +30,7 @@ HEAD_OF = {
     "SqueezeBertForTokenClassification": "classifier.",
     "SqueezeBertForQuestionAnswering": "qa_outputs.",
 }
+_BEGINNINGS = (BASE, "embeddings.", "encoder.", "pooler.", *HEADS)  # of a model's own names
 _POSITION_IDS = f"{BASE}embeddings.position_ids"
 _FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 
@@ -47,6 +49,20 @@ _SIZED_BY = {
     "intermediate": "intermediate_groups",
     "output.conv1d": "output_groups",
 }
+
+
+def without_prefix(stored: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], str]:
+    """The weights without a beginning that all their names share, and that beginning; empty where it is none.
+
+    Wrappers leave one: DistributedDataParallel `module.`, torch.compile `_orig_mod.`, Lightning its own.
+    """
+    first = next(iter(stored), "")
+    starts = [0, *(match.end() for match in re.finditer(r"\.", first))]
+    for start in starts:
+        prefix = first[:start]
+        if all(name.startswith(tuple(prefix + known for known in _BEGINNINGS)) for name in stored):
+            return {name.removeprefix(prefix): tensor for name, tensor in stored.items()}, prefix
+    return dict(stored), ""
 
 
 def heads_in(names: Collection[str]) -> list[str]:

@@ -10,7 +10,7 @@ import json
 import os
 import re
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -28,6 +28,7 @@ FILE_NAMES = (
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
 )
+ADAPTER = "adapter_config.json"
 INDEX_SUFFIX = ".index.json"
 TORCH_SUFFIXES = (".bin", ".pt", ".pth")
 SUFFIXES = (".safetensors", *TORCH_SUFFIXES, INDEX_SUFFIX)
@@ -60,12 +61,33 @@ def find(directory: Path) -> Path:
         if (directory / name).is_file():
             return directory / name
     present = sorted(entry.name for entry in directory.iterdir())
+    refuse_adapter(str(directory), present)
+    inner = [name for name in present if any((directory / name / file).is_file() for file in FILE_NAMES)]
+    if inner:
+        # A Trainer's are numbered by their steps.
+        last = max(inner, key=lambda name: (int("0" + re.sub(r"\D", "", name)[:18]), name))
+        raise InputError(
+            f"{directory} has no weights itself: it holds checkpoints, {list_names(inner)}",
+            allowed="one of them",
+            hint=f"name it, such as the last, {directory / last}",
+        )
     raise InputError(
         f"{directory} has no weights: it holds {', '.join(present[:10]) or 'nothing'}"
         + (", ..." if len(present) > 10 else ""),
         allowed=" or ".join(FILE_NAMES),
         hint="save the model there with save_pretrained; weights of TensorFlow or Flax are not read",
     )
+
+
+def refuse_adapter(name: str, present: Collection[str]) -> None:
+    """Raise InputError if the files of a directory or a repository are an adapter's."""
+    if ADAPTER in present:
+        raise InputError(
+            f"{name} is an adapter (PEFT): what was learned beside a model, and not the model",
+            allowed="a whole checkpoint",
+            hint="merge it with the model that it was trained on, and name what that writes: in Python "
+            f"PeftModel.from_pretrained(MODEL, {name!r}).merge_and_unload().save_pretrained(DIRECTORY)",
+        )
 
 
 def select_files(names: Iterable[str]) -> list[str]:

@@ -139,8 +139,7 @@ class SqueezeBertConfig:
         if older_return_dict is not None:
             remaining.setdefault("return_dict", older_return_dict)
         remaining["id2label"] = _read_labels(remaining.get("id2label"), remaining.pop("num_labels", None))
-        if remaining.get("label2id") is None:
-            remaining["label2id"] = {}
+        remaining["label2id"] = _read_label_numbers(remaining.get("label2id"))
         own = {f.name for f in fields(cls)} - {"extra"}
         known = {name: remaining.pop(name) for name in list(remaining) if name in own}
         config = cls(**known, extra=remaining)
@@ -223,7 +222,8 @@ class SqueezeBertConfig:
     def _check_labels(self) -> None:
         ids = self.id2label
         is_map = isinstance(ids, dict) and all(isinstance(label, str) for label in ids.values())
-        numbered = is_map and len(ids) > 0 and set(ids) == set(range(len(ids)))
+        _require(is_map, "id2label", ids, "labels that are texts or whole numbers")
+        numbered = len(ids) > 0 and set(ids) == set(range(len(ids)))
         _require(numbered, "id2label", ids, "a label for each of 0, 1, 2, ... without gaps")
         _require(len(set(ids.values())) == len(ids), "id2label", ids, "labels that differ from each other")
         back = self.label2id
@@ -309,9 +309,22 @@ def _read_labels(id2label: Any, num_labels: Any) -> Any:
             hint="remove num_labels from the configuration, or correct id2label",
         )
     try:
-        return {int(index): label for index, label in id2label.items()}
+        # transformers takes names that are numbers too, and writes them so.
+        return {int(index): str(label) if _is_integer(label) else label for index, label in id2label.items()}
     except (TypeError, ValueError):
         raise InputError(f"id2label is {_seen(id2label)}", allowed="keys that are integers") from None
+
+
+def _read_label_numbers(label2id: Any) -> Any:
+    """JSON's label2id, its numbers as integers; transformers does not mind numbers that are texts."""
+    if label2id is None:
+        return {}
+    if not isinstance(label2id, dict):
+        return label2id
+    return {
+        label: int(number) if isinstance(number, str) and number.isdecimal() and number.isascii() else number
+        for label, number in label2id.items()
+    }
 
 
 def _require(holds: bool, name: str, value: Any, allowed: str) -> None:

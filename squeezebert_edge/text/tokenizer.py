@@ -300,6 +300,8 @@ def _shares(counts: tuple[int, int], room: int, truncate: Truncate, *, paired: b
     excess = first + second - room
     if excess <= 0:
         return counts
+    if room == 0:  # the library then keeps the frame alone, whatever is to be shortened
+        return 0, 0
     if truncate == "longest":
         return _longest_first(first, second, room)
     if excess >= counts[truncate == "second"]:

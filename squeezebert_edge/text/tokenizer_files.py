@@ -83,6 +83,8 @@ def read(directory: Path) -> tuple[list[str], TokenizerFlags]:
         )
     tokens = bert_special_tokens() | {role: said.pop(role) for role in ROLES if role in said}
     flags = TokenizerFlags(**said, special_tokens=tokens)
+    for file, entries in (("tokenizer_config.json", config), ("special_tokens_map.json", special_map)):
+        _refuse_other_special_tokens(entries, tokens, file)
     _refuse_added_tokens(added, words, flags)
     return words, flags
 
@@ -143,9 +145,17 @@ def _settings(entries: Mapping[str, Any], file: str) -> dict[str, Any]:
         role = key.removesuffix("_token")
         if role in ROLES and role != key:
             settings[role] = _token(entry, file)
-        elif role != key and isinstance(entry, str | dict):
-            raise _refusal(f"it has a {key}", f"special tokens for {', '.join(ROLES)}", file=file)
     return settings
+
+
+def _refuse_other_special_tokens(entries: Mapping[str, Any], tokens: Mapping[str, str], file: str) -> None:
+    """Refuse a token of another role, such as bos, but where it is one of BERT's, which changes nothing."""
+    for key, entry in entries.items():
+        role = key.removesuffix("_token")
+        if role == key or role in ROLES or not isinstance(entry, str | dict):
+            continue
+        if _token(entry, file) not in tokens.values():
+            raise _refusal(f"its {key} is {_token(entry, file)!r}", ", ".join(tokens.values()), file=file)
 
 
 def _token(entry: Any, file: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -265,7 +266,7 @@ def test_the_full_size_takes_its_own_memory_once(tmp_path: Path) -> None:
     )
     code = (
         "import resource, sys, time, torch\n"
-        "from squeezebert_edge.checkpoint import load\n"
+        "from squeezebert_edge.checkpoint.checkpoint import load_checkpoint as load\n"
         "def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024\n"
         "before, start = peak(), time.process_time()\n"
         "model = load(sys.argv[1]).model\n"
@@ -306,6 +307,22 @@ def test_gamma_and_beta(directory: Path) -> None:
     loaded = load_checkpoint(directory)
     assert loaded.accepted == ("10 weights of LayerNorms called gamma or beta: taken as weight and bias",)
     assert_same(loaded.model, wanted)
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "_orig_mod.module.", "net.model."])
+def test_one_prefix_of_all_names_is_left_out(directory: Path, prefix: str) -> None:
+    theirs = load_checkpoint(directory).model
+    change(directory, lambda t: rename(t, lambda name: prefix + name))
+    loaded = load_checkpoint(directory)
+    assert loaded.accepted == (f"all weights' names begin with '{prefix}': it is left out",)
+    assert_same(loaded.model, theirs)
+
+
+def test_a_prefix_of_some_names_is_none(directory: Path) -> None:
+    change(directory, lambda t: t.update({"module.classifier.bias": t.pop("classifier.bias")}))
+    message = refusal(directory)
+    assert "1 missing: classifier.bias" in message
+    assert "1 not expected: module.classifier.bias" in message
 
 
 def test_a_base_model_without_its_prefix(directory: Path) -> None:
@@ -659,6 +676,27 @@ def test_a_directory_without_weights(directory: Path) -> None:
     assert "has no weights: it holds config.json" in message
     assert "tf_model.h5" in message
     assert "pytorch_model.bin" in message
+
+
+def test_an_adapter_says_what_it_is(directory: Path) -> None:
+    (directory / "model.safetensors").rename(directory / "adapter_model.safetensors")
+    (directory / "adapter_config.json").write_text('{"peft_type": "LORA"}')
+    message = refusal(directory)
+    assert "is an adapter (PEFT)" in message
+    assert f"PeftModel.from_pretrained(MODEL, {str(directory)!r}).merge_and_unload()" in message
+
+
+def test_the_folder_of_a_run_names_its_checkpoints(directory: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    for step in (500, 1500, 60):
+        shutil.copytree(directory, run / f"checkpoint-{step}")
+    (run / "runs").mkdir()
+    message = refusal(run)
+    assert "it holds checkpoints, checkpoint-1500, checkpoint-500, checkpoint-60" in message
+    named = re.search("such as the last, (.*)", message)
+    assert named is not None
+    assert named[1] == str(run / "checkpoint-1500")
+    assert_same(load_checkpoint(named[1]).model, load_checkpoint(directory).model)
 
 
 def test_a_file_that_is_no_weight_file(directory: Path) -> None:

@@ -150,9 +150,13 @@ def test_wrong_sizes(name: str, value: Any) -> None:
         ({"id2label": {}}, "without gaps"),
         ({"id2label": {"1": "a", "2": "b"}}, "without gaps"),
         ({"id2label": {"first": "a"}}, "keys that are integers"),
-        ({"id2label": {"0": "a", "1": 1}}, "a label for each"),
+        ({"id2label": {"0": "a", "1": 1.5}}, "labels that are texts or whole numbers"),
+        ({"id2label": {"0": "a", "1": None}}, "labels that are texts or whole numbers"),
+        ({"id2label": {"0": "a", "1": True}}, "labels that are texts or whole numbers"),
+        ({"id2label": {"0": "1", "1": 1}}, "differ from each other"),
         ({"id2label": {"0": "a", "1": "a"}}, "differ from each other"),
-        ({"label2id": {"LABEL_0": "0"}}, "an integer for each label"),
+        ({"label2id": {"LABEL_0": "first"}}, "an integer for each label"),
+        ({"label2id": {"LABEL_0": "1", "LABEL_1": "0"}}, "id2label's numbers"),
         ({"label2id": ["LABEL_0"]}, "an integer for each label"),
         ({"label2id": {"LABEL_0": 1, "LABEL_1": 0}}, "id2label's numbers"),
         ({"embedding_size": 128}, "embedding_size is 128 and hidden_size is 768"),
@@ -170,6 +174,23 @@ def test_refusals(values: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError) as caught:
         SqueezeBertConfig.from_dict(UNCASED | values)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"id2label": {"0": "no", "1": "yes"}, "label2id": {"no": "0", "yes": "1"}},
+        {"id2label": {"0": 1, "1": 5}, "label2id": {"1": 0, "5": 1}},
+    ],
+)
+def test_labels_are_those_that_transformers_takes(values: dict[str, Any]) -> None:
+    import transformers
+
+    config = SqueezeBertConfig.from_dict(UNCASED | values)
+    theirs = transformers.SqueezeBertConfig(**values)
+    assert config.id2label == {index: str(label) for index, label in theirs.id2label.items()}
+    assert config.label2id == {label: int(index) for label, index in theirs.label2id.items()}
+    assert SqueezeBertConfig.from_dict(config.to_dict()) == config
 
 
 def test_other_architectures_are_named() -> None:

@@ -105,7 +105,7 @@ def test_pairs_and_every_truncation_are_those_of_the_fast_tokenizer(
     compared = 0
     for first, second in zip(TEXTS[::12], TEXTS[1::12], strict=False):
         for mode, theirs in modes.items():
-            for length in (4, 5, 8, 17, 64):
+            for length in (3, 4, 5, 8, 17, 64):
                 wanted = fast._tokenizer
                 wanted.enable_truncation(length, strategy=theirs)
                 try:
@@ -647,7 +647,9 @@ def test_a_tokenizer_json_that_is_not_berts_is_refused_with_the_reason(
         pytest.param(
             {"vocab": SMALL, "config": {"unk_token": None}}, "None is given as a special", id="no unk token"
         ),
-        pytest.param({"vocab": SMALL, "config": {"bos_token": "a"}}, "it has a bos_token", id="another role"),
+        pytest.param(
+            {"vocab": SMALL, "config": {"bos_token": "a"}}, "its bos_token is 'a'", id="another role"
+        ),
         pytest.param(
             {"vocab": SMALL, "config": {"padding_side": "left"}}, "padding_side is 'left'", id="left"
         ),
@@ -799,3 +801,15 @@ def test_encoding_two_thousand_sentences_takes_well_under_a_second_each_thousand
     for number in range(2_000):
         tokenizer.encode(f"a gorgeous , witty , seductive movie number {number} .", max_length=64)
     assert time.perf_counter() - start < 2
+
+
+@pytest.mark.parametrize("file", ["tokenizer_config.json", "special_tokens_map.json"])
+def test_bos_and_eos_that_are_cls_and_sep_change_nothing(tmp_path: Path, file: str) -> None:
+    Tokenizer(VOCAB).save(tmp_path)
+    path = tmp_path / file
+    settings = json.loads(path.read_text()) if path.exists() else {}
+    settings |= {"bos_token": "[CLS]", "eos_token": "[SEP]"}
+    path.write_text(json.dumps(settings))
+    ours, (fast, _) = Tokenizer.from_directory(tmp_path), fast_and_slow(tmp_path)
+    for text in ("who knows", "[CLS] who [SEP]", ""):
+        assert fields(ours.encode(text, max_length=LONG)) == fields(fast(text).encodings[0])

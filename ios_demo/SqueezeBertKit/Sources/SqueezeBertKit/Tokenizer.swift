@@ -147,6 +147,7 @@ private struct Counts: Equatable {
     }
     let excess = first + second - room
     if excess <= 0 { return self }
+    if room == 0 { return Counts(first: 0, second: 0) }  // the library then keeps the frame alone
     if truncate == .longest { return longestFirst(room) }
     if excess >= (truncate == .first ? first : second) {
       throw InputError(

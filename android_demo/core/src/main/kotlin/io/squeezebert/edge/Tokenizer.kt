@@ -160,6 +160,7 @@ private data class Counts(val first: Int, val second: Int) {
         }
         val excess = first + second - room
         if (excess <= 0) return this
+        if (room == 0) return Counts(0, 0) // the library then keeps the frame alone, whatever is to be shortened
         if (truncate == Truncate.LONGEST) return longestFirst(room)
         if (excess >= if (truncate == Truncate.FIRST) first else second) {
             throw InputException(
