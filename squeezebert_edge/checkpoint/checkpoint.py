@@ -230,15 +230,21 @@ def _choose_architecture(
         allowed="; ".join(
             f"--task {name} (in Python architecture='{task.architecture}')" for name, task in TASKS.items()
         ),
-        hint=" or ".join(f"--task {name}" for name, task in TASKS.items() if _fits(task.architecture, stored))
+        hint=" or ".join(
+            f"--task {name}" for name, task in TASKS.items() if _fits(task.architecture, config, stored)
+        )
         if held
         else f"{_USE_BARE}; {_how_to_train(_LABELLED[0], directory)}",
     )
 
 
-def _fits(name: str, stored: Mapping[str, Tensor]) -> bool:
-    """Whether an architecture's head is among the stored weights."""
-    return matching.HEAD_OF[name] in matching.heads_in(stored)
+def _fits(name: str, config: SqueezeBertConfig, stored: Mapping[str, Tensor]) -> bool:
+    """Whether an architecture's head is among the stored weights, with as many outputs as it has."""
+    outputs = config.num_labels if name in _LABELLED else 1
+    classifier = stored.get("classifier.bias")
+    return matching.HEAD_OF[name] in matching.heads_in(stored) and (
+        name not in _CLASSIFIERS or classifier is None or len(classifier) == outputs
+    )
 
 
 def _how_to_train(name: str, directory: Path) -> str:

@@ -74,6 +74,7 @@ def export(
     dataset: options.DatasetOption = None,
     scored: options.ScoredOption = None,
     labels: options.LabelsOption = None,
+    columns: options.ColumnsOption = None,
     max_drop: options.MaxDropOption = None,
     out: options.OutOption = None,
     force: options.ForceOption = False,
@@ -97,7 +98,9 @@ def export(
     names = read_names(task, dataset, scored=scored)
     gate = None
     if data is not None and max_drop is not None:
-        gate = AccuracyGate(data, max_drop, names.scored, options.parse_labels(labels))
+        gate = AccuracyGate(
+            data, max_drop, names.scored, options.parse_labels(labels), options.parse_columns(columns)
+        )
     elif data is not None or max_drop is not None:
         given, missing = ("--max-drop", "--data") if data is None else ("--data", "--max-drop")
         raise InputError(

@@ -23,7 +23,15 @@ def inspect(
             help="A directory in Hugging Face's layout, a hub id (owner/name), `default`, or a bundle.",
         ),
     ],
-    length: Annotated[int, typer.Option("--length", min=1, help="Tokens to count the arithmetic for.")] = 128,
+    length: Annotated[
+        int | None,
+        typer.Option(
+            "--length",
+            min=1,
+            help="Tokens to count the arithmetic for.",
+            show_default="128 as far as they fit",
+        ),
+    ] = None,
     task: options.TaskOption = None,
     json: options.JsonOption = False,
 ) -> None:
@@ -51,14 +59,14 @@ def inspect(
             {"kind": row.kind, "parameters": row.parameters, "bytes": row.bytes, "gflop": row.gflop}
             for row in rows
         ]
-        show.as_json({**facts, "length": length, "parts": counts})
+        show.as_json({**facts, "length": found.length, "parts": counts})
         return
     words = {
         name: ", ".join(value) if isinstance(value, list) else str(value) for name, value in facts.items()
     }
     show.pairs(checkpoint, {name: text for name, text in words.items() if text})
     show.table(
-        f"at {length} tokens, in float32; one multiply-accumulate is two FLOP",
+        f"at {found.length} tokens, in float32; one multiply-accumulate is two FLOP",
         ("", ">parameters", ">MB", ">GFLOP", ">share"),
         [
             (

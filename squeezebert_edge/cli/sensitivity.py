@@ -28,6 +28,7 @@ def sensitivity(
     dataset: options.DatasetOption = None,
     scored: options.ScoredOption = None,
     labels: options.LabelsOption = None,
+    columns: options.ColumnsOption = None,
     limit: options.LimitOption = None,
     calibration: options.CalibrationOption = None,
     calibration_samples: options.CalibrationSamplesOption = CALIBRATION_SAMPLES,
@@ -54,6 +55,7 @@ def sensitivity(
             calibration_samples=calibration_samples,
             dataset=names.scored,
             labels=options.parse_labels(labels),
+            columns=options.parse_columns(columns),
             limit=limit,
             progress=progress,
         )

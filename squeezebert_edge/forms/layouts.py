@@ -266,12 +266,14 @@ class ChannelEmbeddings(nn.Module):
         self.word_embeddings = ChannelEmbedding(embeddings.word_embeddings)
         self.position_embeddings = ChannelEmbedding(embeddings.position_embeddings)
         self.token_type_embeddings = ChannelEmbedding(embeddings.token_type_embeddings)
+        self.known_types = embeddings.known_types
         self.norm = ChannelNorm(embeddings.LayerNorm)
 
     def forward(self, input_ids: Tensor, token_type_ids: Tensor) -> Tensor:
         """(1, S) each -> (1, C, 1, S)."""
         positions = self.position_embeddings.weight[: input_ids.shape[1]]
-        summed = self.word_embeddings(input_ids) + positions + self.token_type_embeddings(token_type_ids)
+        types = self.token_type_embeddings(self.known_types(token_type_ids))
+        summed = self.word_embeddings(input_ids) + positions + types
         return self.norm(summed.permute(2, 1, 3, 0))  # type: ignore[no-any-return]  # (S, C, 1, 1) -> (1, C, 1, S)
 
 

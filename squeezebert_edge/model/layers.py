@@ -50,8 +50,16 @@ class Embeddings(nn.Module):
             token_type_ids = torch.zeros(words.shape[:2], dtype=torch.long, device=words.device)
         if position_ids is None:
             position_ids = self.position_ids[:, : words.shape[1]]
-        summed = words + self.position_embeddings(position_ids) + self.token_type_embeddings(token_type_ids)
+        types = self.token_type_embeddings(self.known_types(token_type_ids))
+        summed = words + self.position_embeddings(position_ids) + types
         return self.dropout(self.LayerNorm(summed))  # type: ignore[no-any-return]
+
+    def known_types(self, token_type_ids: Tensor) -> Tensor:
+        """The types as this network tells them apart; one with a single type takes every text for the first.
+
+        transformers computes the same where it is given no types, and has an IndexError for others.
+        """
+        return token_type_ids * 0 if self.token_type_embeddings.num_embeddings == 1 else token_type_ids
 
 
 class ChannelLayerNorm(nn.LayerNorm):

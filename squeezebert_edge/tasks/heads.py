@@ -120,12 +120,17 @@ class Task(ABC):
     def read(path: Path) -> list[Example]:
         """A labelled file of this task's usual form."""
 
-    def read_columns(self, path: Path, columns: Mapping[str, int]) -> list[Example]:
-        """A file without a header, its columns named by what they have; their numbers count from 0.
+    def read_file(self, path: Path, columns: Mapping[str, int] | None = None) -> list[Example]:
+        """A labelled file of this task's usual form.
+
+        Args:
+            columns: of a file without a header, what they have -> their number, counted from 0.
 
         Raises:
             InputError: this task has no such files.
         """
+        if columns is None:
+            return self.read(path)
         raise InputError(
             f"the files of {self.name} have no columns to choose from", allowed="--columns for tagged words"
         )
@@ -361,7 +366,7 @@ class TokenClassification(Task):
     label_columns = data.tagged.TAG_COLUMNS
     read = staticmethod(data.read_tagged)
 
-    def read_columns(self, path: Path, columns: Mapping[str, int]) -> list[Example]:
+    def read_file(self, path: Path, columns: Mapping[str, int] | None = None) -> list[Example]:
         """CoNLL's columns, `word` and `tag` where they are said to be."""
         return data.read_tagged(path, columns)
 
@@ -392,6 +397,16 @@ class TokenClassification(Task):
         """The F1 of entities where all tags are an entity's (B-PER, O), and the share of words."""
         entities = all(re.fullmatch(r"O|[BIESLU]-.+", label) for label in self.labels)
         return ("entity_f1", "tag_accuracy") if entities else ("tag_accuracy",)
+
+    def _require_label(self, example: Example) -> Any:
+        if example.label is None and example.columns and example.columns[0].startswith("0="):
+            raise InputError(
+                "the first column counts words, and several others may have the tags: "
+                + ", ".join(example.columns),
+                allowed="one column of tags, or the number of its column",
+                hint="--columns word=1,tag=2",
+            )
+        return super()._require_label(example)
 
     def labels_in(self, example: Example) -> tuple[Any, ...]:
         """The tags."""

@@ -82,8 +82,7 @@ def evaluate_bundles(
     for bundle in bundles:
         bundle.gates_on(unit)
         resolve_dataset(bundle.task, dataset, labels, null_threshold=null_threshold)
-    task = bundles[0].task
-    examples = task.read(data) if columns is None else task.read_columns(data, columns)
+    examples = bundles[0].task.read_file(data, columns)
     where = device and [str(device.describe()), device.runner]
     settings = [dataset, labels, null_threshold, limit, runtime, str(unit), where, fingerprint(examples)]
     comparisons = []

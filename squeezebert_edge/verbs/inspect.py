@@ -31,12 +31,20 @@ class CheckpointFacts:
     total: complexity.Part
 
 
-def describe_checkpoint(checkpoint: Checkpoint, length: int = 128) -> CheckpointFacts:
+USUAL_LENGTH = 128
+
+
+def describe_checkpoint(checkpoint: Checkpoint, length: int | None = None) -> CheckpointFacts:
     """What a checkpoint holds, and what a text of `length` tokens costs.
+
+    Args:
+        length: by default USUAL_LENGTH, as far as the network has positions.
 
     Raises:
         InputError: more tokens than the network has positions for.
     """
+    if length is None:
+        length = min(USUAL_LENGTH, checkpoint.config.max_position_embeddings)
     task = task_of(checkpoint)
     architecture = type(checkpoint.model).__name__
     parts = complexity.count(checkpoint.config, length, architecture)

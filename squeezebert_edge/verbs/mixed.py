@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -26,12 +26,14 @@ class AccuracyGate:
     data: labelled examples of a form that the task reads.
     max_drop: percentage points of the first metric.
     dataset, labels: as `resolve_dataset` takes them.
+    columns: where the words and tags of a file without a header stand, as `read_tagged` takes it.
     """
 
     data: Path
     max_drop: float
     dataset: str | None = None
     labels: Sequence[str] | None = None
+    columns: Mapping[str, int] | None = None
 
 
 def make_bundles(
@@ -58,7 +60,7 @@ def make_bundles(
         return
     reference = reference_answers(
         checkpoint,
-        task_of(checkpoint).read(gate.data),
+        task_of(checkpoint).read_file(gate.data, gate.columns),
         dataset=gate.dataset,
         labels=gate.labels,
         max_length=plan.lengths[-1],

@@ -154,6 +154,11 @@ def check_lengths(lengths: Sequence[int] | None, config: SqueezeBertConfig) -> t
         InputError: a length the model has no positions for, or too short for a text, doubled or unsorted.
     """
     most = config.max_position_embeddings
+    if most < SHORTEST_LENGTH:
+        raise InputError(
+            f"the checkpoint has positions for {most} tokens, too few for a text",
+            allowed=f"max_position_embeddings of at least {SHORTEST_LENGTH}",
+        )
     if lengths is None:
         return tuple(length for length in DEFAULT_LENGTHS if length <= most) or (most,)
     allowed = f"ascending lengths from {SHORTEST_LENGTH} to {most} (the checkpoint's max_position_embeddings)"

@@ -86,7 +86,7 @@ def _labelled_examples(
     """The examples of a file; without one, the default model's own, if accuracy can be measured here."""
     task = task_of(checkpoint)
     if data is not None:
-        return task.read(data) if columns is None else task.read_columns(data, columns)
+        return task.read_file(data, columns)
     if checkpoint.source == DEFAULT and task.metrics and can_measure_accuracy():
         return task.built_in_examples(task.samples[0])
     return None

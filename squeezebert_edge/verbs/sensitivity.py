@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from squeezebert_edge.accuracy.answers import reference_answers
@@ -27,6 +27,7 @@ def rank_parts(
     calibration_samples: int = CALIBRATION_SAMPLES,
     dataset: str | None = None,
     labels: Sequence[str] | None = None,
+    columns: Mapping[str, int] | None = None,
     limit: int | None = None,
     progress: Progress = silent,
 ) -> Ranking:
@@ -38,6 +39,7 @@ def rank_parts(
         length: tokens that longer texts are cut to.
         calibration: real texts for int8-static, of which `calibration_samples` are taken; None takes the
             built-in ones.
+        columns: where the words and tags of a file without a header stand, as `read_tagged` takes it.
         dataset, labels: as `resolve_dataset` takes them. limit: how many of the first examples to take.
 
     Raises:
@@ -51,7 +53,7 @@ def rank_parts(
     )
     reference = reference_answers(
         checkpoint,
-        task_of(checkpoint).read(data),
+        task_of(checkpoint).read_file(data, columns),
         dataset=dataset,
         labels=labels,
         limit=limit,

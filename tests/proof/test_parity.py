@@ -8,16 +8,20 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 
 from exporters.errors import InputError, UnavailableError
 from exporters.precision import FLOAT16_GATES, FLOAT32_GATES, Gates
 from squeezebert_edge.bundle.manifest import Verification
 from squeezebert_edge.checkpoint.task import task_of
+from squeezebert_edge.forms.catalog import FORMS, lay_out
 from squeezebert_edge.proof import parity
 from squeezebert_edge.proof.comparison import Comparison
 from squeezebert_edge.tasks.heads import TASKS
-from tests.kit.small import TorchRunner, small_checkpoint
+from squeezebert_edge.verbs.plan import check_lengths
+from tests.kit.small import VOCABULARY, TorchRunner, small_checkpoint
 
 LENGTHS = (16, 32, 64)
 ARCHITECTURES = [task.architecture for task in TASKS.values()]
@@ -55,6 +59,32 @@ def test_a_checkpoint_whose_configuration_wants_tuples_is_verified(architecture:
     task = task_of(checkpoint)
     found = parity.verify(checkpoint, task, TorchRunner(checkpoint.model, type(task), LENGTHS), FLOAT32_GATES)
     assert (found.status, found.failures) == ("verified", [])
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    architecture=st.sampled_from(ARCHITECTURES),
+    form=st.sampled_from(sorted(FORMS)),
+    sizes=st.fixed_dictionaries(
+        {
+            "type_vocab_size": st.integers(1, 4),
+            "max_position_embeddings": st.sampled_from([4, 5, 16, 33, 64]),
+            "vocab_size": st.sampled_from([len(VOCABULARY), 120]),
+            "num_hidden_layers": st.integers(1, 2),
+        }
+    ),
+)
+def test_every_input_keeps_to_the_sizes_of_the_configuration(
+    architecture: str, form: str, sizes: dict[str, int]
+) -> None:
+    checkpoint = small_checkpoint(architecture, **sizes)
+    task, lengths = task_of(checkpoint), check_lengths(None, checkpoint.config)
+    runner = TorchRunner(checkpoint.model, type(task), lengths)
+    runner.form = lay_out(checkpoint.model, type(task), form)
+    found = parity.verify(checkpoint, task, runner, FLOAT32_GATES)
+    assert (found.status, found.failures) == ("verified", [])
+    for length in lengths:  # what an export traces
+        runner.form(*(torch.ones(1, length, dtype=torch.int32) for _ in runner.inputs))
 
 
 def zero_a_head(model: nn.Module) -> None:

@@ -63,6 +63,24 @@ def test_every_head_is_verified_in_every_format(
     answers(bundle, Reference(checkpoint.model, task))
 
 
+@pytest.mark.parametrize("format_", exporters.names())
+def test_a_network_of_one_token_type_answers_as_transformers_does_without_types(
+    tmp_path: Path, format_: str
+) -> None:
+    import transformers
+
+    checkpoint = small_checkpoint(type_vocab_size=1)
+    (bundle,) = export_bundles(checkpoint, Plan([(format_, "fp32")], LENGTHS), tmp_path)
+    assert bundle.manifest.verification.status == "verified"
+    ours = checkpoint.config.to_dict()
+    theirs = transformers.SqueezeBertForSequenceClassification(transformers.SqueezeBertConfig(**ours)).eval()
+    theirs.load_state_dict(checkpoint.model.state_dict(), strict=False)
+    encoding = checkpoint.tokenizer.encode("good film", "bad food", max_length=LENGTHS[0])
+    expected = theirs(torch.tensor([encoding.ids])).logits.detach().softmax(-1)[0]
+    scores = bundle("good film", "bad food")["scores"]
+    np.testing.assert_allclose(list(scores.values()), expected, atol=1e-4)
+
+
 def rounding_sqnr_db(checkpoint: Checkpoint) -> float:
     """What is left of the signal when torch rounds weights and every layer's output to float16."""
     model = copy.deepcopy(checkpoint.model)

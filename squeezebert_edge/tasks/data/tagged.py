@@ -34,16 +34,16 @@ def read_tagged(path: Path, columns: Mapping[str, int] | None = None) -> list[Ex
     """CoNLL columns: a word first and its tag last in a line, a blank line between sentences.
 
     Tabs separate the columns of a file that has them, and otherwise spaces do; a word may then be of several
-    words. A column that counts the words of each sentence is left out. Lines of -DOCSTART- and comments are
-    skipped: lines that open with # and can be no word. Rows with the columns `words` and `tags` are read too:
-    lists in JSON, words separated by spaces in a table.
+    words. A column that counts the words of each sentence is left out. If several are left beside the word's,
+    nothing is tagged until one is said to have the tags. Lines of -DOCSTART- are skipped, and comments:
+    lines that open with # and can be no word. Rows with the columns `words` and `tags` are read too: lists in
+    JSON, words separated by spaces in a table.
 
     Args:
         columns: where the `word` and the `tag` stand, counted from 0, in a file where that is not plain.
 
     Raises:
-        InputError: a word has no tag, and the message has its line; nothing is tagged; or there are several
-            columns of tags, and none is chosen.
+        InputError: a word has no tag, and the message has its line; or there are no words.
     """
     lines = read_lines(path)
     first = next(line for line in lines if line.strip())
@@ -56,7 +56,7 @@ def read_tagged(path: Path, columns: Mapping[str, int] | None = None) -> list[Ex
     sentences = list(_sentences(lines))
     if not sentences:
         raise InputError(f"{path} holds no tagged words", allowed=ALLOWED)
-    word, tag = _places(path, sentences, columns)
+    word, tag = _places(sentences, columns)
     return [_sentence(path, sentence, word, tag) for sentence in sentences]
 
 
@@ -105,22 +105,15 @@ def _is_comment(columns: Sequence[str], usual: int, tags: set[str], *, begins: b
 
 
 def _places(
-    path: Path, sentences: Sequence[Sequence[_Line]], columns: Mapping[str, int] | None
-) -> tuple[int, int]:
-    """The columns of the words and of the tags; -1 is the last."""
+    sentences: Sequence[Sequence[_Line]], columns: Mapping[str, int] | None
+) -> tuple[int, int | None]:
+    """The columns of the words and of the tags, where they are plain; -1 is the last."""
     if columns is not None:
         return columns["word"], columns["tag"]
-    first = sentences[0][0]
-    if len(first.columns) < 3 or not _is_counted(sentences):
+    count = len(sentences[0][0].columns)
+    if count < 3 or not _is_counted(sentences):
         return 0, -1
-    if len(first.columns) == 3:
-        return 1, 2
-    shown = ", ".join(f"{place}={value}" for place, value in enumerate(first.columns))
-    raise InputError(
-        f"{path}:{first.number}: the first column counts words, and several others may have tags: {shown}",
-        allowed="one column of tags, or the number of its column",
-        hint="--columns word=1,tag=2",
-    )
+    return 1, 2 if count == 3 else None
 
 
 def _is_counted(sentences: Sequence[Sequence[_Line]]) -> bool:
@@ -134,19 +127,24 @@ def _is_counted(sentences: Sequence[Sequence[_Line]]) -> bool:
     return True
 
 
-def _sentence(path: Path, lines: Sequence[_Line], word: int, tag: int) -> Example:
+def _sentence(path: Path, lines: Sequence[_Line], word: int, tag: int | None) -> Example:
     words, tags = [], []
     for line in lines:
         if word > 0 and _BETWEEN.fullmatch(line.columns[0]):
             continue
-        if len(line.columns) <= max(word, tag, 1) or not line.columns[tag].strip():
+        if len(line.columns) <= max(word, tag or 1, 1) or not line.columns[tag or 0].strip():
             raise InputError(f"{path}:{line.number}: the word has no tag", allowed=ALLOWED)
         words.append(line.columns[word].strip(" "))
         if not words[-1]:
             raise InputError(f"{path}:{line.number}: there is no word", allowed=ALLOWED)
-        tags.append(line.columns[tag].strip())
-    where = f"{path}:{lines[0].number}"
-    return Example(" ".join(words), label=tuple(tags), words=tuple(words), where=where)
+        tags.append(line.columns[tag or 0].strip())
+    return Example(
+        " ".join(words),
+        label=None if tag is None else tuple(tags),
+        words=tuple(words),
+        where=f"{path}:{lines[0].number}",
+        columns=tuple(f"{place}={value}" for place, value in enumerate(lines[0].columns)),
+    )
 
 
 def _example(row: TableRow) -> Example:
