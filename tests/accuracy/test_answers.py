@@ -23,7 +23,9 @@ from squeezebert_edge.accuracy.answers import (
     reference_answers,
 )
 from squeezebert_edge.accuracy.labelled import BATCH_ROWS
+from squeezebert_edge.accuracy.metrics import Accuracy, LabelledPredictions, Matthews
 from squeezebert_edge.accuracy.paired import AccuracyComparison
+from squeezebert_edge.accuracy.trust import doubts
 from squeezebert_edge.checkpoint.checkpoint import Checkpoint, load_checkpoint
 from squeezebert_edge.checkpoint.task import task_of
 from squeezebert_edge.plumbing.journal import open_journal
@@ -34,6 +36,7 @@ from squeezebert_edge.tasks.heads import (
     LONGEST_ANSWER,
     TASKS,
     FillMask,
+    Prediction,
     QuestionAnswering,
     Task,
     TextClassification,
@@ -306,6 +309,21 @@ def test_a_reference_by_chance_is_said() -> None:
     ]
     (warning,) = compare_runner(loaded, examples).warnings
     assert "no better than chance" in warning
+
+
+def test_chance_is_judged_by_the_metric_that_gates() -> None:
+    """Half of a rare class is found, with as many errors as saying the common one always would make."""
+    task = TextClassification(["no", "yes"])
+    kinds = [("no", "no")] * 350 + [("yes", "yes")] * 25 + [("yes", "no")] * 25 + [("no", "yes")] * 25
+    targets, said = [(true,) for true, _ in kinds], [Prediction((label,)) for _, label in kinds]
+    found = LabelledPredictions(targets, said)
+    turned = LabelledPredictions(targets, said[::-1])
+    examples = [Example("a", label=true) for true, _ in kinds]
+    task = task.reads(examples)
+    assert Matthews().value(found) > 0.4
+    assert any("no better than chance" in doubt for doubt in doubts(task, examples, found, Accuracy()))
+    assert doubts(task, examples, found, Matthews()) == []
+    assert any("no better than chance" in doubt for doubt in doubts(task, examples, turned, Matthews()))
 
 
 def test_texts_that_are_cut_are_counted() -> None:

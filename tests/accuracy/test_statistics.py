@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 from scipy.stats import norm
 
-from squeezebert_edge.accuracy.statistics import bootstrap_interval, mcnemar_p, tango_interval
+from squeezebert_edge.accuracy.statistics import bootstrap_interval, mcnemar_p, shuffled_p, tango_interval
 
 Z = float(norm.ppf(0.975))
 
@@ -32,6 +32,15 @@ def test_tango_s_interval_where_everything_changed() -> None:
     low, high = tango_interval(5, 0, 5)
     assert high == 1.0
     assert tango_interval(0, 5, 5) == pytest.approx((-high, -low))
+
+
+def test_a_permutation_test_tells_agreement_from_chance() -> None:
+    random = np.random.default_rng(0)
+    true = random.integers(0, 2, 300)
+    close, far = np.where(random.random(300) < 0.7, true, 1 - true), random.integers(0, 2, 300)
+    assert shuffled_p(lambda order: float((true == close[order]).sum()), 300) == 0.001
+    assert shuffled_p(lambda order: float((true == far[order]).sum()), 300) > 0.05
+    assert shuffled_p(lambda order: 1.0, 300) == 1.0
 
 
 def score(difference: float, gained: int, lost: int, n: int) -> float:

@@ -11,10 +11,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from exporters.errors import EdgeError
-from squeezebert_edge.bundle.opened import Bundle
+from squeezebert_edge.bundle.opened import Bundle, open_bundle
 from squeezebert_edge.checkpoint.checkpoint import load_checkpoint
+from squeezebert_edge.cli.commands import app
 from squeezebert_edge.devices import answering as runner
 from squeezebert_edge.devices.python.host import Host
 from squeezebert_edge.tasks.heads import TextClassification
@@ -34,6 +36,44 @@ def data(tmp_path: Path) -> Path:
     path = tmp_path / "dev.tsv"
     path.write_text(DATA)
     return path
+
+
+def test_a_head_of_one_output_is_a_regression(tmp_path: Path) -> None:
+    bundle = bundle_of(tmp_path, num_labels=1)
+    assert open_bundle(bundle).manifest.problem_type == "regression"
+    data = tmp_path / "sts.tsv"
+    data.write_text("sentence1\tsentence2\tscore\n" + "".join(f"good {n}\tfilm\t{n}.5\n" for n in range(6)))
+    (row,) = answered(bundle, "--data", data, "--dataset", "stsb")["bundles"]
+    assert [metric["name"] for metric in row["metrics"]] == ["pearson", "spearman"]
+    asked = CliRunner().invoke(app, ["predict", str(bundle), "good film", "--json"])
+    assert isinstance(json.loads(asked.stdout)["value"], float)
+
+
+def test_several_labels_in_columns_of_their_own(tmp_path: Path) -> None:
+    labels = {0: "toxic", 1: "insult"}
+    bundle = bundle_of(tmp_path, id2label=labels, problem_type="multi_label_classification")
+    data = tmp_path / "jigsaw.csv"
+    data.write_text(
+        "id,comment_text,toxic,insult\n" + "".join(f"x{n},good {n},{n % 2},1\n" for n in range(6))
+    )
+    (row,) = answered(bundle, "--data", data)["bundles"]
+    assert [metric["name"] for metric in row["metrics"]] == ["micro_f1", "macro_f1", "exact_match"]
+    assert row["agreement"] == 1.0
+
+
+def test_a_checkpoint_s_own_names_win_over_a_data_set_s(tmp_path: Path) -> None:
+    names = {0: "CONTRADICTION", 1: "NEUTRAL", 2: "ENTAILMENT"}
+    bundle = bundle_of(tmp_path, id2label=names)
+    asked = CliRunner().invoke(app, ["predict", str(bundle), "good", "--pair", "film", "--json"])
+    label = json.loads(asked.stdout)["label"].lower()
+    data = tmp_path / "mnli.tsv"
+    data.write_text(f"sentence1\tsentence2\tgold_label\ngood\tfilm\t{label}\ngood\tfilm\t-\n")
+    (row,) = answered(bundle, "--data", data, "--dataset", "mnli")["bundles"]
+    assert row["metrics"][0]["artifact"] == 1.0
+    assert (row["examples"], row["unlabelled"]) == (1, 1)
+    data.write_text("sentence1\tsentence2\tlabel\ngood\tfilm\tmaybe\n")
+    refused = call(bundle, "--data", data, "--dataset", "mnli")
+    assert "no label 'maybe'\nallowed: CONTRADICTION, NEUTRAL, ENTAILMENT" in str(refused.exception)
 
 
 class Wrong(TorchRunner):
