@@ -34,7 +34,7 @@ def doubts(
         sentences.append(
             "the float reference is no better than chance on these examples, so a difference says little"
         )
-    if task.problem_type == "single_label_classification":
+    if task.problem_type == "single_label_classification" or _are_numbered_tags(task):
         sentences += _doubt_label_order(task, examples, reference)
     return sentences
 
@@ -97,7 +97,9 @@ def _doubt_label_order(task: Task, examples: Sequence[Example], reference: Label
     order = {label: index for index, label in enumerate(task.labels)}
     answered = [
         (order[true], order[predicted])
-        for true, predicted in zip(*reference.labels, strict=True)
+        for target, found in zip(reference.targets, reference.predictions, strict=True)
+        if isinstance(target, tuple)
+        for true, predicted in zip(target, found.decided, strict=True)
         if predicted in order
     ]
     if not answered:
@@ -122,8 +124,17 @@ def _doubt_label_order(task: Task, examples: Sequence[Example], reference: Label
 def _written(task: Task, output: int) -> str:
     """How the file writes the label of an output."""
     written = {index: text for text, index in task.reading.outputs.items()} if task.reading else {}
-    counted = all(text == str(index) for index, text in written.items())
-    return written.get(output, str(output) if counted else task.labels[output])
+    return written.get(output, str(output) if _are_numbers(task) else task.labels[output])
+
+
+def _are_numbers(task: Task) -> bool:
+    """Whether the file numbers the outputs."""
+    return task.reading is not None and all(text == str(i) for text, i in task.reading.outputs.items())
+
+
+def _are_numbered_tags(task: Task) -> bool:
+    """Whether a file has numbers for tags, for which data sets and checkpoints have orders of their own."""
+    return task.name == "token-classification" and _are_numbers(task)
 
 
 def _right_with(
@@ -136,6 +147,7 @@ def _right_with(
         return 0
     output = {label: index for index, label in enumerate(task.labels)}
     return sum(
-        advised.label_index(example.label) == output.get(prediction.decided[0])
+        advised.label_index(label) == output.get(decided)
         for example, prediction in zip(examples, reference.predictions, strict=True)
+        for label, decided in zip(task.labels_in(example), prediction.decided, strict=True)
     )

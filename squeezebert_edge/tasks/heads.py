@@ -203,7 +203,7 @@ class Task(ABC):
 
     def _require_label(self, example: Example) -> Any:
         """The example's label; an InputError if it has none."""
-        if example.label is None:
+        if example.label is None or example.label == "":
             seen = f": its columns are {', '.join(example.columns)}" if example.columns else ""
             raise InputError(
                 f"the example has no label{seen}",
@@ -270,8 +270,10 @@ class TextClassification(Task):
         return ("accuracy",)
 
     def labels_in(self, example: Example) -> tuple[Any, ...]:
-        """The example's label; none of a regression."""
-        return () if self.problem_type == "regression" or example.label is None else (example.label,)
+        """The example's label; none of a regression, or where it has none."""
+        several = self.problem_type == "multi_label_classification"
+        is_there = example.label is not None and (several or example.label != "")
+        return (example.label,) if is_there and self.problem_type != "regression" else ()
 
     def _read_labels(self, written: Sequence[tuple[str, Any]], *, numbered: bool) -> LabelReading:
         several = self.problem_type == "multi_label_classification"
@@ -283,8 +285,9 @@ class TextClassification(Task):
 
     def target(self, example: Example, tokenizer: Tokenizer) -> Target:
         """The name of the class, what holds of several labels and what does not, or the number."""
-        label = self._require_label(example)
-        if self.problem_type == "multi_label_classification":
+        several = self.problem_type == "multi_label_classification"
+        label = "" if several and example.label == "" else self._require_label(example)
+        if several:
             reading = self.reading or read_several(self.labels, [("", label)])
             held = reading.outputs_of(label)
             return self._held([index in held for index in range(len(self.labels))])

@@ -102,7 +102,9 @@ def read_labels(
     raise InputError(
         f"{place}the model has no label {label!r}",
         allowed=", ".join(names) + numbers,
-        hint=_hint(names, sorted(seen)),
+        hint=_hint(
+            names, sorted(seen, key=lambda text: (len(text), text) if text.isdecimal() else (0, text))
+        ),
     )
 
 
@@ -124,4 +126,5 @@ def _hint(names: Sequence[str], seen: Sequence[str]) -> str | None:
     """How the file's labels can be given, if they are as many as the outputs."""
     if len(seen) != len(names):
         return None
-    return f"--labels {shlex.quote(','.join(seen))}, in the order of the outputs {', '.join(names)}"
+    given = shlex.quote(",".join(seen))
+    return f"--labels {given} where that is the order of the outputs {', '.join(names)}"

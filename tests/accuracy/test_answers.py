@@ -23,7 +23,7 @@ from squeezebert_edge.accuracy.answers import (
     reference_answers,
 )
 from squeezebert_edge.accuracy.labelled import BATCH_ROWS
-from squeezebert_edge.accuracy.metrics import Accuracy, LabelledPredictions, Matthews
+from squeezebert_edge.accuracy.metrics import Accuracy, LabelledPredictions, Matthews, TagAccuracy
 from squeezebert_edge.accuracy.paired import AccuracyComparison
 from squeezebert_edge.accuracy.trust import doubts
 from squeezebert_edge.checkpoint.checkpoint import Checkpoint, load_checkpoint
@@ -40,10 +40,11 @@ from squeezebert_edge.tasks.heads import (
     QuestionAnswering,
     Task,
     TextClassification,
+    TokenClassification,
 )
 from squeezebert_edge.tasks.rows import answer_rows
 from squeezebert_edge.text.tokenizer import Tokenizer
-from tests.kit.small import TorchRunner, small_checkpoint
+from tests.kit.small import VOCABULARY, TorchRunner, small_checkpoint
 
 LENGTHS = (16, 48)
 Array = np.ndarray
@@ -326,6 +327,26 @@ def test_chance_is_judged_by_the_metric_that_gates() -> None:
     assert any("no better than chance" in doubt for doubt in doubts(task, examples, turned, Matthews()))
 
 
+def test_tags_that_are_numbered_in_another_order_are_suspected() -> None:
+    """CoNLL's own order is PER, ORG, LOC, MISC; many a checkpoint has another."""
+    names = ["O", "B-MISC", "B-PER", "B-ORG"]
+    theirs = {"O": 0, "B-PER": 1, "B-ORG": 2, "B-MISC": 3}
+    random = np.random.default_rng(0)
+    said = [tuple(map(str, random.choice(names, 6))) for _ in range(250)]
+    words = ("a", "b", "c", "d", "e", "f")
+    examples = [
+        Example(" ".join(words), label=tuple(theirs[tag] for tag in tags), words=words) for tags in said
+    ]
+    task = TokenClassification(names).reads(examples)
+    targets = [task.target(example, Tokenizer(VOCABULARY)) for example in examples]
+    found = LabelledPredictions(targets, [Prediction(tags) for tags in said])
+    (doubt,) = [each for each in doubts(task, examples, found, TagAccuracy()) if "another order" in each]
+    assert doubt.endswith("would be on 1500 with --labels 0,3,1,2")
+    named = [replace(example, label=tags) for example, tags in zip(examples, said, strict=True)]
+    by_name = LabelledPredictions(said, found.predictions)
+    assert not doubts(TokenClassification(names).reads(named), named, by_name, TagAccuracy())
+
+
 def test_texts_that_are_cut_are_counted() -> None:
     loaded = small_checkpoint(id2label={0: "no", 1: "yes"})
     examples = [Example("good " * length, label="no") for length in (3, 46, 47, 90)]
@@ -337,6 +358,7 @@ def test_texts_that_are_cut_are_counted() -> None:
     [
         ([], "no examples"),
         ([Example("a", where="dev.tsv:2")], "dev.tsv:2: the example has no label"),
+        ([Example("a", label="", where="dev.tsv:2")], "dev.tsv:2: the example has no label"),
         (
             [Example("a", label="maybe", where="dev.tsv:2")],
             "dev.tsv:2: the model has no label 'maybe'\nallowed: no, yes",

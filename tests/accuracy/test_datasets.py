@@ -69,6 +69,9 @@ def test_a_whole_file_has_names_or_numbers() -> None:
         assert outputs(STARS, counted) == [0, 1, 2, 3, 4]
     for named in (["1", "2", "3", "4", "5"], [1, 2, 3, 4, 5], ["1.0", "2.0", "3.0", "4.0", "5.0"]):
         assert outputs(STARS, named) == [0, 1, 2, 3, 4]
+    ten = TextClassification([f"LABEL_{n}" for n in range(10)])
+    with pytest.raises(InputError, match="no label '10'.*\n.*\nnext: --labels 1,2,3,4,5,6,7,8,9,10 where"):
+        outputs(ten, list(range(1, 11)))
     with pytest.raises(InputError, match="dev:2: the model has no label 'good'"):
         outputs(STARS, ["0", "good", "4"])
 
@@ -89,7 +92,7 @@ def test_labels_of_the_call_are_always_obeyed() -> None:
     for written in ([2, 1, 0], ["2", "1", "0"]):
         assert outputs(TextClassification(["a", "b", "c"]), written, labels=["2", "1", "0"]) == [0, 1, 2]
     assert outputs(MNLI, ["a", "b", "c"], labels=["c", "a", "b"]) == [1, 2, 0]
-    with pytest.raises(InputError, match="no label '0'\nallowed: a, b\nnext: --labels 0,1"):
+    with pytest.raises(InputError, match="no label '0'\nallowed: a, b\nnext: --labels 0,1 where"):
         outputs(TextClassification(["x", "y"]), ["0", "1"], labels=["a", "b"])
 
 
@@ -101,7 +104,7 @@ def test_outputs_without_names_take_those_of_a_known_data_set() -> None:
     three = TextClassification(["LABEL_0", "LABEL_1", "LABEL_2"])
     assert outputs(three, ["neutral", "entailment"]) == [2, 1]
     assert outputs(unnamed, ["entailment"]) == [0]
-    with pytest.raises(InputError, match="next: --labels ham,spam, in the order of the outputs"):
+    with pytest.raises(InputError, match="next: --labels ham,spam where that is the order"):
         outputs(unnamed, ["spam", "ham"])
 
 

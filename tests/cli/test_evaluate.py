@@ -163,7 +163,7 @@ def test_a_drop_beyond_the_gate_exits_with_1(
         ("", [], "dev.tsv is empty"),
         ("sentence\tlabel\n", [], "dev.tsv has a header and no examples"),
         ("sentence\tlabel\ngood\n", [], "dev.tsv:2: the row has 1 columns, the header 2"),
-        ("words\tlabel\ngood\t1\n", [], "dev.tsv: the columns words, label have none of texts"),
+        ("words\tlabel\ngood\t1\n", [], "dev.tsv has no column of texts: its columns are words, label"),
         (
             "sentence\tclass\ngood\t1\n",
             [],

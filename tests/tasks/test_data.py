@@ -54,7 +54,7 @@ def test_columns_are_found_by_their_usual_names(tmp_path: Path, header: str, tex
         ("\n\n", "empty"),
         ("sentence\tlabel\n", "no examples"),
         ("sentence\tlabel\na\tb\nonly one\n", ":3: the row has 1 columns"),
-        ("words\tlabel\na\tb\n", "file: the columns words, label have none of texts"),
+        ("words\tlabel\na\tb\n", "file has no column of texts: its columns are words, label"),
         (b"sentence\tlabel\n\xff\xfe\t0\n", "not UTF-8 at byte 15"),
     ],
 )

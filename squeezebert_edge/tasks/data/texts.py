@@ -77,7 +77,7 @@ def _text_columns(path: Path, first: TableRow) -> tuple[str, ...]:
         if all(first.find((name,)) for name in names):
             return names
     raise InputError(
-        f"{path}: the columns {', '.join(first.columns)} have none of texts",
+        f"{path} has no column of texts: its columns are {', '.join(first.columns)}",
         allowed=f"a label ({', '.join(LABEL_COLUMNS)}) and "
         + ", or ".join(" and ".join(names) for names in TEXT_COLUMNS),
     )
