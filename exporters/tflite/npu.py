@@ -31,7 +31,7 @@ from exporters.spec import Artifact, Delegation, ExportRequest, Tell, UnitArtifa
 from exporters.tflite import FORMAT
 from exporters.tflite.chips import CHIPS, Chip, chip_named
 from exporters.tflite.quantization import opened
-from exporters.tflite.signatures import alone
+from exporters.tflite.signatures import alone, read_metadata
 from exporters.units import EVERY_CHIP, Unit
 
 if TYPE_CHECKING:
@@ -149,6 +149,7 @@ def load(unit: Unit, files: Mapping[int, Path]) -> RunnerProcess:
     """Run a chip's files in its vendor's emulator, in a process of its own.
 
     Raises:
+        InputError: a file of another chip.
         UnavailableError: there is no emulator of this chip, or it is not installed.
         GateError: the emulator refuses the files.
     """
@@ -162,6 +163,11 @@ def load(unit: Unit, files: Mapping[int, Path]) -> RunnerProcess:
         raise UnavailableError(
             f"Qualcomm's emulator takes {', '.join(missing)}", hint="pip install 'squeezebert-edge[qualcomm]'"
         )
+    for path in files.values():
+        stamp = read_metadata(path).get("LiteRtStamp", b"").replace(b"\0", b" ").split()
+        if stamp[-1:] != [chip.name.encode()]:
+            made_for = stamp[-1].decode(errors="replace") if stamp else "no chip"
+            raise InputError(f"{path} is made for {made_for}, not for {chip.name}", hint="export it again")
     return RunnerProcess(
         "exporters.tflite.emulator",
         [str(chip.soc), *map(str, files.values())],

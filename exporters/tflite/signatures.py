@@ -1,10 +1,12 @@
-"""The signatures of a model (.tflite): one for each sequence length, `length_<S>`."""
+"""What a model (.tflite) says of itself: its signatures, `length_<S>` for each length, and its metadata."""
 
 from __future__ import annotations
 
 import copy
+import mmap
 import re
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,6 +31,24 @@ def length_named(signature: str) -> int:
             f"the model has a signature '{signature}'", allowed="signatures length_<S>, as export writes them"
         )
     return int(match[1])
+
+
+def read_metadata(path: Path) -> dict[str, bytes]:
+    """The entries of a model's metadata table, by name.
+
+    Raises:
+        InputError: not a model.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        if content[4:8] != b"TFL3":
+            raise InputError(f"{path} is not a LiteRT model", hint="the file is damaged: export it again")
+        model = schema.Model.GetRootAs(bytearray(content), 0)
+        entries = (model.Metadata(index) for index in range(model.MetadataLength()))
+        return {
+            entry.Name().decode(): model.Buffers(entry.Buffer()).DataAsNumpy().tobytes() for entry in entries
+        }
 
 
 def alone(model: Any, length: int) -> bytes:

@@ -177,6 +177,11 @@ class Manifest(_Record):
         return [self.verification, *(unit.verification for unit in self.units.values())]
 
 
+def unit_in_words(name: str | None) -> str:
+    """A compute unit as tables show it."""
+    return name or "decided on the phone"
+
+
 def parse_manifest(path: Path, content: bytes) -> Manifest:
     """A manifest from the content of its file.
 

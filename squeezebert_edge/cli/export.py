@@ -196,10 +196,12 @@ COLUMNS = (
 
 def rows(bundle: Bundle) -> list[tuple[str | Text, ...]]:
     """A bundle as rows under COLUMNS, one for each compute unit that it was proven for."""
+    from squeezebert_edge.bundle.manifest import unit_in_words
+
     manifest = bundle.manifest
     units = {name: unit.verification for name, unit in manifest.units.items()}
     return [
-        _row(bundle, show.unit(manifest.unit), bundle.size, manifest.verification),
+        _row(bundle, unit_in_words(manifest.unit), bundle.size, manifest.verification),
         *(_row(bundle, name, bundle.size_of(parse_unit(name)), found) for name, found in units.items()),
     ]
 

@@ -13,6 +13,7 @@ from squeezebert_edge.cli.names import read_names
 
 if TYPE_CHECKING:
     from exporters.spec import Structure
+    from squeezebert_edge.bundle.manifest import UnitRecord
 
 
 def inspect(
@@ -82,6 +83,7 @@ def inspect(
 
 
 def _inspect_bundle(directory: Path, *, json: bool) -> None:
+    from squeezebert_edge.bundle.manifest import unit_in_words
     from squeezebert_edge.bundle.opened import open_bundle
 
     bundle = open_bundle(directory)
@@ -113,8 +115,18 @@ def _inspect_bundle(directory: Path, *, json: bool) -> None:
         "structure": _structure(manifest.structure) if manifest.structure else "",
         "float operators": floats or "none: integer-only",
         "proof": f"{manifest.verification.status} by {manifest.verification.by}",
+        "unit": unit_in_words(manifest.unit),
     }
+    facts |= {f"on {name}": _unit(unit) for name, unit in manifest.units.items()}
     show.pairs(str(directory), {name: text for name, text in facts.items() if text})
+
+
+def _unit(unit: UnitRecord) -> str:
+    """What a further compute unit runs, in a sentence."""
+    files = ", ".join(dict.fromkeys(unit.files.values()))
+    taken = f"{unit.delegation.delegated} of {unit.delegation.total} operators in {unit.partitions}"
+    versions = ", ".join(f"{name} {version}" for name, version in unit.versions.items())
+    return f"{unit.verification.words}, {unit.arithmetic}, {taken}; {files}; {versions}"
 
 
 def _structure(found: Structure) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import exporters
+from exporters.units import parse_unit
 from squeezebert_edge.cli import options, show
 from squeezebert_edge.cli.export import default_out, exit_code
 from squeezebert_edge.cli.names import read_names
@@ -45,6 +46,7 @@ def run(
     ] = None,
     to: options.FormatsOption = None,
     precision: options.PrecisionsOption = None,
+    unit: options.UnitsOption = None,
     lengths: options.LengthsOption = None,
     task: options.TaskOption = None,
     dataset: options.DatasetOption = None,
@@ -87,7 +89,7 @@ def run(
     from squeezebert_edge.plumbing.staging import refuse_existing_file
     from squeezebert_edge.report import files
     from squeezebert_edge.report.table import describe_bundles
-    from squeezebert_edge.verbs.plan import Plan, add_calibration, check_lengths, possible_pairs
+    from squeezebert_edge.verbs.plan import Plan, add_calibration, check_lengths, check_units, possible_pairs
     from squeezebert_edge.verbs.run import compare_precisions
 
     names = read_names(task, dataset, task_may_be_dataset=True)
@@ -101,7 +103,9 @@ def run(
         progress(f"loading {checkpoint}", 0, 0)
         loaded = load_checkpoint(checkpoint, architecture=architecture_of(names.head))
         wished = check_lengths(options.parse_numbers("--lengths", lengths), loaded.config)
-        plan = add_calibration(Plan(pairs, wished, ios=ios), loaded, calibration, calibration_samples)
+        units = check_units([parse_unit(text) for text in unit or ()], pairs)
+        plan = Plan(pairs, wished, ios=ios, units=units)
+        plan = add_calibration(plan, loaded, calibration, calibration_samples)
         report = compare_precisions(
             loaded,
             plan,

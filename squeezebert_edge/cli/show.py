@@ -70,11 +70,6 @@ def status(verification: Verification) -> Text:
     return Text(verification.words, style=STATUS_STYLE[verification.status])
 
 
-def unit(name: str | None) -> str:
-    """A compute unit in words."""
-    return name or "decided on the phone"
-
-
 def measurements(title: str, records: Sequence[Record], changes: Changes | None = None) -> None:
     """Tables of measurements, why each latency may be quoted or not in its colour."""
     from squeezebert_edge.report.measurements import conditions, latencies

@@ -85,6 +85,8 @@ def track(report: Report) -> list[Tracked]:
     """
     rows, by_seal = [], {}
     for name, row in zip(report.names, report.rows, strict=True):
+        if row.is_further_unit:
+            continue  # its latencies are of phones, whose records tell units apart
         rows.append(Tracked(name, Identity.of(row), row, []))
         by_seal[row.seal] = rows[-1]
     others: dict[Identity, Tracked] = {}

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from squeezebert_edge.accuracy.paired import AccuracyComparison, MetricComparison
+from squeezebert_edge.bundle.manifest import unit_in_words
 from squeezebert_edge.latency.record import Record
 from squeezebert_edge.report.cells import Column, milliseconds, number, rounded
 from squeezebert_edge.report.changes import Changes, change_columns
@@ -54,6 +55,8 @@ MADE: tuple[Column[Entry], ...] = (
     Column(lambda entry: entry.row.precision.kept_float, key="kept_float"),
     Column(lambda entry: " ".join(entry.row.precision.kept_float), "kept in float"),
     Column(lambda entry: entry.row.form, "form", key="form"),
+    Column(lambda entry: entry.row.unit, "unit", key="unit"),
+    Column(lambda entry: unit_in_words(entry.row.unit), heading="unit"),
     Column(lambda entry: entry.row.bytes, "bytes", key="bytes"),
     Column(lambda entry: entry.megabytes, heading=">MB", text=rounded(".1f")),
 )
@@ -133,7 +136,7 @@ class Overview:
 
 
 def _size_change(changes: Changes, entry: Entry) -> float | None:
-    return changes.size(entry.row.seal)
+    return None if entry.row.is_further_unit else changes.size(entry.row.seal)
 
 
 def _metric_columns(name: str, unit: str, changes: Changes | None) -> list[Column[Entry]]:
@@ -147,7 +150,7 @@ def _metric_columns(name: str, unit: str, changes: Changes | None) -> list[Colum
         return value
 
     def change(changes: Changes, entry: Entry) -> float | None:
-        return changes.metric(entry.row.seal, name)
+        return None if entry.row.is_further_unit else changes.metric(entry.row.seal, name)
 
     text, digits = in_unit(unit), "+.2f" if unit == "points" else "+.4f"
     return [

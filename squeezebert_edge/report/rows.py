@@ -14,6 +14,7 @@ from pydantic.dataclasses import dataclass
 import exporters
 from exporters.errors import InputError
 from exporters.spec import Delegation
+from exporters.units import CPU, parse_unit
 from squeezebert_edge import __version__
 from squeezebert_edge.accuracy.lengths import Proposal
 from squeezebert_edge.accuracy.paired import AccuracyComparison
@@ -30,8 +31,9 @@ RECORD = ConfigDict(extra="forbid", ser_json_inf_nan="strings")  # what is no nu
 
 @dataclass(frozen=True, config=RECORD)
 class Row:
-    """One bundle and its accuracy; None was not measured.
+    """One bundle on one compute unit, and its accuracy; None was not measured.
 
+    unit: what its numbers are of; None where the phone decides, as Core ML does.
     bundle: its directory. seal: its manifest's sha256, which names its content, in records too.
     data: what the accuracy was measured on.
     """
@@ -51,6 +53,7 @@ class Row:
     verification: Verification
     data: str | None = None
     accuracy: AccuracyComparison | None = None
+    unit: str | None = str(CPU)
 
     @classmethod
     def of(
@@ -60,7 +63,7 @@ class Row:
         data: str | None = None,
         accuracy: AccuracyComparison | None = None,
     ) -> Row:
-        """A bundle with what was measured of it."""
+        """A bundle as its runtime computes it by itself, with what was measured of it."""
         manifest = bundle.manifest
         return cls(
             bundle=str(bundle.directory),
@@ -78,12 +81,34 @@ class Row:
             verification=manifest.verification,
             data=data,
             accuracy=accuracy,
+            unit=manifest.unit,
         )
+
+    def further_units(self, bundle: Bundle) -> list[Row]:
+        """The same bundle on each of its further units. An accuracy is of one unit, and no other's."""
+        return [
+            replace(
+                self,
+                unit=name,
+                bytes=bundle.size_of(parse_unit(name)),
+                delegation=unit.delegation,
+                verification=unit.verification,
+                data=None,
+                accuracy=None,
+            )
+            for name, unit in bundle.manifest.units.items()
+        ]
+
+    @property
+    def is_further_unit(self) -> bool:
+        """Whether it is of a unit that the bundle was made for beside its runtime's own."""
+        return self.unit not in (None, str(CPU))
 
     @property
     def name(self) -> str:
-        """Format and precision in words."""
-        return f"{exporters.title(self.format)} {self.precision.name}"
+        """Format and precision in words, and a further unit."""
+        unit = f" on {self.unit}" if self.is_further_unit else ""
+        return f"{exporters.title(self.format)} {self.precision.name}{unit}"
 
     @property
     def proof(self) -> str:
@@ -176,7 +201,10 @@ class Report:
         of_row = [
             each
             for each in self.records
-            if each.quotable and each.label == label and each.bundle.sha256 == row.seal
+            if each.quotable
+            and each.label == label
+            and each.bundle.sha256 == row.seal
+            and not row.is_further_unit
         ]
         return max(of_row, key=lambda each: each.time, default=None)
 
@@ -201,7 +229,7 @@ def collect(paths: Sequence[Path], rankings: Sequence[Path] = ()) -> Report:
     Raises:
         InputError: no bundle, report or record there, one that was altered, or bundles of different tasks.
     """
-    rows: dict[str, Row] = {}
+    rows: dict[tuple[str, str | None], Row] = {}
     records: dict[str, Record] = {}
     ranked: list[Ranking] = []
     notes: list[str] = []
@@ -211,8 +239,8 @@ def collect(paths: Sequence[Path], rankings: Sequence[Path] = ()) -> Report:
         ranked += report.rankings
         notes += report.notes
         for row in report.rows:
-            if row.seal not in rows or rows[row.seal].accuracy is None:
-                rows[row.seal] = row
+            if (row.seal, row.unit) not in rows or rows[row.seal, row.unit].accuracy is None:
+                rows[row.seal, row.unit] = row
     tasks = sorted({row.task for row in rows.values()})
     if len(tasks) > 1:
         raise InputError(
@@ -253,18 +281,21 @@ def _read(path: Path) -> Report:
 
 def _keep_bundles(report: Report, bundles: Sequence[Path]) -> Report:
     """What a saved report says of the bundles that are there now."""
-    known = {row.seal: row for row in report.rows}
-    order = {seal: place for place, seal in enumerate(known)}
-    rows = [_with_accuracy(Row.of(open_bundle(bundle)), known) for bundle in bundles]
-    rows.sort(key=lambda row: order.get(row.seal, len(order)))
+    known = {(row.seal, row.unit): row for row in report.rows}
+    order = {key: place for place, key in enumerate(known)}
+    rows = []
+    for bundle in map(open_bundle, bundles):
+        row = Row.of(bundle)
+        rows += [_with_accuracy(each, known) for each in (row, *row.further_units(bundle))]
+    rows.sort(key=lambda row: order.get((row.seal, row.unit), len(order)))
     seals = {row.seal for row in rows}
     records = tuple(each for each in report.records if each.bundle.sha256 in seals)
     return replace(report, rows=tuple(rows), records=records)
 
 
-def _with_accuracy(row: Row, known: Mapping[str, Row]) -> Row:
+def _with_accuracy(row: Row, known: Mapping[tuple[str, str | None], Row]) -> Row:
     """The row with the accuracy that is known of its content."""
-    old = known.get(row.seal, row)
+    old = known.get((row.seal, row.unit), row)
     return replace(row, data=old.data, accuracy=old.accuracy)
 
 

@@ -69,7 +69,8 @@ def compare_precisions(
     rows = []
     for bundle in export_bundles(checkpoint, plan, out, force=force, progress=progress):
         bundles.append(bundle)
-        rows.append(_evaluate(bundle, reference, source, progress))
+        row = _evaluate(bundle, reference, source, progress)
+        rows += [row, *row.further_units(bundle)]
     notes = list(plan.calibration.warnings) if plan.calibration else []
     records = list(_measure_latency(bundles, protocol, data, notes, progress)) if protocol else []
     return Report(
