@@ -30,6 +30,7 @@ SOFTWARE_VULKAN = (  # SwiftShader comes with Chromium, beside a loader of its o
     "/usr/lib64/chromium-browser/vk_swiftshader_icd.json",
     "/opt/google/chrome/vk_swiftshader_icd.json",
 )
+SYSTEM_VULKAN = ("/etc/vulkan/icd.d", "/usr/share/vulkan/icd.d")
 NO_VULKAN = ("No adapters found", "Couldn't load Vulkan")
 HINT = "install a Vulkan that Dawn accepts: Debian's package chromium has SwiftShader, or set VK_DRIVER_FILES"
 
@@ -132,7 +133,7 @@ def _environments() -> Iterator[dict[str, str]]:
     for driver in filter(os.path.exists, SOFTWARE_VULKAN):
         libraries = [str(Path(driver).parent), os.environ.get("LD_LIBRARY_PATH", "")]
         yield {"VK_DRIVER_FILES": driver, "LD_LIBRARY_PATH": os.pathsep.join(filter(None, libraries))}
-    if any(Path(where).glob("*.json") for where in ("/etc/vulkan/icd.d", "/usr/share/vulkan/icd.d")):
+    if any(any(Path(where).glob("*.json")) for where in SYSTEM_VULKAN):
         yield {}
 
 

@@ -215,7 +215,7 @@ def _invocation(vendor: str, chip: Chip) -> _Invocation:
     call = Call()
     known = {str(model) for model in target.SocModel}
     name = chip.name if chip.name in known else next(model for model in sorted(known) if model != "ALL")
-    backend_class = import_vendor.import_vendor(vendor)
+    backend_class = import_vendor.import_vendor(target.Target.backend_id())
     config = target.Target(target.SocModel(name)).flatten()
     backend_class.create(config).call_component(None, None, call)
     found = call.found
@@ -248,11 +248,6 @@ def _compile(content: bytes, invocation: _Invocation, out: Path) -> _Compiled:
     with tempfile.TemporaryDirectory() as name, _plugin(invocation) as libraries:
         source, made = Path(name) / "source.tflite", Path(name) / "compiled.tflite"
         source.write_bytes(content)
-        tool = (
-            Path(str(importlib.import_module("ai_edge_litert").__file__)).parent
-            / "tools"
-            / "apply_plugin_main"
-        )
         flags = {
             "cmd": "apply",
             "model": source,
@@ -263,7 +258,9 @@ def _compile(content: bytes, invocation: _Invocation, out: Path) -> _Compiled:
             "libs": libraries,
             **invocation.flags,
         }
-        code, log = _run([str(tool), *(f"--{flag}={value}" for flag, value in flags.items())], invocation.sdk)
+        code, log = _run(
+            [str(_tool()), *(f"--{flag}={value}" for flag, value in flags.items())], invocation.sdk
+        )
         counts = re.findall(
             r"selected (\d+) ops, from a total of (\d+) ops. resulted in (\d+) partitions", log
         )
@@ -281,6 +278,13 @@ def _compile(content: bytes, invocation: _Invocation, out: Path) -> _Compiled:
         Delegation(inside, total, outside=listed if inside < total else ()),
         partitions,
         found[1] if found else "unknown",
+    )
+
+
+def _tool() -> Path:
+    """LiteRT's program that applies a compiler's plugin to a model."""
+    return (
+        Path(str(importlib.import_module("ai_edge_litert").__file__)).parent / "tools" / "apply_plugin_main"
     )
 
 
