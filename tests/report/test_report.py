@@ -335,7 +335,7 @@ def test_csv_of_records_alone_holds_them_unrounded() -> None:
 
 def test_markdown_holds_the_rows_and_the_warnings() -> None:
     lines = to_markdown(typical()).splitlines()
-    assert lines[2].startswith("| ExecuTorch fp32 | 88.1 | verified | 128 | 91.28% | 91.28% | +0.00 ")
+    assert lines[2].startswith("| ExecuTorch fp32 | cpu | 88.1 | verified | 128 | 91.28% | 91.28% | +0.00 ")
     assert any("LiteRT int8-static failed its proof" in line for line in lines)
     assert any("MIL evaluator" in line for line in lines)
 

@@ -62,7 +62,7 @@ def test_each_unit_has_a_proof_of_its_own(made: Bundle) -> None:
     for unit in made.manifest.units.values():
         assert (unit.verification.status, unit.verification.failures) == ("verified", [])
         assert unit.verification.inputs >= FEWER_INPUTS
-        assert unit.verification.gates["min_sqnr_db"] == 50
+        assert unit.verification.gates["min_sqnr_db"] >= 50
         assert unit.delegation.delegated == unit.delegation.total
         assert list(unit.files) == list(LENGTHS)
     assert all(file.is_file() for file in made.files_of(SM8650).values())
