@@ -6,11 +6,10 @@ Besides its methods `length_<S>` a program has methods without inputs that expla
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -22,6 +21,7 @@ from torch import Tensor
 from exporters.errors import EdgeError, InputError
 from exporters.executorch import FORMAT, quantization
 from exporters.executorch.norms import with_delegated_norms
+from exporters.executorch.shortcuts import shortcuts
 from exporters.quiet import quiet_tools
 from exporters.spec import Artifact, Delegation, ExportRequest
 from exporters.tensors import describe
@@ -39,7 +39,7 @@ def export(request: ExportRequest, path: Path) -> Artifact:
     entry_points = {length: f"length_{length}" for length in request.lengths}
     inputs, outputs = describe(request)
     try:
-        with quiet_tools(), _shared_provenance():
+        with quiet_tools(), shortcuts():
             from executorch.exir import ExecutorchBackendConfig
 
             quantized = quantization.quantize(replace(request, module=with_delegated_norms(request.module)))
@@ -95,22 +95,6 @@ def _lower(request: ExportRequest, programs: Mapping[str, torch.export.ExportedP
         # program does not.
         compile_config=EdgeCompileConfig(_check_ir_validity=False),
     )
-
-
-@contextlib.contextmanager
-def _shared_provenance() -> Iterator[None]:
-    """Have nodes of a graph share what is recorded of where they came from.
-
-    torch.fx copies a node's history, whole, into every node that a pass makes of it: after tens of passes
-    that is most of the time of lowering. A history is never changed once written, so one will do.
-    """
-    from torch.fx.traceback import NodeSource
-
-    NodeSource.__deepcopy__ = lambda self, memo: self  # type: ignore[attr-defined]
-    try:
-        yield
-    finally:
-        del NodeSource.__deepcopy__  # type: ignore[attr-defined]
 
 
 def _matmul(a: Tensor, b: Tensor) -> Tensor:
