@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import stat
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
 
-from exporters.errors import InputError
+from exporters.errors import InputError, quote
 from exporters.spec import ComputedBy, Delegation, Structure, TensorSpec
+from squeezebert_edge.plumbing.reading import decode, first_error, open_regular, parse_json
 
 MANIFEST, VOCABULARY = "manifest.json", "vocab.txt"
 SEAL = "manifest.sha256"  # the manifest's own hash: it holds those of all other files
@@ -150,13 +152,13 @@ class Manifest(_Record):
         "fill-mask",
         "feature-extraction",
     ]
-    problem_type: str | None
+    problem_type: Literal["regression", "single_label_classification", "multi_label_classification"] | None
     labels: list[str]
     precision: Precision
     calibration: Calibration | None = None
     form: str
     form_decided_by: str
-    lengths: list[int]
+    lengths: list[PositiveInt]
     entry_points: dict[int, str]
     inputs: list[TensorSpec]
     outputs: list[TensorSpec]
@@ -176,6 +178,14 @@ class Manifest(_Record):
         """The proof of the artifact and those of its further units."""
         return [self.verification, *(unit.verification for unit in self.units.values())]
 
+    @model_validator(mode="after")
+    def _check_consistency(self) -> Self:
+        if not self.lengths or self.lengths != sorted(set(self.lengths)):
+            raise ValueError(f"the lengths are {quote(self.lengths)}, and should ascend")
+        if sorted(self.entry_points) != self.lengths:
+            raise ValueError(f"the entry points have the lengths {quote(sorted(self.entry_points))}")
+        return self
+
 
 def unit_in_words(name: str | None) -> str:
     """A compute unit as tables show it."""
@@ -189,35 +199,46 @@ def parse_manifest(path: Path, content: bytes) -> Manifest:
         InputError: not a manifest, or of a schema that this version does not know.
     """
     try:
-        return Manifest.model_validate_json(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the whole"
-        if where == "schema_version":
+        document = parse_json(decode(content, "it"), "it")  # strictly, as pydantic does not
+        version = document.get("schema_version") if isinstance(document, dict) else None
+        if version not in (None, 1):
             raise InputError(
-                f"{path}: schema_version {first['input']!r}",
+                f"{path}: schema_version {quote(version)}",
                 allowed="1",
                 hint="open it with the version of squeezebert-edge that wrote it, or export again",
-            ) from None
-        raise InputError(f"{path}: not a manifest: {where}: {first['msg']}") from None
+            )
+        return Manifest.model_validate_json(content)
+    except ValidationError as error:
+        raise InputError(f"{path}: not a manifest: {first_error(error)}") from None
 
 
-def hashes(directory: Path) -> dict[str, str]:
-    """The sha256 of every file but the manifest and its seal, by path in the bundle; links are refused."""
+def files(directory: Path) -> dict[str, Path]:
+    """Every file but the manifest and its seal, by path in the bundle.
+
+    Raises:
+        InputError: something there is neither a file nor a directory.
+    """
     found = {}
     for path in sorted(directory.rglob("*")):
-        name = path.relative_to(directory).as_posix()
-        if path.is_symlink():
-            raise InputError(f"{path}: a link, where a bundle has files only")
-        if path.is_file() and name not in (MANIFEST, SEAL):
-            with path.open("rb") as file:
-                found[name] = hashlib.file_digest(file, "sha256").hexdigest()
-    return found
+        mode = path.lstat().st_mode
+        if stat.S_ISREG(mode):
+            found[path.relative_to(directory).as_posix()] = path
+        elif not stat.S_ISDIR(mode):
+            kind = "a link" if stat.S_ISLNK(mode) else "a pipe, a socket or a device"
+            raise InputError(f"{path}: {kind}, where a bundle has files only")
+    return {name: path for name, path in found.items() if name not in (MANIFEST, SEAL)}
+
+
+def sha256(path: Path) -> str:
+    """The hash of a file's content."""
+    with open_regular(path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
 
 
 def write_manifest(directory: Path, fields: Mapping[str, object]) -> Manifest:
     """Complete a bundle with its manifest; `fields` are the manifest's without the hashes."""
-    manifest = Manifest.model_validate({"schema_version": 1, **fields, "files": hashes(directory)})
+    written = {name: sha256(path) for name, path in files(directory).items()}
+    manifest = Manifest.model_validate({"schema_version": 1, **fields, "files": written})
     content = (manifest.model_dump_json(indent=2) + "\n").encode()
     (directory / MANIFEST).write_bytes(content)
     (directory / SEAL).write_text(hashlib.sha256(content).hexdigest() + "\n", encoding="ascii")

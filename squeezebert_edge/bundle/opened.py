@@ -10,9 +10,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 import exporters
-from exporters.errors import InputError
+from exporters.errors import InputError, quote
 from exporters.units import CPU, Unit
-from squeezebert_edge.bundle.manifest import MANIFEST, SEAL, VOCABULARY, Manifest, hashes, parse_manifest
+from squeezebert_edge.bundle.manifest import (
+    MANIFEST,
+    SEAL,
+    VOCABULARY,
+    Manifest,
+    files,
+    parse_manifest,
+    sha256,
+)
+from squeezebert_edge.plumbing.reading import read_bytes, read_text
 from squeezebert_edge.tasks.heads import DEFAULT_DOC_STRIDE, TASKS
 from squeezebert_edge.tasks.rows import answer_rows
 from squeezebert_edge.text.tokenizer import Tokenizer
@@ -26,6 +35,7 @@ if TYPE_CHECKING:
     from squeezebert_edge.tasks.heads import Task
 
 Answer = dict[str, Any]
+LONGEST_SEAL = 1024  # bytes; it has 65
 
 
 @dataclass(frozen=True)
@@ -48,6 +58,11 @@ class Bundle:
     def artifact(self) -> Path:
         """The artifact's file, or its directory for Core ML."""
         return self.directory / self.manifest.artifact
+
+    @property
+    def seal(self) -> str:
+        """The hash of its manifest, which names its whole content."""
+        return read_text(self.directory / SEAL, LONGEST_SEAL).strip()
 
     @property
     def size(self) -> int:
@@ -252,26 +267,54 @@ def open_bundle(directory: Path) -> Bundle:
     """
     path = directory / MANIFEST
     try:
-        content, sealed = path.read_bytes(), (directory / SEAL).read_text(encoding="ascii").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not ASCII text"
+        content, seal = read_bytes(path), read_text(directory / SEAL, LONGEST_SEAL).strip()
+    except InputError as error:
         raise InputError(
-            f"{directory} is not a bundle: {MANIFEST} or {SEAL} cannot be read ({reason})",
+            f"{directory} is not a bundle: {error.problem}",
             allowed="a directory that `squeezebert-edge export` wrote",
         ) from None
     bundle = Bundle(directory, parse_manifest(path, content))
-    if hashlib.sha256(content).hexdigest() != sealed:
+    if hashlib.sha256(content).hexdigest() != seal:
         raise InputError(f"{path}: not as it was written", hint="export it again")
-    found, expected = hashes(directory), bundle.manifest.files
+    found, expected = files(directory), bundle.manifest.files
     changes = {
         "missing": sorted(expected.keys() - found.keys()),
         "not in the manifest": sorted(found.keys() - expected.keys()),
-        "altered": sorted(name for name in expected.keys() & found.keys() if expected[name] != found[name]),
+        "altered": sorted(
+            name for name in expected.keys() & found.keys() if expected[name] != sha256(found[name])
+        ),
     }
     if any(changes.values()):
         listed = "; ".join(f"{what}: {', '.join(names)}" for what, names in changes.items() if names)
         raise InputError(f"{directory}: not as it was written: {listed}", hint="export it again")
+    _check_outputs(bundle)
     return bundle
+
+
+def _check_outputs(bundle: Bundle) -> None:
+    """Refuse a manifest whose outputs are not those of its task and labels."""
+    task, manifest = bundle.task, bundle.manifest
+    names = [output.name for output in manifest.outputs]
+    if names != list(task.outputs):
+        raise InputError(
+            f"{bundle.directory}: a {task.name} bundle has the outputs {quote(names)}",
+            allowed=", ".join(task.outputs),
+            hint="export it again",
+        )
+    for output in manifest.outputs:
+        if (None in output.shape) != (output.name in task.per_token):
+            each = "token" if output.name in task.per_token else "text"
+            raise InputError(
+                f"{bundle.directory}: {output.name} has the shape {quote(output.shape)}",
+                allowed=f"values for each {each}, as {task.name} has them",
+                hint="export it again",
+            )
+        if manifest.labels and output.shape[-1] != len(manifest.labels):
+            raise InputError(
+                f"{bundle.directory}: {len(manifest.labels)} labels for an output of {output.shape[-1]}",
+                allowed="a label for each value",
+                hint="export it again",
+            )
 
 
 def open_bundles(directories: Iterable[Path]) -> list[Bundle]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
@@ -21,9 +22,11 @@ from exporters.errors import InputError
 from exporters.spec import Ranges
 from squeezebert_edge.checkpoint import hub, matching, weights
 from squeezebert_edge.checkpoint.ranges import read, write
+from squeezebert_edge.model import complexity
 from squeezebert_edge.model.base import SqueezeBertPreTrainedModel
 from squeezebert_edge.model.config import SqueezeBertConfig
 from squeezebert_edge.model.heads import ARCHITECTURES
+from squeezebert_edge.plumbing.reading import open_regular
 from squeezebert_edge.plumbing.staging import stage_directory
 from squeezebert_edge.tasks.heads import TASKS
 from squeezebert_edge.text.tokenizer import Tokenizer
@@ -34,6 +37,7 @@ _BARE = "SqueezeBertModel"
 _LABELLED = ("SqueezeBertForSequenceClassification", "SqueezeBertForTokenClassification")
 _CLASSIFIERS = (*_LABELLED, "SqueezeBertForMultipleChoice")
 _USE_BARE = f"--task feature-extraction (in Python architecture='{_BARE}') takes the model without a head"
+_AGAIN = "fetch config.json and weights again from one checkpoint, or correct config.json"
 _HUB_ID = re.compile(r"(?P<repository>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@(?P<revision>.+))?")
 
 
@@ -43,7 +47,7 @@ class Checkpoint:
 
     config: of the model as it was loaded; its `architectures` names that model.
     model: in eval mode, in float32.
-    source: as the user named it.
+    source: as the user named it; a path that could be a hub id begins with `./`.
     sha256: of the content, as `content_sha256` takes it.
     accepted: in words, each departure from a plain checkpoint that was taken in.
     ranges: of activations, by product, where quantization-aware training learned some.
@@ -107,7 +111,7 @@ def load_checkpoint(
         matched.append("config.json has one label and no problem_type: the output is a number (regression)")
     if new_head:
         matched.append(f"the head of {name} is new, to be trained: {new_head}")
-    return Checkpoint(config, model, tokenizer, str(source), sha256, (*accepted, *matched), ranges)
+    return Checkpoint(config, model, tokenizer, _name_of(source), sha256, (*accepted, *matched), ranges)
 
 
 def save_checkpoint(
@@ -169,7 +173,7 @@ def content_sha256(config_file: Path, weight_files: Sequence[Path], tokenizer: T
         files.append(("ranges", learned))
     for name, path in files:
         digest.update(f"{name} {path.stat().st_size}\n".encode())
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             while block := file.read(1 << 20):
                 digest.update(block)
     vocabulary = "".join(f"{word}\n" for word in tokenizer.vocab)
@@ -195,6 +199,12 @@ def _locate(source: str | Path) -> Path:
             allowed=f"a directory in Hugging Face's layout, a hub id (owner/name), or '{DEFAULT}'",
         )
     return weights.find(hub.fetch(hub_id["repository"], hub_id["revision"]))
+
+
+def _name_of(source: str | Path) -> str:
+    """The source as it is remembered: what is a path here does not become a hub id in another directory."""
+    is_path = source != DEFAULT and os.path.exists(source)
+    return f"./{source}" if is_path and _HUB_ID.fullmatch(str(source)) else str(source)
 
 
 def _check_vocabulary(tokenizer: Tokenizer, config: SqueezeBertConfig, directory: Path) -> list[str]:
@@ -296,6 +306,7 @@ def _build(
     name: str, config: SqueezeBertConfig, stored: Mapping[str, Tensor], file: Path, *, new_head: bool
 ) -> tuple[SqueezeBertPreTrainedModel, list[str]]:
     """The model with the stored weights, and what was accepted in them."""
+    _refuse_giant(name, config, stored, file)
     with nullcontext() if new_head else _KeepMemory():
         model = ARCHITECTURES[name](config)
     state, groups = _own_weights(model)
@@ -306,11 +317,26 @@ def _build(
         raise InputError(
             "\n  ".join([f"{file} does not fit {name} as config.json describes it:", *found.problems]),
             allowed="every weight of the model once, in its shape, and no other",
-            hint="fetch config.json and weights again from one checkpoint, or correct config.json",
+            hint=_AGAIN,
         )
     tensors, converted = matching.to_float32(found.tensors, file)
     _put_tensors(model, tensors, groups)
     return model.float().eval(), [*found.accepted, *converted]
+
+
+def _refuse_giant(name: str, config: SqueezeBertConfig, stored: Mapping[str, Tensor], file: Path) -> None:
+    """Refuse a network that cannot be in the weights before it is made; any other is compared in detail."""
+    described = complexity.total(complexity.count(config, 1, name)).parameters
+    storages = [tensor.untyped_storage() for tensor in stored.values()]
+    held = sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values())
+    # A value takes two bytes at least. A layer has more than one tensor.
+    if described > held or config.num_hidden_layers > len(stored):
+        raise InputError(
+            f"{file} does not fit {name} as config.json describes it: {config.num_hidden_layers:,} layers "
+            f"and {described:,} weights, in {len(stored)} tensors of {held:,} bytes",
+            allowed="every weight of the model once, in its shape, and no other",
+            hint=_AGAIN,
+        )
 
 
 def _own_weights(model: nn.Module) -> tuple[dict[str, Tensor], list[list[str]]]:

@@ -5,17 +5,19 @@ A *product* is a linear layer of the group-resident form (forms/grouped.py), and
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, FiniteFloat, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, FiniteFloat, TypeAdapter, ValidationError
 from torch import nn
 
 from exporters.errors import InputError
 from exporters.spec import Ranges
 from squeezebert_edge.checkpoint import hub, weights
 from squeezebert_edge.model.config import SqueezeBertConfig
+from squeezebert_edge.plumbing.reading import first_error, read_record
 
 PRECISION: Literal["int8-static"] = "int8-static"
 
@@ -32,7 +34,7 @@ Limits = Annotated[tuple[FiniteFloat, FiniteFloat], AfterValidator(_check_ascend
 
 
 class _StrictModel(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class ProductRanges(_StrictModel):
@@ -53,6 +55,9 @@ class Quantization(_StrictModel):
     precision: Literal["int8-static"]
     weights_sha256: str
     ranges: dict[str, ProductRanges]
+
+
+_RECORD = TypeAdapter(Quantization)
 
 
 def products(config: SqueezeBertConfig) -> dict[str, tuple[str, ...]]:
@@ -86,13 +91,11 @@ def read(directory: Path) -> dict[str, Ranges] | None:
             are not a range, or the weights have changed since.
     """
     path = directory / hub.RANGES_FILE
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
+    if not os.path.lexists(path):
         return None
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}") from error
-    found = _parse(path, content)
+    found = read_record(
+        path, _RECORD, allowed=f"what `train --quantize` writes: precision {PRECISION}", hint=_AGAIN
+    )
     known = {name for names in products(SqueezeBertConfig.from_file(directory / hub.CONFIG_FILE)).values()
              for name in names}  # fmt: skip
     unknown = sorted(found.ranges.keys() - known)
@@ -143,25 +146,9 @@ def write(directory: Path, ranges: Mapping[str, Ranges]) -> None:
             ranges={name: ProductRanges.model_validate(each._asdict()) for name, each in ranges.items()},
         )
     except ValidationError as error:
-        raise InputError(f"these ranges cannot be stored: {_first_error(error)}") from None
+        raise InputError(f"these ranges cannot be stored: {first_error(error)}") from None
     (directory / hub.RANGES_FILE).write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
 
 def _weights_sha256(directory: Path) -> str:
     return weights.sha256(weights.read(weights.find(directory)))
-
-
-def _parse(path: Path, content: bytes) -> Quantization:
-    try:
-        return Quantization.model_validate_json(content, strict=True)
-    except ValidationError as error:
-        raise InputError(
-            f"{path}: {_first_error(error)}",
-            allowed=f"what `train --quantize` writes: schema_version 1, precision {PRECISION}",
-            hint=_AGAIN,
-        ) from None
-
-
-def _first_error(error: ValidationError) -> str:
-    first = error.errors()[0]
-    return f"{'.'.join(map(str, first['loc'])) or 'the whole'}: {first['msg']}"

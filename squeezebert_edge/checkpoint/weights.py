@@ -6,7 +6,6 @@ Nothing here unpickles an object: a .bin file that holds anything but tensors is
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 import warnings
@@ -19,7 +18,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from exporters.errors import InputError
+from exporters.errors import InputError, quote
+from squeezebert_edge.plumbing.reading import open_regular, parse_json, read_text
 
 # As transformers prefers them (transformers/modeling_utils.py).
 FILE_NAMES = (
@@ -192,12 +192,7 @@ def list_names(names: Iterable[str], limit: int = 20) -> str:
 
 def _weight_map(index: Path) -> dict[str, str]:
     """An index's weight name -> file name, each a plain name in the index's own directory."""
-    try:
-        content = json.loads(index.read_bytes(), object_pairs_hook=_refuse_doubles)
-    except OSError as error:
-        raise InputError(f"{index} cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{index} is not a usable index: {error}", hint=_AGAIN) from error
+    content = parse_json(read_text(index), index, unique=True)
     mapping = content.get("weight_map") if isinstance(content, dict) else None
     if (
         not isinstance(mapping, dict)
@@ -211,25 +206,15 @@ def _weight_map(index: Path) -> dict[str, str]:
     for name in mapping.values():
         if name != PurePosixPath(name).name or "\\" in name or not name.endswith(f".{suffix}"):
             raise InputError(
-                f"{index} names the file {name!r}", allowed=f"names of .{suffix} files in the same directory"
+                f"{index} names the file {quote(name)}",
+                allowed=f"names of .{suffix} files in the same directory",
             )
     return mapping
 
 
-def _refuse_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    names = dict(pairs)
-    if len(names) != len(pairs):
-        keys = [key for key, _ in pairs]
-        raise ValueError(f"it has {list_names(sorted({key for key in keys if keys.count(key) > 1}))} twice")
-    return names
-
-
 def _read_one(path: Path) -> dict[str, Tensor]:
-    try:
-        with path.open("rb") as file:
-            start = file.read(64)
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+    with open_regular(path) as file:
+        start = file.read(64)
     if not start:
         raise InputError(f"{path} is empty", hint=_AGAIN)
     for beginning, problem, hint in _IMPOSTORS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -46,7 +47,7 @@ def inspect(
     from squeezebert_edge.checkpoint.task import architecture_of
     from squeezebert_edge.verbs.inspect import describe_checkpoint
 
-    if (Path(checkpoint) / MANIFEST).is_file():
+    if os.path.isfile(Path(checkpoint) / MANIFEST):
         _inspect_bundle(Path(checkpoint), json=json)
         return
     with show.progress() as progress:

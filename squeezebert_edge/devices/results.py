@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 from exporters.errors import EdgeError, GateError, InputError, UnavailableError
 from squeezebert_edge.latency.protocol import exactly
 from squeezebert_edge.latency.record import Run
+from squeezebert_edge.plumbing.reading import CONTENTS, parse_json, read_text
 
 if TYPE_CHECKING:
     from squeezebert_edge.bundle.opened import Bundle
@@ -44,9 +44,9 @@ def read_result(path: Path, writer: str, finished: Finished | None = None) -> di
         ended = f"ended {finished.ending} and left" if finished else "left"
         raise GateError(f"{writer} {ended} no result{last}", hint=AGAIN)
     try:
-        result = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise GateError(f"{writer} wrote no result: {error}{last}", hint=AGAIN) from None
+        result = parse_json(read_text(path, CONTENTS), "it", finite=False)
+    except InputError as error:
+        raise GateError(f"{writer} wrote no result: {error.problem}{last}", hint=AGAIN) from None
     if not isinstance(result, dict):
         raise GateError(f"{writer} wrote a {type(result).__name__} and no result{last}", hint=AGAIN)
     if "error" in result:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from exporters.arrays import Array
 from exporters.errors import InputError
+from squeezebert_edge.plumbing.reading import CONTENTS, read_bytes
 from squeezebert_edge.tasks.data import Example, read_lines
 from squeezebert_edge.tasks.heads import Task
 from squeezebert_edge.text.tokenizer import Tokenizer, pad
@@ -54,7 +55,7 @@ def read(
     else:
         is_text = path.suffix == ".txt"
         examples = [Example(line) for line in read_lines(path)] if is_text else type(task).read(path)
-        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+        sha256 = hashlib.sha256(read_bytes(path, CONTENTS)).hexdigest()
     spread = [examples[i * len(examples) // samples] for i in range(samples)]
     chosen = examples if len(examples) <= samples else spread
     rows = []

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 import exporters
-from exporters.errors import InputError
+from exporters.errors import InputError, quote
 from exporters.precision import Precision
 from squeezebert_edge.forms.catalog import form_named
+from squeezebert_edge.plumbing.reading import read_record
 from squeezebert_edge.plumbing.staging import write_whole
 
 if TYPE_CHECKING:
@@ -155,20 +156,19 @@ def read_forms(path: Path) -> Forms:
     Raises:
         InputError: not such a file, or it names what there is not.
     """
-    try:
-        found = FormsFile.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
-        raise InputError(
-            f"{path}: not a file of forms ({error})",
-            hint="squeezebert-edge tune CHECKPOINT --device DEVICE writes one",
-        ) from error
+    found = read_record(
+        path,
+        TypeAdapter(FormsFile),
+        allowed="a file of forms",
+        hint="squeezebert-edge tune CHECKPOINT --device DEVICE writes one",
+    )
     chosen = {}
     for format_, names in found.forms.items():
         precisions = exporters.format_named(format_).precisions
         for exact, form in names.items():
             if exact not in precisions:
                 raise InputError(
-                    f"{path}: {format_} has no precision '{exact}'", allowed=", ".join(precisions)
+                    f"{path}: {format_} has no precision {quote(exact)}", allowed=", ".join(precisions)
                 )
             form_named(form)
             chosen[format_, exact] = Choice(form, found.device)

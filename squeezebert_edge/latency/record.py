@@ -13,10 +13,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
 from exporters.errors import InputError
-from squeezebert_edge.bundle.manifest import SEAL, FormatName
+from squeezebert_edge.bundle.manifest import FormatName
 from squeezebert_edge.latency.protocol import (
     Protocol,
     Samples,
@@ -26,6 +26,7 @@ from squeezebert_edge.latency.protocol import (
     by_length,
     statistics,
 )
+from squeezebert_edge.plumbing.reading import CONTENTS, read_record
 from squeezebert_edge.plumbing.staging import write_whole
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ class Measured(_Fields):
         manifest = bundle.manifest
         return cls(
             name=bundle.directory.resolve().name,
-            sha256=(bundle.directory / SEAL).read_text(encoding="ascii").strip(),
+            sha256=bundle.seal,
             checkpoint=manifest.source.checkpoint,
             checkpoint_sha256=manifest.source.sha256,
             task=manifest.task,
@@ -328,6 +329,9 @@ class Record(Run):
         return found
 
 
+_RECORD = TypeAdapter(Record)
+
+
 def now() -> str:
     """The time as records have it."""
     return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
@@ -360,17 +364,9 @@ def read(path: Path) -> Record:
     Raises:
         InputError: the file cannot be read, is cut short or of another version, or contradicts itself.
     """
-    try:
-        return Record.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}") from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the whole"
-        raise InputError(
-            f"{path} is wrong at {where}: {first['msg']}",
-            allowed=f"a record of version {VERSION}, see docs/record.md",
-        ) from None
+    return read_record(
+        path, _RECORD, allowed=f"a record of version {VERSION}, see docs/record.md", most=CONTENTS
+    )
 
 
 def _same(found: Latency, written: Latency) -> bool:

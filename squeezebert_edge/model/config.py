@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from exporters.errors import InputError
+from exporters.errors import LONGEST_VALUE, InputError
+from squeezebert_edge.plumbing.reading import read_object
 
 MODEL_TYPE = "squeezebert"
 
@@ -47,6 +49,9 @@ PROBLEM_TYPES: tuple[ProblemType, ...] = (
     "single_label_classification",
     "multi_label_classification",
 )
+
+LARGEST_SIZE = 2**31 - 1  # tensors are indexed by 32 bits on phones
+MOST_LABELS = 1_000_000  # each has a name
 
 _POSITIVE_INTEGERS = (
     "vocab_size",
@@ -154,18 +159,11 @@ class SqueezeBertConfig:
             InputError: no such file, not a JSON object, or a value that `from_dict` refuses.
         """
         path = Path(path)
-        try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        if not os.path.lexists(path):
             raise InputError(
                 f"{path} does not exist", hint="name the config.json of a SqueezeBERT checkpoint"
-            ) from None
-        except OSError as error:
-            raise InputError(f"{path} cannot be read: {error.strerror}") from error
-        except (ValueError, RecursionError) as error:
-            raise InputError(f"{path} is not JSON: {error}", hint="fetch the file again") from error
-        if not isinstance(values, dict):
-            raise InputError(f"{path} holds {_seen(values)}", allowed="a JSON object")
+            )
+        values = read_object(path)
         try:
             return cls.from_dict(values)
         except InputError as error:
@@ -196,6 +194,7 @@ class SqueezeBertConfig:
         for name in _POSITIVE_INTEGERS:
             value = getattr(self, name)
             _require(_is_integer(value) and value > 0, name, value, "a positive integer")
+            _require(value <= LARGEST_SIZE, name, value, f"at most {LARGEST_SIZE}")
         for name in _FLAGS:
             _require(isinstance(getattr(self, name), bool), name, getattr(self, name), "true or false")
         for name in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
@@ -300,6 +299,7 @@ def _read_labels(id2label: Any, num_labels: Any) -> Any:
     """JSON's id2label with its keys as integers, or the default labels where it is absent."""
     if num_labels is not None:
         _require(_is_integer(num_labels) and num_labels > 0, "num_labels", num_labels, "a positive integer")
+        _require(num_labels <= MOST_LABELS, "num_labels", num_labels, f"at most {MOST_LABELS}")
     if id2label is None:
         return _default_labels(2 if num_labels is None else num_labels)
     _require(isinstance(id2label, dict), "id2label", id2label, "an object of labels by number")
@@ -335,7 +335,7 @@ def _require(holds: bool, name: str, value: Any, allowed: str) -> None:
 def _seen(value: Any) -> str:
     """A value as JSON spells it, cut to a line."""
     text = json.dumps(value, default=repr, ensure_ascii=False)
-    return text if len(text) <= 80 else text[:77] + "..."
+    return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 3]}..."
 
 
 def _is_integer(value: Any) -> bool:

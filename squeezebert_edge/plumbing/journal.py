@@ -10,7 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from exporters.errors import InputError
+from exporters.errors import InputError, quote
+from squeezebert_edge.plumbing.reading import CONTENTS, parse_json, read_text
+
+_AGAIN = "start again without --resume"
 
 
 class Journal:
@@ -42,10 +45,13 @@ def open_journal(path: Path, key: str, *, resume: bool) -> Iterator[Journal]:
         resume: keep the results that are there. Otherwise the journal starts empty.
 
     Raises:
-        InputError: another process has it open, it belongs to another measurement, or it cannot be written.
+        InputError: another process has it open, it belongs to another measurement, it is no journal, or it
+            cannot be written.
     """
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path}: cannot be written: it is not a file", hint="remove it")
     try:
-        file = path.open("a+", encoding="utf-8")
+        file = path.open("a", encoding="utf-8")
     except OSError as error:
         raise InputError(f"{path}: cannot be written: {error.strerror}") from None
     with file:
@@ -55,18 +61,24 @@ def open_journal(path: Path, key: str, *, resume: bool) -> Iterator[Journal]:
             raise InputError(
                 f"{path}: another process is measuring this", hint="wait until it ends"
             ) from None
-        file.seek(0)
-        lines = file.read().split("\n")
+        lines = read_text(path, CONTENTS).split("\n")
         whole, done = [json.dumps({"key": key})], {}
         if resume and lines != [""]:
             if lines[0] != whole[0]:
                 raise InputError(
                     f"{path} holds answers of another evaluation: its bundle, data or settings differ",
-                    hint="start again without --resume",
+                    hint=_AGAIN,
                 )
             whole += lines[1:-1]  # what follows the last newline is empty, or was cut off
-            done = dict(json.loads(line) for line in whole[1:])
+            done = dict(_read_entry(line, path) for line in whole[1:])
         os.ftruncate(file.fileno(), 0)
         file.write("".join(line + "\n" for line in whole))
         file.flush()
         yield Journal(file, done)
+
+
+def _read_entry(line: str, path: Path) -> tuple[int, Any]:
+    entry = parse_json(line, path, finite=False)
+    if not (isinstance(entry, list) and len(entry) == 2 and isinstance(entry[0], int)):
+        raise InputError(f"{path} has {quote(entry)} in it, which is no result", hint=_AGAIN)
+    return entry[0], entry[1]

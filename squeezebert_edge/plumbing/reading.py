@@ -10,6 +10,7 @@ import json
 import math
 import os
 import stat
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +29,14 @@ DEEPEST = 64  # a SQuAD is 7 deep, a configuration fewer
 LONGEST_NUMBER = 64  # characters; transformers writes 10^30 for a length without a limit
 
 T = TypeVar("T")
+
+
+class NotJsonError(InputError):
+    """A text is no JSON at all. line: the one that shows it, counted from 1. reason: what is wrong there."""
+
+    def __init__(self, where: object, error: json.JSONDecodeError) -> None:
+        super().__init__(f"{where} is not JSON: {error}", hint="fetch or write it again")
+        self.line, self.reason = error.lineno, error.msg
 
 
 @contextmanager
@@ -108,19 +117,22 @@ def decode(content: bytes, where: object) -> str:
 
 
 def read_lines(path: Path, most: int = CONTENTS) -> list[str]:
-    """The lines of a UTF-8 file without their ends, LF or CR LF; a byte order mark is left out.
+    """The lines of a UTF-8 file without their ends: LF, CR LF or, where there is no LF, CR.
+
+    A byte order mark is left out.
 
     Raises:
         InputError: as `read_text`, or it has too many lines.
     """
     text = read_text(path, most).removeprefix("\ufeff")
-    if text.count("\n") > MOST_LINES:
+    if max(text.count("\n"), text.count("\r")) > MOST_LINES:
         raise InputError(
             f"{path} has more lines than can be read at once",
             allowed=f"at most {MOST_LINES:,}",
             hint=f"split it: split -l {MOST_LINES // 4} FILE",
         )
-    return [line.removesuffix("\r") for line in text.split("\n")]
+    lines = text.split("\n" if "\n" in text else "\r")
+    return [line.removesuffix("\r") for line in lines]
 
 
 def read_json(path: Path, most: int = SETTINGS) -> Any:
@@ -171,22 +183,25 @@ def parse_record(
     try:
         return kind.validate_json(content)
     except ValidationError as error:
-        raise InputError(f"{where} is {first_error(error)}", allowed=allowed, hint=hint) from None
+        raise InputError(
+            f"{where} is not as expected: {first_error(error)}", allowed=allowed, hint=hint
+        ) from None
 
 
 def first_error(error: ValidationError) -> str:
     """Where a record is wrong first, and how."""
     first = error.errors(include_url=False, include_context=False)[0]
     place = quote(".".join(map(str, first["loc"])))[1:-1]
-    return f"wrong at {place or 'the whole'}: {first['msg']}"
+    return f"{place or 'the whole'}: {first['msg']}"
 
 
-def parse_json(text: str, where: object, *, finite: bool = True) -> Any:
+def parse_json(text: str, where: object, *, finite: bool = True, unique: bool = False) -> Any:
     """What a JSON text says, read strictly.
 
     Args:
         where: it stands, for the message.
         finite: refuse NaN, Infinity and numbers too large for a float.
+        unique: refuse an object that has a name twice, of which the last would count.
 
     Raises:
         InputError: it is not JSON, or nested too deeply, too long a number or too many values are in it.
@@ -204,9 +219,10 @@ def parse_json(text: str, where: object, *, finite: bool = True) -> Any:
             parse_int=lambda digits: int(_short(digits)),
             parse_float=number,
             parse_constant=_refuse if finite else float,
+            object_pairs_hook=_unique if unique else None,
         )
     except json.JSONDecodeError as error:
-        raise InputError(f"{where} is not JSON: {error}", hint="fetch or write it again") from None
+        raise NotJsonError(where, error) from None
     except ValueError as error:
         raise InputError(f"{where} is not JSON that can be used: {error}") from None
     except RecursionError:
@@ -224,6 +240,14 @@ def _short(digits: str) -> str:
 
 def _refuse(number: str) -> NoReturn:
     raise ValueError(f"a number in it is {number}, which is not finite")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    names = dict(pairs)
+    if len(names) != len(pairs):
+        seen = Counter(name for name, _ in pairs)
+        raise ValueError(f"it has {quote(seen.most_common(1)[0][0])} twice")
+    return names
 
 
 def _check_depth(value: Any, where: object) -> None:

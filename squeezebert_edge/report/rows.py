@@ -6,9 +6,9 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter
 from pydantic.dataclasses import dataclass
 
 import exporters
@@ -19,10 +19,11 @@ from squeezebert_edge import __version__
 from squeezebert_edge.accuracy.lengths import Proposal
 from squeezebert_edge.accuracy.paired import AccuracyComparison
 from squeezebert_edge.accuracy.sensitivity import PartCost
-from squeezebert_edge.bundle.manifest import MANIFEST, SEAL, Calibration, FormatName, Precision, Verification
+from squeezebert_edge.bundle.manifest import MANIFEST, Calibration, FormatName, Precision, Verification
 from squeezebert_edge.bundle.opened import Bundle, open_bundle
 from squeezebert_edge.latency import record
 from squeezebert_edge.latency.record import Record
+from squeezebert_edge.plumbing.reading import CONTENTS, read_record
 
 PROOFS = {"failed": "failed its proof", "not verified": "is not verified"}
 SAVED = "report.json"
@@ -67,7 +68,7 @@ class Row:
         manifest = bundle.manifest
         return cls(
             bundle=str(bundle.directory),
-            seal=(bundle.directory / SEAL).read_text(encoding="ascii").strip(),
+            seal=bundle.seal,
             checkpoint=manifest.source.checkpoint,
             task=manifest.task,
             format=manifest.format,
@@ -210,7 +211,6 @@ class Report:
 
 
 _REPORT, _RANKING = TypeAdapter(Report), TypeAdapter(Ranking)
-T = TypeVar("T")
 
 
 def to_json(report: Report) -> str:
@@ -247,7 +247,12 @@ def collect(paths: Sequence[Path], rankings: Sequence[Path] = ()) -> Report:
             f"the bundles are for different tasks: {', '.join(tasks)}", allowed="bundles of one task at once"
         )
     ranked += [
-        _parse(path, _RANKING, "a file of what `squeezebert-edge sensitivity --json` printed")
+        read_record(
+            path,
+            _RANKING,
+            allowed="a file of what `squeezebert-edge sensitivity --json` printed",
+            most=CONTENTS,
+        )
         for path in rankings
     ]
     return Report(
@@ -300,15 +305,4 @@ def _with_accuracy(row: Row, known: Mapping[tuple[str, str | None], Row]) -> Row
 
 
 def _read_saved(path: Path) -> Report:
-    return _parse(path, _REPORT, f"a {SAVED} that `squeezebert-edge run` wrote")
-
-
-def _parse(path: Path, record: TypeAdapter[T], allowed: str) -> T:
-    try:
-        return record.validate_json(path.read_bytes())
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}") from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the whole"
-        raise InputError(f"{path} is not as expected: {where}: {first['msg']}", allowed=allowed) from None
+    return read_record(path, _REPORT, allowed=f"a {SAVED} that `squeezebert-edge run` wrote", most=CONTENTS)

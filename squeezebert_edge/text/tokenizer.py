@@ -30,6 +30,7 @@ __all__ = ["Encoding", "Tokenizer", "TokenizerFlags", "pad", "shortest_length"]
 Truncate = Literal["longest", "first", "second"]
 Array = np.ndarray[tuple[int, ...], np.dtype[np.int32]]
 
+LONGEST_TEXT = 500_000  # characters; each may become a token of half a kilobyte
 _ALPHABET = 1000  # as many different characters as BERT's own trainer keeps
 
 
@@ -197,7 +198,13 @@ class Tokenizer:
         return [self._frame(first, second.part(start, start + room), truncated=many) for start in starts]
 
     def _pieces(self, text: str) -> _Pieces:
-        found = self._backend.encode(_check_text(text), add_special_tokens=False)
+        if len(_check_text(text)) > LONGEST_TEXT:
+            raise InputError(
+                f"a text has {len(text):,} characters",
+                allowed=f"at most {LONGEST_TEXT:,}, as long as a novel",
+                hint="split it",
+            )
+        found = self._backend.encode(text, add_special_tokens=False)
         return _Pieces(found.ids, found.tokens, found.offsets, found.word_ids)
 
     def _frame(self, first: _Pieces, second: _Pieces | None, *, truncated: bool) -> Encoding:

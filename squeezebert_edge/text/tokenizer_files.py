@@ -8,14 +8,17 @@ transformers then give different ids for the same checkpoint.
 from __future__ import annotations
 
 import json
+import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tokenizers import Tokenizer as Backend
 
-from exporters.errors import InputError
-from squeezebert_edge.text.vocabulary import ROLES, TokenizerFlags, bert_special_tokens, read_text, read_vocab
+from exporters.errors import InputError, quote
+from squeezebert_edge.plumbing.reading import CONTENTS, read_object
+from squeezebert_edge.text.vocabulary import ROLES, TokenizerFlags, bert_special_tokens, read_vocab
 
 # Setting -> its key in tokenizer_config.json. transformers knows no key for the word length (it always uses
 # 100); ours is the name that tokenizer.json gives it.
@@ -106,15 +109,7 @@ def write(directory: Path, vocab: Sequence[str], flags: TokenizerFlags) -> None:
 
 def _read_json(path: Path) -> dict[str, Any]:
     """A JSON object; empty when there is no such file."""
-    if not path.exists():
-        return {}
-    try:
-        content = json.loads(read_text(path))
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path} is not JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise InputError(f"{path} holds a {type(content).__name__}", allowed="a JSON object")
-    return content
+    return read_object(path, CONTENTS) if os.path.lexists(path) else {}
 
 
 def _refusal(what: str, allowed: str, *, file: str = "tokenizer.json") -> InputError:
@@ -130,7 +125,7 @@ def _is_generic(config: Mapping[str, Any], *, allowed: bool) -> bool:
     """Whether tokenizer_config.json leaves everything to tokenizer.json, which must then be there."""
     classes = _BERT_CLASSES + (_GENERIC_CLASSES if allowed else ())
     if config.get("tokenizer_class") not in (None, *classes):
-        what = f"tokenizer_class is {config['tokenizer_class']}"
+        what = f"tokenizer_class is {quote(config['tokenizer_class'])}"
         raise _refusal(what, ", ".join(classes), file="tokenizer_config.json")
     return config.get("tokenizer_class") in _GENERIC_CLASSES
 
@@ -139,7 +134,7 @@ def _settings(entries: Mapping[str, Any], file: str) -> dict[str, Any]:
     """What tokenizer_config.json or special_tokens_map.json says."""
     for key, neutral in _NEUTRAL.items():
         if key in entries and entries[key] not in neutral:
-            raise _refusal(f"{key} is {entries[key]!r}", json.dumps(neutral[0]), file=file)
+            raise _refusal(f"{key} is {quote(entries[key])}", json.dumps(neutral[0]), file=file)
     settings = {name: entries[key] for name, key in _CONFIG_KEYS.items() if key in entries}
     for key, entry in entries.items():
         role = key.removesuffix("_token")
@@ -163,37 +158,50 @@ def _token(entry: Any, file: str) -> str:
     if isinstance(entry, str):
         return entry
     if not isinstance(entry, dict) or not isinstance(entry.get("content"), str):
-        raise _refusal(f"{entry!r} is given as a special token", "a string, or an AddedToken", file=file)
+        raise _refusal(f"{quote(entry)} is given as a special token", "a string, or an AddedToken", file=file)
     for option in ("lstrip", "rstrip", "single_word", "normalized"):
         if entry.get(option):
-            raise _refusal(f"{entry['content']} has {option} set", f"{option} false", file=file)
+            raise _refusal(f"{quote(entry['content'])} has {option} set", f"{option} false", file=file)
     return str(entry["content"])
 
 
 def _read_tokenizer_json(path: Path) -> dict[str, Any]:
     """tokenizer.json as this version of `tokenizers` writes it, so that older spellings need no care here.
 
-    Its words are the file's own: the library would drop one of two with the same id without a word.
+    Its words are the file's own: the library would drop one of two with the same id without a word. It makes
+    a table as long as the largest id, and compiles whatever steps there are, so both are looked at before.
     """
-    text = read_text(path)
+    stated = read_object(path, CONTENTS)
+    _refuse_other_steps(stated)
+    vocab = stated["model"].get("vocab")
+    if not isinstance(vocab, dict):
+        raise _refusal(f"its vocab is {quote(vocab)}", "an object of words with their ids")
+    _words_by_id(vocab)
+    needed = {name: step for name, step in stated.items() if name not in ("decoder", "truncation", "padding")}
     try:
-        whole: dict[str, Any] = json.loads(Backend.from_str(text).to_str())
+        whole: dict[str, Any] = json.loads(Backend.from_str(json.dumps(needed)).to_str())
     except Exception as error:  # the library raises nothing narrower
         raise InputError(f"{path} cannot be read as a tokenizer: {error}") from error
-    whole["model"]["vocab"] = json.loads(text)["model"]["vocab"]
+    _refuse_other_steps(whole)
+    whole["model"]["vocab"] = vocab
     return whole
 
 
-def _bert_settings(whole: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of a tokenizer.json, refused if its steps are not BERT's."""
+def _refuse_other_steps(document: Mapping[str, Any]) -> None:
+    """Refuse a tokenizer.json whose steps are not BERT's; one that does not say what it is passes."""
     steps = {"normalizer": "BertNormalizer", "pre_tokenizer": "BertPreTokenizer", "model": "WordPiece"}
     for name, wanted in steps.items():
-        kind = (whole[name] or {"type": "missing"})["type"]
+        step = document.get(name)
+        kind = step.get("type", wanted) if isinstance(step, dict) else step
         if kind != wanted:
-            raise _refusal(f"its {name} is {kind}", wanted)
+            raise _refusal(f"its {name} is {'missing' if kind is None else quote(kind)}", wanted)
+
+
+def _bert_settings(whole: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a tokenizer.json, refused if they are not BERT's."""
     model, normalizer = whole["model"], whole["normalizer"]
     if model["continuing_subword_prefix"] != "##":
-        raise _refusal(f"pieces inside a word start with {model['continuing_subword_prefix']!r}", "##")
+        raise _refusal(f"pieces inside a word start with {quote(model['continuing_subword_prefix'])}", "##")
     if not normalizer["clean_text"]:
         raise _refusal("clean_text is false: control characters stay", "clean_text true")
     return {
@@ -205,8 +213,8 @@ def _bert_settings(whole: Mapping[str, Any]) -> dict[str, Any]:
     } | _frame_tokens(whole["post_processor"] or {"type": "missing"})
 
 
-def _words_by_id(vocab: Mapping[str, int]) -> list[str]:
-    if sorted(vocab.values()) != list(range(len(vocab))):
+def _words_by_id(vocab: Mapping[str, Any]) -> list[str]:
+    if any(type(row) is not int for row in vocab.values()) or sorted(vocab.values()) != [*range(len(vocab))]:
         raise _refusal(
             f"the ids of its {len(vocab)} words have gaps or repeat", f"0 to {len(vocab) - 1}, each once"
         )
@@ -220,7 +228,7 @@ def _frame_tokens(processor: Mapping[str, Any]) -> dict[str, str]:
     if processor["type"] != "TemplateProcessing":
         raise _refusal(f"its post_processor is {processor['type']}", "BertProcessing or TemplateProcessing")
     single, pair = ([_template_piece(piece) for piece in processor[key]] for key in ("single", "pair"))
-    cls, sep = single[0][0], single[-1][0]
+    cls, sep = (single[0][0], single[2][0]) if len(single) == 3 else ("", "")
     first, second = [(cls, 0), ("sequence A", 0), (sep, 0)], [("sequence B", 1), (sep, 1)]
     if single != first or pair != first + second:
         raise _refusal(
@@ -242,7 +250,7 @@ def _check_same_words(words: Sequence[str], lines: Sequence[str]) -> None:
     where = (
         f"{len(words)} words in one and {len(lines)} in the other"
         if row is None
-        else f"id {row} is {words[row]!r} in one and {lines[row]!r} in the other"
+        else f"id {row} is {quote(words[row])} in one and {quote(lines[row])} in the other"
     )
     raise InputError(
         f"tokenizer.json and vocab.txt disagree: {where}",
@@ -268,7 +276,7 @@ def _merge_claims(claims: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         for name, value in settings.items():
             if agreed.setdefault(name, value) != value:
                 raise InputError(
-                    f"{said_by[name]} says {name} is {agreed[name]!r}, {file} says {value!r}",
+                    f"{said_by[name]} says {name} is {quote(agreed[name])}, {file} says {quote(value)}",
                     hint="correct the one that the model was not trained with",
                 )
             said_by.setdefault(name, file)
@@ -289,11 +297,13 @@ def _refuse_added_tokens(
     for token, row in added:
         if token not in flags.special_tokens.values():
             raise _refusal(
-                f"{token!r} is added to the vocabulary",
+                f"{quote(token)} is added to the vocabulary",
                 "no added tokens but the special ones",
                 file="tokenizer",
             )
-        if not str(row).isdecimal() or words[int(row) : int(row) + 1] != [token]:
+        if not re.fullmatch("[0-9]{1,9}", str(row)) or words[int(row) : int(row) + 1] != [token]:
             raise _refusal(
-                f"{token} is added with the id {row}", "its row of the vocabulary", file="tokenizer"
+                f"{quote(token)} is added with the id {quote(row)}",
+                "its row of the vocabulary",
+                file="tokenizer",
             )

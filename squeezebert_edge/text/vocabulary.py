@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from exporters.errors import InputError
+from exporters.errors import InputError, quote
+from squeezebert_edge.plumbing.reading import CONTENTS, read_text
 
+LONGEST_WORD = 1000  # BERT has 100 or 200, and cutting a word takes time with the cube of its length
 ROLES = ("pad", "unk", "cls", "sep", "mask")
 
 # White_Space of Unicode: what `tokenizers` trims from the end of a line of vocab.txt. str.rstrip() alone
@@ -43,15 +45,17 @@ class TokenizerFlags:
     def __post_init__(self) -> None:
         for name, value in (("lower_case", self.lower_case), ("cjk", self.cjk)):
             if not isinstance(value, bool):
-                raise InputError(f"the tokenizer's {name} is {value!r}", allowed="true or false")
+                raise InputError(f"the tokenizer's {name} is {quote(value)}", allowed="true or false")
         if self.strip_accents is not None and not isinstance(self.strip_accents, bool):
             raise InputError(
-                f"the tokenizer's strip_accents is {self.strip_accents!r}",
+                f"the tokenizer's strip_accents is {quote(self.strip_accents)}",
                 allowed="true, false, or null for the same as lower_case",
             )
-        if isinstance(self.max_word, bool) or not isinstance(self.max_word, int) or self.max_word < 1:
+        whole = isinstance(self.max_word, int) and not isinstance(self.max_word, bool)
+        if not (whole and 1 <= self.max_word <= LONGEST_WORD):
             raise InputError(
-                f"the tokenizer's max_word is {self.max_word!r}", allowed="an integer of at least 1"
+                f"the tokenizer's max_word is {quote(self.max_word)}",
+                allowed=f"an integer from 1 to {LONGEST_WORD}",
             )
         self._check_special_tokens()
         if self.strip_accents is None:
@@ -60,12 +64,12 @@ class TokenizerFlags:
     def _check_special_tokens(self) -> None:
         if not isinstance(self.special_tokens, Mapping) or set(self.special_tokens) != set(ROLES):
             raise InputError(
-                f"the tokenizer's special tokens are {self.special_tokens!r}",
+                f"the tokenizer's special tokens are {quote(self.special_tokens)}",
                 allowed=f"one token for each of {', '.join(ROLES)}",
             )
         for role, token in self.special_tokens.items():
             if not isinstance(token, str) or not token.strip():
-                raise InputError(f"the tokenizer's {role} token is {token!r}", allowed="a word")
+                raise InputError(f"the tokenizer's {role} token is {quote(token)}", allowed="a word")
 
     def to_manifest(self) -> dict[str, Any]:
         """The flags as a bundle's manifest holds them."""
@@ -94,7 +98,7 @@ def read_vocab(path: Path) -> list[str]:
 
     As `tokenizers` does, lines end with LF or CR LF, and white space at a word's end is dropped.
     """
-    text = read_text(path)
+    text = read_text(path, CONTENTS)
     if not text:
         raise InputError(f"{path} is empty", allowed="one word a line")
     if text.startswith("\ufeff"):
@@ -111,12 +115,13 @@ def check_words(words: Sequence[str], flags: TokenizerFlags) -> None:
     for line, word in enumerate(words, start=1):
         if word in lines:
             raise InputError(
-                f"the vocabulary has {word!r} twice: lines {lines[word]} and {line}",
+                f"the vocabulary has {quote(word)} twice: lines {lines[word]} and {line}",
                 allowed="every word once",
             )
         if "\n" in word or "\r" in word or word != word.rstrip(_WHITE_SPACE):
             raise InputError(
-                f"the word {word!r} in line {line} of the vocabulary has a line break or ends in white space",
+                f"the word {quote(word)} in line {line} of the vocabulary has a line break or white space "
+                "at its end",
                 allowed="words that a line of vocab.txt can hold",
             )
         lines[word] = line
@@ -127,13 +132,3 @@ def check_words(words: Sequence[str], flags: TokenizerFlags) -> None:
             allowed="a vocabulary with every special token",
             hint="if they have other names, state those in tokenizer_config.json (unk_token, ...)",
         )
-
-
-def read_text(path: Path) -> str:
-    """A whole file, decoded strictly as UTF-8."""
-    try:
-        return path.read_bytes().decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not UTF-8: byte {error.start} cannot be read") from error
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}") from error

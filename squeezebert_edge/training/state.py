@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -15,6 +14,7 @@ from typing import Any
 import torch
 
 from exporters.errors import InputError
+from squeezebert_edge.plumbing.staging import write_whole
 
 
 def state_path(out: Path) -> Path:
@@ -42,17 +42,11 @@ def write_state(path: Path, settings: Mapping[str, Any], state: Mapping[str, Any
     """
     buffer = io.BytesIO()
     torch.save({"settings": dict(settings), "state": dict(state)}, buffer)
-    partial = path.with_name(f".{path.name}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(buffer.getbuffer())
-        os.replace(partial, path)
     except OSError as error:
-        raise InputError(
-            f"{path} cannot be written: {error.strerror}", hint="free space there, or another --out"
-        ) from error
-    finally:
-        partial.unlink(missing_ok=True)
+        raise InputError(f"{path} cannot be written: {error.strerror}", hint="another --out") from error
+    write_whole(path, buffer.getbuffer())
 
 
 def read_state(path: Path, settings: Mapping[str, Any]) -> dict[str, Any]:

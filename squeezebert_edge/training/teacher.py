@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from squeezebert_edge.checkpoint.checkpoint import load_checkpoint
 from squeezebert_edge.checkpoint.hub import CONFIG_FILE
 from squeezebert_edge.model.config import MODEL_TYPE
 from squeezebert_edge.model.heads import SqueezeBertForSequenceClassification
+from squeezebert_edge.plumbing.reading import read_object
 from squeezebert_edge.text.tokenizer import Tokenizer
 from squeezebert_edge.text.vocabulary import read_vocab
 from squeezebert_edge.training.data import Batch
@@ -98,11 +98,7 @@ def load_teacher(source: str | Path) -> Teacher:
 
 
 def _model_type(config_file: Path) -> Any:
-    try:
-        content = json.loads(config_file.read_bytes())
-    except (OSError, ValueError) as error:
-        raise InputError(f"{config_file} cannot be read: {error}") from error
-    return content.get("model_type") if isinstance(content, dict) else None
+    return read_object(config_file).get("model_type")
 
 
 def _vocabulary(directory: Path) -> list[str]:

@@ -18,6 +18,7 @@ from squeezebert_edge.devices.android.adb import Adb
 from squeezebert_edge.devices.android.phone import find_serial
 from squeezebert_edge.devices.demo_app import APP_ID
 from squeezebert_edge.plumbing.progress import Progress, silent, with_prefix
+from squeezebert_edge.plumbing.reading import read_json
 from squeezebert_edge.plumbing.staging import stage_directory
 
 PLACED = ".squeezebert-edge"  # lists the bundles put there; hidden, so that neither app takes it for one
@@ -192,8 +193,8 @@ def _refuse(system: str, bundles: Sequence[Bundle], others: Collection[str]) -> 
 def _read_placed(target: Path) -> list[str]:
     """The names of the bundles that were put there before."""
     try:
-        found = json.loads((target / PLACED).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        found = read_json(target / PLACED)
+    except InputError:
         return []
     return [name for name in found if isinstance(name, str)] if isinstance(found, list) else []
 
@@ -213,6 +214,6 @@ def _has(package: Path, bundle: Bundle) -> bool:
     seal = f"assets/bundles/{bundle.directory.name}/{SEAL}"
     try:
         with zipfile.ZipFile(package) as archive:
-            return archive.read(seal) == (bundle.directory / SEAL).read_bytes()
+            return archive.read(seal) == f"{bundle.seal}\n".encode()
     except (OSError, KeyError, zipfile.BadZipFile):
         return False

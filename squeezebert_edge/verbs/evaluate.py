@@ -17,7 +17,6 @@ from squeezebert_edge.accuracy.answers import BatchedAnswers, RunnerAnswers, com
 from squeezebert_edge.accuracy.datasets import resolve_dataset
 from squeezebert_edge.accuracy.labelled import LabelledData, fingerprint
 from squeezebert_edge.accuracy.paired import AccuracyComparison
-from squeezebert_edge.bundle.manifest import MANIFEST
 from squeezebert_edge.bundle.opened import Bundle
 from squeezebert_edge.devices import Device
 from squeezebert_edge.devices.answering import BundleOnDevice
@@ -143,6 +142,5 @@ def _open_journal(
 ) -> AbstractContextManager[Journal | None]:
     if not resume and not os.access(answers_path(bundle).parent, os.W_OK):
         return nullcontext()  # a bundle in a directory that cannot be written can be evaluated too
-    manifest = hashlib.sha256((bundle.directory / MANIFEST).read_bytes()).hexdigest()
-    key = json.dumps([__version__, manifest, settings])
+    key = json.dumps([__version__, bundle.seal, settings])
     return open_journal(answers_path(bundle), hashlib.sha256(key.encode()).hexdigest(), resume=resume)

@@ -7,7 +7,6 @@ import math
 import os
 import re
 import secrets
-import tempfile
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from squeezebert_edge.devices.android.phone import (
 )
 from squeezebert_edge.devices.demo_app import APP_ID, BUNDLE, DemoApp
 from squeezebert_edge.devices.results import AGAIN
+from squeezebert_edge.plumbing.staging import scratch_directory
 
 if TYPE_CHECKING:
     from squeezebert_edge.bundle.opened import Bundle
@@ -101,8 +101,7 @@ class AndroidApp(AndroidPhone, DemoApp):
     ) -> Iterator[Path]:
         """Have the app do a job; see `DemoApp.run_job`."""
         self._refuse_asleep()
-        with tempfile.TemporaryDirectory(prefix="squeezebert-edge-") as directory:
-            here = Path(directory)
+        with scratch_directory() as here:
             (here / JOB).write_text(job, encoding="utf-8")
             with workspace(self.adb) as between:
                 self._push(bundle, here, between, progress)

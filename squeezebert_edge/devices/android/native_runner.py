@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ from squeezebert_edge.devices.android.phone import (
 )
 from squeezebert_edge.devices.native import WRITER
 from squeezebert_edge.devices.results import answer_limit, expecting, read_answers, read_result, read_run
+from squeezebert_edge.plumbing.staging import scratch_directory
 
 if TYPE_CHECKING:
     from squeezebert_edge.bundle.opened import Bundle
@@ -120,8 +120,7 @@ class AndroidNative(AndroidPhone):
         self, bundle: Bundle, job: str, limit: float, progress: Progress
     ) -> Iterator[tuple[dict[str, Any], Path]]:
         """Do a job: its result, and the file of outputs. The phone is as before when the block begins."""
-        with tempfile.TemporaryDirectory(prefix="squeezebert-edge-") as directory:
-            here = Path(directory)
+        with scratch_directory() as here:
             (here / native.JOB).write_text(job, encoding="ascii")
             with workspace(self.adb) as there:
                 result = _run(bundle, here, there, limit, progress)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +18,7 @@ from squeezebert_edge.devices.python.interpreter import decide_settings
 from squeezebert_edge.devices.results import AGAIN
 from squeezebert_edge.latency import record
 from squeezebert_edge.plumbing.progress import Progress, silent
+from squeezebert_edge.plumbing.staging import scratch_directory
 
 if TYPE_CHECKING:
     from squeezebert_edge.bundle.opened import Bundle
@@ -84,9 +84,8 @@ class IosApp(DemoApp):
         launching, process = False, None
         with (
             exclusive(f"iPhone {self.udid}"),
-            tempfile.TemporaryDirectory(prefix="squeezebert-edge-") as directory,
+            scratch_directory() as here,
         ):
-            here = Path(directory)
             (here / JOB).write_text(job, encoding="ascii")
             try:
                 self._clear(here)

@@ -13,7 +13,6 @@ import os
 import re
 import subprocess
 import sys
-import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -29,7 +28,9 @@ from squeezebert_edge.latency.record import Foreign, Settings
 if TYPE_CHECKING:
     from squeezebert_edge.bundle.opened import Bundle
     from squeezebert_edge.devices import Device
-    from squeezebert_edge.plumbing.progress import Progress
+    from squeezebert_edge.plumbing.reading import read_json
+from squeezebert_edge.plumbing.progress import Progress
+from squeezebert_edge.plumbing.staging import scratch_directory
 
 NAME = "coremltools MLModelBenchmarker"
 QUERIES = 20
@@ -85,15 +86,15 @@ class CoremltoolsBenchmark:
             "input": packed.name,
             "shape": [length if size is None else size for size in packed.shape],
         }
-        with tempfile.TemporaryDirectory(prefix="squeezebert-edge-") as directory:
-            result = Path(directory) / RESULT
-            command = [sys.executable, "-m", __name__, json.dumps(job), directory, str(result)]
+        with scratch_directory() as directory:
+            result = directory / RESULT
+            command = [sys.executable, "-m", __name__, json.dumps(job), str(directory), str(result)]
             finished = run_program(command, LIMIT, progress)
             if finished is None:
                 raise GateError(f"{NAME} hung: it was not done after {LIMIT:.0f} s", hint=NEEDS)
             if finished.status or not result.exists():
                 raise GateError(f"{NAME} failed: {finished.tail}", hint=NEEDS)
-            found = json.loads(result.read_text(encoding="utf-8"))
+            found = read_json(result)
         planned = ", ".join(f"{count} on {name}" for name, count in sorted(found["planned"].items()))
         return Foreign(
             tool=NAME,

@@ -7,20 +7,20 @@ run here.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from exporters.errors import GateError, UnavailableError
+from exporters.errors import GateError, InputError, UnavailableError
 from squeezebert_edge.devices.command import Finished, run_program
 from squeezebert_edge.devices.demo_app import APP_ID
 from squeezebert_edge.devices.python import machine
 from squeezebert_edge.plumbing.progress import Progress, silent
+from squeezebert_edge.plumbing.reading import read_json
+from squeezebert_edge.plumbing.staging import scratch_directory
 
 CALL = 60.0  # seconds that a call which moves no data may take; the first one to a phone opens a tunnel
 SLOWEST = 500_000  # bytes a second: of a connection that is only just worth waiting for
@@ -192,8 +192,8 @@ def _call(*words: str, limit: float, progress: Progress) -> tuple[Finished, dict
     program = shutil.which("xcrun")
     if not machine.MAC or program is None:
         raise UnavailableError("iPhones are reached from a Mac only", hint=f"needs {NEEDS}")
-    with tempfile.TemporaryDirectory(prefix="squeezebert-edge-") as directory:
-        output = Path(directory) / "output.json"
+    with scratch_directory() as directory:
+        output = directory / "output.json"
         # Options before the words: what follows an app's name is the app's.
         command = [program, "devicectl", *words[:3], "--quiet", "--json-output", str(output), *words[3:]]
         finished = run_program(command, limit, progress)
@@ -205,10 +205,10 @@ def _call(*words: str, limit: float, progress: Progress) -> tuple[Finished, dict
         if finished.status:
             return finished, {}
         try:
-            return finished, _part(json.loads(output.read_text(encoding="utf-8")), "result")
-        except (OSError, ValueError) as error:
+            return finished, _part(read_json(output), "result")
+        except InputError as error:
             raise GateError(
-                f"devicectl {' '.join(words[:3])} gave no JSON: {error}", hint="update Xcode"
+                f"devicectl {' '.join(words[:3])} gave no JSON: {error.problem}", hint="update Xcode"
             ) from None
 
 

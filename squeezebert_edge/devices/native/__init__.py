@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter
 
-from exporters.errors import UnavailableError
+from exporters.errors import InputError, UnavailableError
+from squeezebert_edge.plumbing.reading import read_record
 
 if TYPE_CHECKING:
     from squeezebert_edge.bundle.opened import Bundle
@@ -76,16 +77,14 @@ def load_kit() -> Kit:
         UnavailableError: there is none; the hint says how to make one.
     """
     path = kit_directory() / KIT
-    try:
-        return Kit.model_validate_json(path.read_bytes())
-    except OSError:
+    if not os.path.lexists(path):
         raise UnavailableError(
             f"there is no native runner in {path.parent}", hint=f"{MAKE}, which makes it there"
-        ) from None
-    except ValidationError as error:
-        raise UnavailableError(
-            f"{path} is not a kit's: {error.errors()[0]['msg']}", hint=f"make it again: {MAKE}"
-        ) from None
+        )
+    try:
+        return read_record(path, TypeAdapter(Kit), allowed="a kit")
+    except InputError as error:
+        raise UnavailableError(error.problem, hint=f"make it again: {MAKE}") from None
 
 
 def job_of(bundle: Bundle, rows: Sequence[Inputs], settings: Settings, protocol: Protocol | None) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
@@ -14,6 +13,7 @@ from squeezebert_edge.devices import OUTPUTS
 from squeezebert_edge.devices.python import worker
 from squeezebert_edge.devices.python.runtimes import PACKAGES
 from squeezebert_edge.devices.results import answer_limit, expecting, read_answers, read_run
+from squeezebert_edge.plumbing.staging import scratch_directory
 
 if TYPE_CHECKING:
     from squeezebert_edge.bundle.opened import Bundle
@@ -65,8 +65,8 @@ class Interpreter(ABC):
             GateError: the process died, hung or wrote no measurement.
         """
         job = _job(bundle, rows, settings, protocol)
-        with tempfile.TemporaryDirectory(prefix="squeezebert-edge-") as directory:
-            result = self.run(Path(directory), job, protocol.time_limit, progress)
+        with scratch_directory() as directory:
+            result = self.run(directory, job, protocol.time_limit, progress)
         with expecting("measurement", WRITER):
             device = {"kind": self.kind, **result["device"]}
         return read_run(result | {"device": device}, WRITER)
@@ -80,9 +80,9 @@ class Interpreter(ABC):
             InputError, GateError: as for `measure`.
         """
         job = _job(bundle, rows, settings, None)
-        with tempfile.TemporaryDirectory(prefix="squeezebert-edge-") as directory:
-            result = self.run(Path(directory), job, answer_limit(len(rows)), progress)
-            return read_answers(Path(directory) / OUTPUTS, result, bundle, len(rows), WRITER)
+        with scratch_directory() as directory:
+            result = self.run(directory, job, answer_limit(len(rows)), progress)
+            return read_answers(directory / OUTPUTS, result, bundle, len(rows), WRITER)
 
 
 def decide_settings(

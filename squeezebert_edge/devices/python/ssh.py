@@ -29,6 +29,7 @@ from squeezebert_edge.devices.python.interpreter import WRITER, Interpreter, dec
 from squeezebert_edge.devices.results import AGAIN, read_result
 from squeezebert_edge.latency import record
 from squeezebert_edge.plumbing.progress import Progress, silent
+from squeezebert_edge.plumbing.staging import scratch_directory
 
 if TYPE_CHECKING:
     from squeezebert_edge.bundle.opened import Bundle
@@ -141,8 +142,8 @@ class Board(Interpreter):
             raise self._localize(error) from None
 
     def _inquire(self, format_: str | None, runtime: str | None) -> tuple[record.Device, record.State]:
-        with tempfile.TemporaryDirectory(prefix="squeezebert-edge-") as directory:
-            found = self.run(Path(directory), worker.inquiry_of(format_, runtime), INQUIRY_LIMIT, silent)
+        with scratch_directory() as directory:
+            found = self.run(directory, worker.inquiry_of(format_, runtime), INQUIRY_LIMIT, silent)
         try:
             return (
                 record.Device.model_validate({"kind": self.kind, **found["device"]}),

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from exporters.errors import InputError
+from exporters.errors import InputError, quote
 from squeezebert_edge.tasks.data.example import Example
 from squeezebert_edge.tasks.data.tables import TableRow, read_lines, read_table
 from squeezebert_edge.tasks.labels import NO_GOLD
@@ -17,7 +17,7 @@ CODAH_COLUMNS = 7  # category, prompt, four endings and the label; no header
 PROMPT_COLUMNS = ("prompt", "ctx", "question_propmt")
 CHOICES_COLUMNS = ("choices", "endings", "candidate_answers")
 LABEL_COLUMNS = ("label", "labels", "target", "correct_answer_idx")
-_ENDING = re.compile(r"(?:ending|choice)[_ ]?(\d+)")
+_ENDING = re.compile(r"(?:ending|choice)[_ ]?([0-9]{1,4})")
 
 
 def read_choices(path: Path) -> list[Example]:
@@ -55,7 +55,7 @@ def _example(row: TableRow) -> Example:
             "ending0, ...",
         )
     if len(choices) < 2 or not all(isinstance(choice, str) for choice in choices):
-        raise InputError(f"{row.where}: the choices are {choices!r}", allowed="two texts or more")
+        raise InputError(f"{row.where}: the choices are {quote(choices)}", allowed="two texts or more")
     label = _index(row.where, row.first_value(LABEL_COLUMNS), len(choices))
     return Example(row.text(name), choices=tuple(choices), label=label, where=row.where, columns=row.columns)
 
@@ -63,8 +63,8 @@ def _example(row: TableRow) -> Example:
 def _index(where: str, label: Any, count: int) -> int | str | None:
     if label is None or str(label) in NO_GOLD:
         return label  # type: ignore[no-any-return]
-    if isinstance(label, bool) or not re.fullmatch("[0-9]+", str(label)) or int(label) >= count:
-        raise InputError(f"{where}: the label is {label!r}", allowed=f"a number from 0 to {count - 1}")
+    if isinstance(label, bool) or not re.fullmatch("[0-9]{1,9}", str(label)) or int(label) >= count:
+        raise InputError(f"{where}: the label is {quote(label)}", allowed=f"a number from 0 to {count - 1}")
     return int(label)
 
 

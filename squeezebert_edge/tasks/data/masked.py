@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from exporters.errors import InputError
+from exporters.errors import InputError, quote
 from squeezebert_edge.tasks.data.example import Example
 from squeezebert_edge.tasks.data.tables import read_table
 
@@ -22,7 +22,7 @@ def read_masked(path: Path) -> list[Example]:
         answer = row.first_value(LABEL_COLUMNS)
         if answer is not None and not isinstance(answer, str):
             raise InputError(
-                f"{row.where}: the answer is {answer!r}", allowed="the word that stood at [MASK]"
+                f"{row.where}: the answer is {quote(answer)}", allowed="the word that stood at [MASK]"
             )
         examples.append(Example(row.text("text"), label=answer, where=row.where, columns=row.columns))
     return examples

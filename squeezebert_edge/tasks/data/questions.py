@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from exporters.errors import InputError
+from exporters.errors import InputError, quote
+from squeezebert_edge.plumbing.reading import parse_json
 from squeezebert_edge.tasks.data.example import Example
 from squeezebert_edge.tasks.data.tables import TableRow, read_lines, read_table, whole_document
 
@@ -63,15 +63,15 @@ def _texts(where: str, answers: Any) -> tuple[str, ...]:
     if isinstance(found, list):
         found = [answer.get("text") if isinstance(answer, dict) else answer for answer in found]
     if not isinstance(found, list) or not all(isinstance(text, str) for text in found):
-        raise InputError(f"{where}: the answers are {answers!r}", allowed=ANSWERS)
+        raise InputError(f"{where}: the answers are {quote(answers)}", allowed=ANSWERS)
     return tuple(found)
 
 
 def _parsed(text: str) -> Any:
     """A table's cell as the JSON that it holds, or as the text that it is."""
     try:
-        return json.loads(text)
-    except json.JSONDecodeError:
+        return parse_json(text, "it")
+    except InputError:
         return [text]
 
 

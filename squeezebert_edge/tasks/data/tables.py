@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from exporters.errors import InputError
+from exporters.errors import InputError, quote
+from squeezebert_edge.plumbing import reading
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class TableRow:
                 f"{self.where}: the row has no {column}", allowed="the same columns in every row"
             )
         if not isinstance(self.values[name], str):
-            raise InputError(f"{self.where}: {column} is {self.values[name]!r}", allowed="a text")
+            raise InputError(f"{self.where}: {column} is {quote(self.values[name])}", allowed="a text")
         return str(self.values[name])
 
     def first_value(self, columns: Sequence[str]) -> Any:
@@ -62,14 +62,7 @@ def read_lines(path: Path) -> list[str]:
     Raises:
         InputError: the file is missing, unreadable, empty or not UTF-8.
     """
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not UTF-8 at byte {error.start}", hint="convert it to UTF-8") from None
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}") from None
-    lines = text.split("\n" if "\n" in text else "\r")
-    lines = [line.removesuffix("\r") for line in lines]
+    lines = reading.read_lines(path)
     if not any(lines):
         raise InputError(f"{path} is empty")
     return lines[:-1] if lines[-1] == "" else lines
@@ -137,7 +130,8 @@ def _json_rows(path: Path, lines: Sequence[str]) -> Iterator[TableRow]:
     if document is None:
         for number, line in enumerate(lines, start=1):
             if line.strip():
-                yield _json_row(f"{path}:{number}", _parse_line(f"{path}:{number}", line))
+                where = f"{path}:{number}"
+                yield _json_row(where, reading.parse_json(line, f"{where}: this"))
         return
     rows = document.get("data", [document]) if isinstance(document, dict) else document
     if not isinstance(rows, list) or not rows:
@@ -154,25 +148,16 @@ def whole_document(path: Path, lines: Sequence[str]) -> Any:
     """
     filled = [line for line in lines if line.strip()]
     try:
-        first = json.loads(filled[0])
-    except json.JSONDecodeError:
+        first = reading.parse_json(filled[0], f"{path}: this")
+    except reading.NotJsonError:
         if len(filled) > 1 and filled[0].rstrip().endswith("}"):
             return None  # an object that is broken; its line will be named
         try:
-            return json.loads("\n".join(lines))
-        except json.JSONDecodeError as error:
-            raise InputError(f"{path}:{error.lineno}: this is not JSON: {error.msg}") from None
+            return reading.parse_json("\n".join(lines), f"{path}: this")
+        except reading.NotJsonError as error:
+            raise InputError(f"{path}:{error.line}: this is not JSON: {error.reason}") from None
     is_whole = isinstance(first, list) or (isinstance(first, dict) and isinstance(first.get("data"), list))
     return first if len(filled) == 1 and is_whole else None
-
-
-def _parse_line(where: str, line: str) -> Any:
-    try:
-        return json.loads(line)
-    except json.JSONDecodeError as error:
-        raise InputError(
-            f"{where}: this is not JSON: {error.msg}", allowed="an object on each line"
-        ) from None
 
 
 def _json_row(where: str, values: Any) -> TableRow:

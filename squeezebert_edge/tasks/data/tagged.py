@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from exporters.errors import InputError
+from exporters.errors import InputError, quote
 from squeezebert_edge.tasks.data.example import Example
 from squeezebert_edge.tasks.data.tables import TableRow, read_lines, read_table
 
@@ -165,7 +165,7 @@ def _list_items(row: TableRow, columns: Sequence[str]) -> list[str]:
     items = value.split(" ") if isinstance(value, str) else value
     if not isinstance(items, list) or not all(str(item).strip(" ") for item in items):
         raise InputError(
-            f"{row.where}: {' or '.join(columns)} is {value!r}",
+            f"{row.where}: {' or '.join(columns)} is {quote(value)}",
             allowed="a list of words, or words separated by single spaces",
         )
     return [str(item).strip(" ") for item in items]
