@@ -12,7 +12,7 @@ import sys
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING
 
-from exporters.errors import InputError, UnavailableError
+from exporters.errors import InputError, UnavailableError, quote
 
 if TYPE_CHECKING:
     from exporters.spec import Format
@@ -36,12 +36,11 @@ def format_named(name: str) -> Format:
     Raises:
         InputError: no such format, or the package that brings it cannot be loaded.
     """
-    entries = _entries()
-    if name not in entries:
-        raise InputError(f"unknown format '{name}'", allowed=", ".join(entries))
+    entry = _own().get(name) or _entries().get(name)
+    if entry is None:
+        raise InputError(f"unknown format {quote(name)}", allowed=", ".join(names()))
     from exporters.spec import Format  # a board that times artifacts has this file without it
 
-    entry = entries[name]
     try:
         row = entry.load()
     except Exception as error:
@@ -56,7 +55,7 @@ def format_named(name: str) -> Format:
 
 def title(name: str) -> str:
     """A format's name as people write it; its short name where the package that brings it is not here."""
-    return format_named(name).title if name in names() else name
+    return format_named(name).title if name in BUILT_IN or name in names() else name
 
 
 def get(name: str, *, to_export: bool = False) -> Format:
@@ -86,8 +85,13 @@ def get(name: str, *, to_export: bool = False) -> Format:
     return row
 
 
+def _own() -> dict[str, EntryPoint]:
+    """This project's own formats, which to find takes no look at what is installed."""
+    return {name: EntryPoint(name, value, ENTRY_POINTS) for name, value in BUILT_IN.items()}
+
+
 def _entries() -> dict[str, EntryPoint]:
     """Where each format's row is. A name of this project's own is nobody else's to take."""
-    own = {name: EntryPoint(name, value, ENTRY_POINTS) for name, value in BUILT_IN.items()}
+    own = _own()
     foreign = {entry.name: entry for entry in entry_points(group=ENTRY_POINTS) if entry.name not in own}
     return own | foreign

@@ -8,12 +8,15 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import numpy as np
+from pydantic import TypeAdapter, ValidationError
 
 from exporters.arrays import Array
+from exporters.errors import InputError
 from squeezebert_edge.accuracy.labelled import LabelledData
 from squeezebert_edge.accuracy.metrics import LabelledPredictions, Metric
 from squeezebert_edge.accuracy.statistics import bootstrap_interval, mcnemar_p, tango_interval
 from squeezebert_edge.accuracy.trust import doubts
+from squeezebert_edge.plumbing.reading import first_error
 from squeezebert_edge.proof.comparison import Comparison
 from squeezebert_edge.tasks.heads import Prediction
 
@@ -47,13 +50,18 @@ class Pair:
         return asdict(self)
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Pair:
-        """A pair read back from what `to_json` gave."""
-        reference, artifact = (
-            Prediction(tuple(value[side]["decided"]), value[side]["value"])
-            for side in ("reference", "artifact")
-        )
-        return cls(reference, artifact, {name: Comparison(**sums) for name, sums in value["noise"].items()})
+    def from_json(cls, value: Any) -> Pair:
+        """A pair read back from what `to_json` gave.
+
+        Raises:
+            InputError: it is no such pair.
+        """
+        try:
+            return TypeAdapter(cls).validate_python(value)
+        except ValidationError as error:
+            raise InputError(
+                f"a kept answer is not as expected: {first_error(error)}", hint="start again without --resume"
+            ) from None
 
 
 @dataclass(frozen=True)

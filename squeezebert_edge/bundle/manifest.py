@@ -200,13 +200,16 @@ def parse_manifest(path: Path, content: bytes) -> Manifest:
     """
     try:
         document = parse_json(decode(content, "it"), "it")  # strictly, as pydantic does not
-        version = document.get("schema_version") if isinstance(document, dict) else None
-        if version not in (None, 1):
-            raise InputError(
-                f"{path}: schema_version {quote(version)}",
-                allowed="1",
-                hint="open it with the version of squeezebert-edge that wrote it, or export again",
-            )
+    except InputError as error:
+        raise InputError(f"{path}: not a manifest: {error.problem}") from None
+    version = document.get("schema_version") if isinstance(document, dict) else None
+    if version not in (None, 1):
+        raise InputError(
+            f"{path}: schema_version {quote(version)}",
+            allowed="1",
+            hint="open it with the version of squeezebert-edge that wrote it, or export again",
+        )
+    try:
         return Manifest.model_validate_json(content)
     except ValidationError as error:
         raise InputError(f"{path}: not a manifest: {first_error(error)}") from None

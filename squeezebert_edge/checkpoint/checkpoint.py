@@ -47,7 +47,7 @@ class Checkpoint:
 
     config: of the model as it was loaded; its `architectures` names that model.
     model: in eval mode, in float32.
-    source: as the user named it; a path that could be a hub id begins with `./`.
+    source: as the user named it.
     sha256: of the content, as `content_sha256` takes it.
     accepted: in words, each departure from a plain checkpoint that was taken in.
     ranges: of activations, by product, where quantization-aware training learned some.
@@ -111,7 +111,7 @@ def load_checkpoint(
         matched.append("config.json has one label and no problem_type: the output is a number (regression)")
     if new_head:
         matched.append(f"the head of {name} is new, to be trained: {new_head}")
-    return Checkpoint(config, model, tokenizer, _name_of(source), sha256, (*accepted, *matched), ranges)
+    return Checkpoint(config, model, tokenizer, str(source), sha256, (*accepted, *matched), ranges)
 
 
 def save_checkpoint(
@@ -158,6 +158,12 @@ def save_checkpoint(
             write(staging, ranges)
 
 
+def lasting_name(source: str) -> str:
+    """A source as it is remembered: what is a path here must not be a hub id in another directory."""
+    is_path = source != DEFAULT and os.path.exists(source)
+    return f"./{source}" if is_path and _HUB_ID.fullmatch(source) else source
+
+
 def content_sha256(config_file: Path, weight_files: Sequence[Path], tokenizer: Tokenizer) -> str:
     """The hash that says whether two checkpoints are the same, wherever they lie and however they are named.
 
@@ -199,12 +205,6 @@ def _locate(source: str | Path) -> Path:
             allowed=f"a directory in Hugging Face's layout, a hub id (owner/name), or '{DEFAULT}'",
         )
     return weights.find(hub.fetch(hub_id["repository"], hub_id["revision"]))
-
-
-def _name_of(source: str | Path) -> str:
-    """The source as it is remembered: what is a path here does not become a hub id in another directory."""
-    is_path = source != DEFAULT and os.path.exists(source)
-    return f"./{source}" if is_path and _HUB_ID.fullmatch(str(source)) else str(source)
 
 
 def _check_vocabulary(tokenizer: Tokenizer, config: SqueezeBertConfig, directory: Path) -> list[str]:

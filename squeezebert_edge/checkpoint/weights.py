@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from exporters.errors import InputError, quote
-from squeezebert_edge.plumbing.reading import open_regular, parse_json, read_text
+from squeezebert_edge.plumbing.reading import decode, open_regular, parse_json, read_bytes
 
 # As transformers prefers them (transformers/modeling_utils.py).
 FILE_NAMES = (
@@ -192,8 +192,12 @@ def list_names(names: Iterable[str], limit: int = 20) -> str:
 
 def _weight_map(index: Path) -> dict[str, str]:
     """An index's weight name -> file name, each a plain name in the index's own directory."""
-    content = parse_json(read_text(index), index, unique=True)
-    mapping = content.get("weight_map") if isinstance(content, dict) else None
+    content = read_bytes(index)
+    try:
+        document = parse_json(decode(content, "it"), "it", unique=True)
+    except InputError as error:
+        raise InputError(f"{index} is not a usable index: {error.problem}", hint=_AGAIN) from None
+    mapping = document.get("weight_map") if isinstance(document, dict) else None
     if (
         not isinstance(mapping, dict)
         or not mapping

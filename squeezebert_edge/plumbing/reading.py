@@ -179,13 +179,14 @@ def parse_record(
     Raises:
         InputError: not UTF-8, not strict JSON, or no such record.
     """
-    parse_json(decode(content, where), where)  # strictly, as pydantic does not
     try:
+        parse_json(decode(content, where), where)  # strictly, as pydantic does not
         return kind.validate_json(content)
+    except InputError as error:
+        problem = error.problem
     except ValidationError as error:
-        raise InputError(
-            f"{where} is not as expected: {first_error(error)}", allowed=allowed, hint=hint
-        ) from None
+        problem = f"{where} is not as expected: {first_error(error)}"
+    raise InputError(problem, allowed=allowed, hint=hint)
 
 
 def first_error(error: ValidationError) -> str:
@@ -246,7 +247,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     names = dict(pairs)
     if len(names) != len(pairs):
         seen = Counter(name for name, _ in pairs)
-        raise ValueError(f"it has {quote(seen.most_common(1)[0][0])} twice")
+        raise ValueError(f"it has {quote(seen.most_common(1)[0][0])[1:-1]} twice")
     return names
 
 

@@ -15,7 +15,7 @@ from exporters.units import CPU, Unit
 from squeezebert_edge import __version__
 from squeezebert_edge.bundle.manifest import MANIFEST, VOCABULARY, UnitRecord, Verification, write_manifest
 from squeezebert_edge.bundle.opened import Bundle, open_bundle
-from squeezebert_edge.checkpoint.checkpoint import Checkpoint
+from squeezebert_edge.checkpoint.checkpoint import Checkpoint, lasting_name
 from squeezebert_edge.checkpoint.ranges import of_form
 from squeezebert_edge.checkpoint.task import task_of
 from squeezebert_edge.forms import choices
@@ -84,7 +84,7 @@ def _make(
     write_manifest(
         directory,
         {
-            "source": {"checkpoint": checkpoint.source, "sha256": checkpoint.sha256},
+            "source": {"checkpoint": lasting_name(checkpoint.source), "sha256": checkpoint.sha256},
             "format": name,
             "artifact": format_.file_name,
             "task": task.name,

@@ -79,8 +79,11 @@ LIMITS = {"input": [0, 1], "output": [0, 1]}
         ({"ranges": {"layers.2.qkv.0": LIMITS}}, "the model has no layers.2.qkv.0"),
         ({"ranges": {"layers.0.query.0": LIMITS}}, "the model has no layers.0.query.0"),
         ({"ranges": {"head.pooler": LIMITS | {"input": [1, 0]}}}, "least value, 1, exceeds the greatest, 0"),
-        ({"ranges": {"head.pooler": LIMITS | {"input": [float("nan"), 0]}}}, "ranges.head.pooler.input.0"),
-        ({"ranges": {"head.pooler": LIMITS | {"output": [0, float("inf")]}}}, "ranges.head.pooler.output.1"),
+        ({"ranges": {"head.pooler": LIMITS | {"input": [float("nan"), 0]}}}, "NaN, which is not finite"),
+        (
+            {"ranges": {"head.pooler": LIMITS | {"output": [0, float("inf")]}}},
+            "Infinity, which is not finite",
+        ),
         ({"ranges": {"head.pooler": LIMITS | {"input": [0]}}}, "ranges.head.pooler.input"),
         ({"ranges": {"head.pooler": LIMITS | {"input": ["0", 1]}}}, "ranges.head.pooler.input.0"),
         ({"ranges": {"head.pooler": {"input": [0, 1]}}}, "ranges.head.pooler.output"),

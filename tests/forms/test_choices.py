@@ -47,8 +47,8 @@ def test_a_form_that_the_user_names_goes_before_a_device_s() -> None:
         ({"forms": {"onnx": {"fp32": "plain"}}}, "unknown format 'onnx'"),
         ({"forms": {"tflite": {"int3": "plain"}}}, "tflite has no precision 'int3'"),
         ({"forms": {"tflite": {"fp32": "round"}}}, "unknown form 'round'"),
-        ({"schema_version": 2}, "not a file of forms"),
-        ({"extra": 1}, "not a file of forms"),
+        ({"schema_version": 2}, "not as expected: schema_version"),
+        ({"extra": 1}, "not as expected: extra"),
     ],
 )
 def test_a_wrong_file_is_refused(changes: dict[str, Any], message: str, tmp_path: Path) -> None:
@@ -57,5 +57,5 @@ def test_a_wrong_file_is_refused(changes: dict[str, Any], message: str, tmp_path
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="not a file of forms"):
+    with pytest.raises(InputError, match="does not exist"):
         choices.read_forms(tmp_path / "none.json")
