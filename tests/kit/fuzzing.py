@@ -175,7 +175,7 @@ def make_bundle(directory: Path, architecture: str = "SqueezeBertForSequenceClas
             "entry_points": {length: f"length_{length}" for length in LENGTHS},
             "inputs": [{"name": "input_ids", "dtype": "int32", "shape": [1, None]}],
             "outputs": [
-                {"name": name, "dtype": "float32", "shape": [1, *([None] if name in task.per_token else []), *rest]}
+                {"name": name, "dtype": "float32", "shape": [1, *[None] * (name in task.per_token), *rest]}
                 for name in task.outputs
             ],
             "tokenizer": loaded.tokenizer.flags.to_manifest(),
@@ -224,18 +224,18 @@ DATA: dict[str, tuple[str, str]] = {
     "squad.json": (
         "question-answering",
         json.dumps({"data": [{"paragraphs": [{"context": "the film is good", "qas": [
-            {"id": "a", "question": "what is good?", "answers": [{"text": "the film", "answer_start": 0}]}]}]}],
+            {"id": "a", "question": "what?", "answers": [{"text": "the film", "answer_start": 0}]}]}]}],
             "version": "1.1"}),
     ),
     "squad.jsonl": (
         "question-answering",
-        '{"question": "what?", "context": "the film is good", "answers": [{"text": "the film", "start": 0}]}\n',
+        '{"question": "what?", "context": "the film is", "answers": [{"text": "the film", "start": 0}]}\n',
     ),
     "swag.csv": (
         "multiple-choice",
         "sent1,sent2,ending0,ending1,ending2,ending3,label\nthe film,is,good,bad,food,the film,0\n",
     ),
-    "choices.jsonl": ("multiple-choice", '{"prompt": "the film", "choices": ["is good", "food"], "label": 1}\n'),
+    "choices.jsonl": ("multiple-choice", '{"prompt": "the film", "choices": ["is", "food"], "label": 1}\n'),
     "codah.tsv": ("multiple-choice", "i\tthe film\tis good\tis bad\tfood\tthe\t2\n"),
     "masked.jsonl": ("fill-mask", '{"text": "the [MASK] is good", "answer": "film"}\n'),
 }  # fmt: skip

@@ -62,7 +62,7 @@ def model_file(package: Path) -> Path:
         manifest = json.loads((package / "Manifest.json").read_text(encoding="utf-8"))
         entry = manifest["itemInfoEntries"][manifest["rootModelIdentifier"]]
         return package / "Data" / str(entry["path"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise _unreadable(package, error) from error
 
 
