@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from exporters.errors import InputError
 from squeezebert_edge.accuracy.datasets import resolve_dataset
 from squeezebert_edge.accuracy.labelled import BATCH_ROWS, LabelledData
 from squeezebert_edge.accuracy.metrics import LabelledPredictions
@@ -157,6 +158,12 @@ def compare(
     data = reference.data
     kept = journal.done if journal else {}
     pairs = {index: Pair.from_json(value) for index, value in kept.items()}
+    for index, pair in pairs.items():
+        words = data.examples[index].words if 0 <= index < len(data.examples) else None
+        if words is None or (words and len(words) != len(pair.reference.decided)):
+            raise InputError(
+                f"the kept answer {index} is of another example", hint="start again without --resume"
+            )
     for batch in data.batches:
         progress("accuracy", len(pairs), len(data.examples))
         pending = [index for index in batch if index not in pairs]

@@ -29,6 +29,11 @@ class Answer:
     outputs: Mapping[str, Array]
 
 
+def _check_alike(reference: Sequence[str], artifact: Sequence[str]) -> None:
+    if len(reference) != len(artifact):
+        raise ValueError(f"the two sides decide {len(reference)} and {len(artifact)} things")
+
+
 @dataclass(frozen=True)
 class Pair:
     """The answers of both sides to one example, and by output how far apart the two are."""
@@ -36,6 +41,9 @@ class Pair:
     reference: Prediction
     artifact: Prediction
     noise: Mapping[str, Comparison]
+
+    def __post_init__(self) -> None:
+        _check_alike(self.reference.decided, self.artifact.decided)
 
     @classmethod
     def of(cls, reference: Answer, artifact: Answer) -> Pair:
@@ -106,6 +114,9 @@ class Flip:
     label: tuple[str, ...]
     reference: tuple[str, ...]
     artifact: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        _check_alike(self.reference, self.artifact)
 
 
 @dataclass(frozen=True)

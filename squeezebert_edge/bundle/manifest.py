@@ -15,6 +15,7 @@ from exporters.spec import ComputedBy, Delegation, Structure, TensorSpec
 from squeezebert_edge.plumbing.reading import decode, first_error, open_regular, parse_json
 
 MANIFEST, VOCABULARY = "manifest.json", "vocab.txt"
+LARGEST_FILE = 4 << 30  # bytes; a .tflite or .pte ends at half of that
 SEAL = "manifest.sha256"  # the manifest's own hash: it holds those of all other files
 
 
@@ -234,7 +235,7 @@ def files(directory: Path) -> dict[str, Path]:
 
 def sha256(path: Path) -> str:
     """The hash of a file's content."""
-    with open_regular(path) as file:
+    with open_regular(path, LARGEST_FILE) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
 
 

@@ -231,7 +231,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         with safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-    except SafetensorError as error:
+    except (SafetensorError, MemoryError) as error:
         raise InputError(
             f"{path} is truncated, damaged or no safetensors file: {error}", hint=_AGAIN
         ) from error

@@ -111,9 +111,7 @@ def decode(content: bytes, where: object) -> str:
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise InputError(
-            f"{where} is not UTF-8: byte {error.start} cannot be read", hint="convert it to UTF-8"
-        ) from None
+        raise InputError(f"{where} is not UTF-8 at byte {error.start}", hint="convert it to UTF-8") from None
 
 
 def read_lines(path: Path, most: int = CONTENTS) -> list[str]:

@@ -194,7 +194,8 @@ def _refuse_other_steps(document: Mapping[str, Any]) -> None:
         step = document.get(name)
         kind = step.get("type", wanted) if isinstance(step, dict) else step
         if kind != wanted:
-            raise _refusal(f"its {name} is {'missing' if kind is None else quote(kind)}", wanted)
+            shown = "missing" if kind is None else quote(kind).strip("'")
+            raise _refusal(f"its {name} is {shown}", wanted)
 
 
 def _bert_settings(whole: Mapping[str, Any]) -> dict[str, Any]:

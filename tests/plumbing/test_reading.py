@@ -48,7 +48,7 @@ def test_a_file_that_is_too_large_is_not_read(tmp_path: Path) -> None:
 def test_text_is_utf_8(tmp_path: Path) -> None:
     path = tmp_path / "latin"
     path.write_bytes("Köln".encode("latin-1"))
-    with pytest.raises(InputError, match="not UTF-8: byte 1 "):
+    with pytest.raises(InputError, match="not UTF-8 at byte 1"):
         reading.read_text(path)
 
 

@@ -85,6 +85,8 @@ def _squad(path: Path, document: dict[str, Any]) -> Iterator[Example]:
                 for question in paragraph["qas"]:
                     found = True
                     where = f"{path}: question {question.get('id', question['question'])}"
+                    if not isinstance(question["question"], str) or not isinstance(paragraph["context"], str):
+                        raise TypeError
                     texts = () if question.get("is_impossible") else _texts(where, question["answers"])
                     yield Example(question["question"], paragraph["context"], label=texts, where=where)
     except (KeyError, TypeError, AttributeError) as error:

@@ -46,7 +46,7 @@ def read_tagged(path: Path, columns: Mapping[str, int] | None = None) -> list[Ex
         InputError: a word has no tag, and the message has its line; or there are no words.
     """
     lines = read_lines(path)
-    first = next(line for line in lines if line.strip())
+    first = next((line for line in lines if line.strip()), "")
     if first.lstrip().startswith(("{", "[")) or {
         name.strip().casefold() for name in re.split("[\t,]", first)
     } & {*WORD_COLUMNS}:
