@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from exporters.errors import InputError
+from squeezebert_edge.plumbing.reading import open_regular
 from squeezebert_edge.plumbing.staging import write_whole
 
 
@@ -56,8 +57,11 @@ def read_state(path: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
         InputError: it is damaged, or belongs to a training with other settings, which the message lists.
     """
     try:
-        stored = torch.load(path, map_location="cpu", weights_only=True)
+        with open_regular(path) as file:
+            stored = torch.load(file, map_location="cpu", weights_only=True)
         before, state = stored["settings"], stored["state"]
+    except InputError:
+        raise
     except Exception as error:  # the unpickler meets damaged bytes with whatever they lead it to
         raise InputError(
             f"{path} is damaged, or not the state of a training", hint="--force to begin anew"
