@@ -35,6 +35,7 @@ from exporters.spec import ExportRequest, Ranges
 from exporters.tflite.quantization import opened
 
 FLOAT = 32  # the width of an operator that is left in float
+SMALLEST = 1e-9  # that a range reaches to: a constant of 0 must not outweigh what it is added to
 HEADROOM = 2  # how much further than the calibration rows 16 bits reach: they can spare the bit
 
 PRODUCTS = {"BATCH_MATMUL", "CONV_2D", "FULLY_CONNECTED"}
@@ -469,10 +470,10 @@ def _range(values: Array) -> Range:
 
 def _encoding(range_: Range, bits: int) -> Encoding:
     """The encoding of activations that holds a range and 0."""
-    low, high = min(range_.low, 0.0), max(range_.high, 0.0)
+    low, high = min(range_.low, 0.0), max(range_.high, SMALLEST)
     if bits == 16:
-        return Encoding(16, np.array([HEADROOM * max(-low, high) / 32767 or 1.0]), 0)
-    scale = (high - low) / 255 or 1.0
+        return Encoding(16, np.array([HEADROOM * max(-low, high) / 32767]), 0)
+    scale = (high - low) / 255
     return Encoding(8, np.array([scale]), round(-128 - low / scale))
 
 
