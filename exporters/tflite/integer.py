@@ -305,7 +305,7 @@ class Rewriter:
 
     def _widths(self, kept: set[int]) -> list[int]:
         """The bits in which each operator computes; those without floats, and the mask's cast, are FLOAT."""
-        graph, head = self.graph, self._head()
+        graph, wide = self.graph, self._wide()
         widths: list[int] = []
         width_of: dict[int, int] = {}
         for number, (kind, operator) in enumerate(zip(graph.kinds, graph.operators, strict=True)):
@@ -315,8 +315,8 @@ class Rewriter:
             elif kind in MOVES:
                 width = max(computed, default=8)  # by default it is a table's
             elif kind in PRODUCTS | NORMS | ACTIVATIONS:
-                wide = number in head or (kind in NORMS and not self._feeds_softmax(operator))
-                width = 16 if wide else self.bits
+                norm = kind in NORMS and not self._feeds_softmax(operator)
+                width = 16 if norm or number in wide else self.bits
             else:
                 raise InputError(
                     f"no integer form is known of LiteRT's {kind}",
@@ -327,11 +327,15 @@ class Rewriter:
             width_of |= dict.fromkeys(graph.floats.intersection(operator.outputs), width)
         return widths
 
-    def _head(self) -> set[int]:
-        """The operators between the last norms and the outputs."""
+    def _wide(self) -> set[int]:
+        """The operators between the last norms and the outputs, and those whose results a mean takes.
+
+        Qualcomm's compiler breaks a mean of what was 8 bits wide just before (docs/npu_faults.md).
+        """
         graph = self.graph
+        means = [one for kind, one in zip(graph.kinds, graph.operators, strict=True) if kind == "MEAN"]
         found: set[int] = set()
-        wanted = list(graph.subgraph.outputs)
+        wanted = [*graph.subgraph.outputs, *(mean.inputs[0] for mean in means)]
         while wanted:
             tensor = wanted.pop()
             number = graph.producers[tensor][0] if tensor in graph.producers else None
