@@ -33,6 +33,7 @@ from exporters.products import BatchedLinear
 from exporters.quiet import quiet_runtime
 from exporters.spec import ExportRequest, Ranges
 from exporters.tflite.quantization import opened
+from exporters.tflite.signatures import length_named
 
 FLOAT = 32  # the width of an operator that is left in float
 SMALLEST = 1e-9  # that a range reaches to: a constant of 0 must not outweigh what it is added to
@@ -113,7 +114,7 @@ def integer_only(content: bytes, request: ExportRequest, bits: int) -> tuple[byt
     learned = _learned(graphs[0], products, request)
     kept = {number for number, name in products.items() if request.stays_float(name)}
     for graph in graphs:
-        Rewriter(graph, observed, learned, bits, kept).rewrite()
+        Rewriter(graph, observed, learned, bits, kept, request.lengths[-1]).rewrite()
     return _packed(model), sorted(set(products.values()) - set(request.ranges))
 
 
@@ -263,6 +264,7 @@ class Rewriter:
         learned: ranges that take their place at products.
         bits: of activations.
         kept: operators that stay float.
+        longest: of the lengths, for scales must not depend on the signature.
     """
 
     def __init__(
@@ -272,8 +274,9 @@ class Rewriter:
         learned: Mapping[Place, Range],
         bits: int,
         kept: set[int],
+        longest: int,
     ) -> None:
-        self.graph, self.bits = graph, bits
+        self.graph, self.bits, self.longest = graph, bits, longest
         places = {tensor: place for tensor, place in graph.producers.items() if tensor in graph.floats}
         constant = {tensor: _range(values) for tensor, values in graph.constants.items()}
         self.observed = constant | {tensor: observed[place] for tensor, place in places.items()}
@@ -454,8 +457,7 @@ class Rewriter:
             return -math.inf
         if kind == "SOFTMAX":
             # All that is masked together gets less than a step of the result.
-            length = self.graph.tensors[tensor].shape[-1]
-            return self.observed[tensor].top - math.log(2**width * length)
+            return self.observed[tensor].top - math.log(2**width * self.longest)
         if kind == "ADD":
             # A sum saturates whatever is added.
             others = [self.observed[one].high for one in operator.inputs if one != tensor]
@@ -548,9 +550,9 @@ def _observed(model: Any, graphs: list[Graph], request: ExportRequest) -> dict[P
     with quiet_runtime():
         interpreter = Interpreter(model_content=content)
     runners = {
-        _shape(graphs[one.subgraphIndex].tensors[one.inputs[0].tensorIndex])[1]: (
+        length_named(key := one.signatureKey.decode()): (
             one.subgraphIndex,
-            interpreter.get_signature_runner(one.signatureKey.decode()),
+            interpreter.get_signature_runner(key),
         )
         for one in model.signatureDefs
     }
