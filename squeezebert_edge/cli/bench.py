@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +11,7 @@ import typer
 
 from exporters.errors import EdgeError, GateError, InputError
 from squeezebert_edge.cli import options, show
+from squeezebert_edge.cli.names import read_unit
 from squeezebert_edge.cli.report import exit_code
 
 if TYPE_CHECKING:
@@ -19,22 +19,6 @@ if TYPE_CHECKING:
     from squeezebert_edge.verbs.bench import Failure
 
 FOREIGN = "Other tools, whose means are kept in the record"  # a panel of --help
-
-
-class Delegate(StrEnum):
-    """What a model is computed by."""
-
-    CPU = "cpu"
-    GPU = "gpu"
-
-
-class ComputeUnits(StrEnum):
-    """What Core ML may use."""
-
-    CPU_ONLY = "cpu_only"
-    CPU_AND_GPU = "cpu_and_gpu"
-    CPU_AND_NE = "cpu_and_ne"
-    ALL = "all"
 
 
 def bench(
@@ -49,23 +33,9 @@ def bench(
             "--cpus", metavar="N,N,...", help="Run on these CPUs only.", rich_help_panel=options.WHERE
         ),
     ] = None,
-    delegate: Annotated[
-        Delegate,
-        typer.Option(
-            "--delegate",
-            help="What computes an executorch or tflite bundle.",
-            rich_help_panel=options.WHERE,
-        ),
-    ] = Delegate.CPU,
-    compute_units: Annotated[
-        ComputeUnits | None,
-        typer.Option(
-            "--compute-units",
-            help="What Core ML may use.",
-            show_default="all",
-            rich_help_panel=options.WHERE,
-        ),
-    ] = None,
+    unit: options.DeviceUnitOption = None,
+    delegate: Annotated[str | None, typer.Option("--delegate", hidden=True)] = None,  # --unit's earlier names
+    compute_units: Annotated[str | None, typer.Option("--compute-units", hidden=True)] = None,
     quick: options.QuickOption = False,
     rapid: options.RapidOption = False,
     queries: options.QueriesOption = None,
@@ -149,8 +119,7 @@ def bench(
         protocol=protocol if cool_down is None else replace(protocol, cool_down=cool_down),
         settings=record.Settings(
             threads=threads,
-            delegate=delegate.value,
-            compute_units=compute_units.value if compute_units else None,
+            unit=read_unit(unit, delegate=delegate, compute_units=compute_units),
             cpus=options.parse_numbers("--cpus", cpus),
             length=length,
             runtime=runtime,
@@ -212,7 +181,7 @@ def bench(
 def _explain(found: Sequence[Record], failures: Sequence[Failure]) -> None:
     """Print what goes with the tables: doubts, other tools' numbers, latencies not to quote, failures."""
     for made in found:
-        named = f"{made.bundle.name} on {made.label}"
+        named = f"{made.bundle.name} on {made.place}"
         for doubt in made.doubts:
             show.note(f"warning: {named}: {doubt}")
         if not made.quotable:

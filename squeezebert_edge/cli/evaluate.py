@@ -50,7 +50,17 @@ def evaluate(
         ),
     ] = None,
     runner: options.RunnerOption = None,
-    unit: options.UnitOption = None,
+    unit: Annotated[
+        str | None,
+        typer.Option(
+            "--unit",
+            metavar="UNIT",
+            help="What computes them: in this process cpu, gpu or npu:CHIP, by its emulator; with --device, "
+            "as `bench` takes it.",
+            show_default="cpu; Core ML decides",
+            rich_help_panel=options.WHERE,
+        ),
+    ] = None,
     threads: options.ThreadsOption = 1,
     runtime: options.RuntimeOption = None,
     resume: Annotated[
@@ -89,7 +99,7 @@ def evaluate(
                 limit=limit,
                 threads=threads,
                 runtime=runtime,
-                unit=parse_unit(unit or "cpu"),
+                unit=None if unit is None else parse_unit(unit, on_phone=device is not None),
                 device=None if device is None else devices.open_device(device, runner),
                 resume=resume,
                 progress=progress,

@@ -1,10 +1,11 @@
-"""The head and the data set that a call names, by today's options or by those of earlier releases."""
+"""The head, the data set and the unit that a call names, by today's options or those of earlier releases."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 from exporters.errors import InputError
+from exporters.units import parse_unit
 from squeezebert_edge.cli import show
 
 
@@ -72,3 +73,39 @@ def _translate(
         raise InputError(f"{option} {name} and --dataset {dataset} are both given", allowed="--dataset alone")
     show.note(f"note: {option} {name} names a {kind}; write {today} {name}")
     return name
+
+
+def read_unit(
+    unit: str | None, *, delegate: str | None = None, compute_units: str | None = None
+) -> str | None:
+    """Read the compute unit of a measurement, and say how an earlier spelling is written today.
+
+    Args:
+        unit: of `--unit`. delegate, compute_units: of `--delegate` and Core ML's `--compute-units`, which
+            `bench` had before it.
+
+    Returns:
+        It, as record.Settings has it.
+
+    Raises:
+        InputError: there is no such unit, or it is named twice.
+    """
+    from squeezebert_edge.latency.record import EARLIER_UNITS
+
+    spelled = {"--unit": unit, "--delegate": delegate, "--compute-units": compute_units}
+    given = [f"{option} {value}" for option, value in spelled.items() if value is not None]
+    if len(given) > 1:
+        raise InputError(f"{' and '.join(given)} are given", allowed="--unit alone")
+    if not given:
+        return None
+    if unit is not None:
+        return str(parse_unit(unit, on_phone=True))
+    known = ("cpu", "gpu") if delegate is not None else ("cpu_only", "cpu_and_gpu", "cpu_and_ne", "all")
+    asked = delegate or compute_units or ""
+    if asked not in known:
+        raise InputError(f"{given[0]} names no compute unit", allowed="--unit with cpu, gpu, ane or npu")
+    meant = EARLIER_UNITS[asked]
+    show.note(
+        f"note: {given[0]} names a compute unit; " + (f"write --unit {meant}" if meant else "leave it out")
+    )
+    return meant

@@ -232,6 +232,17 @@ UnitOption = Annotated[
         rich_help_panel=WHERE,
     ),
 ]
+DeviceUnitOption = Annotated[
+    str | None,
+    typer.Option(
+        "--unit",
+        metavar="UNIT",
+        help="What computes it there: cpu; with the Android app also gpu and npu, the phone's own; of Core "
+        "ML cpu, gpu or ane, the Neural Engine.",
+        show_default="cpu; Core ML decides",
+        rich_help_panel=WHERE,
+    ),
+]
 MOST_THREADS = 64  # far beyond any phone's; ExecuTorch's pool crashes on absurd numbers
 ThreadsOption = Annotated[
     int,

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from squeezebert_edge.latency.record import KindName, Run, RunnerName, Settings
     from squeezebert_edge.plumbing.progress import Progress
 
-JOB_VERSION = 1
+JOB_VERSION = 2
 APP_ID = "io.squeezebert.edge.demo"  # Android's package, and iOS's bundle identifier
 BUNDLE = "bundle"  # the directory of a job that holds the bundle
 WRITER = "the app"

@@ -11,12 +11,12 @@ import secrets
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
 from exporters.errors import InputError
-from squeezebert_edge.bundle.manifest import FormatName
+from squeezebert_edge.bundle.manifest import FormatName, unit_in_words
 from squeezebert_edge.latency.protocol import (
     Protocol,
     Samples,
@@ -36,8 +36,19 @@ SUFFIX = ".record.json"
 VERSION: Literal[1] = 1
 
 KindName = Literal["host", "ssh", "android", "ios"]
-Delegate = Literal["cpu", "gpu"]
+UnitName = Annotated[str, Field(pattern=r"^(cpu|gpu|ane|npu(:[A-Za-z0-9_]+)?)$")]
 RunnerName = Literal["python", "native", "app"]
+
+# How units were named before they were settings: by what a model was handed to, and by Core ML.
+EARLIER_UNITS = {
+    "cpu": "cpu",
+    "gpu": "gpu",
+    "cpu_only": "cpu",
+    "cpu_and_gpu": "gpu",
+    "cpu_and_ne": "ane",
+    "all": None,
+}
+EARLIER_FIELDS = {"delegate", "compute_units"}
 
 
 class _Fields(BaseModel):
@@ -144,17 +155,34 @@ class Measured(_Fields):
 class Settings(_Fields):
     """What was asked for; null leaves it to the runtime or the system.
 
-    compute_units: Core ML's: cpu_only, cpu_and_gpu, cpu_and_ne or all. cpus: the only ones to run on.
+    unit: the compute unit: cpu, gpu, ane, or npu and in a record its chip, npu:SM8650. cpus: the only ones to
+        run on.
     length: the one that every text is padded or cut to; by default each text's shortest.
     runtime: which of several a format has, by its package's name.
     """
 
     threads: int | None = None
-    delegate: Delegate = "cpu"
-    compute_units: Literal["cpu_only", "cpu_and_gpu", "cpu_and_ne", "all"] | None = None
+    unit: UnitName | None = None
     cpus: list[int] | None = None
     length: int | None = None
     runtime: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_earlier(cls, fields: Any) -> Any:
+        """A unit as records had it in two fields, `delegate` and Core ML's `compute_units`."""
+        if not isinstance(fields, dict) or "unit" in fields or not fields.keys() >= EARLIER_FIELDS:
+            return fields
+        asked = fields["compute_units"] or fields["delegate"]
+        if asked not in EARLIER_UNITS or fields["delegate"] not in EARLIER_UNITS:
+            return fields
+        kept = {name: value for name, value in fields.items() if name not in EARLIER_FIELDS}
+        return kept | {"unit": EARLIER_UNITS[asked]}
+
+    @property
+    def unit_kind(self) -> str | None:
+        """The unit without its chip."""
+        return self.unit and self.unit.partition(":")[0]
 
 
 class Texts(_Fields):
@@ -297,12 +325,24 @@ class Record(Run):
             raise ValueError(f"validity says {self.validity.rule}, the samples say {rule}")
         if self.quotable != (self.validity.valid and self.protocol.quoted and not self.emulated):
             raise ValueError("only a valid run of a quoted protocol that was not emulated is quotable")
+        if self.settings.unit == "npu":
+            raise ValueError("settings.unit names an NPU without its chip")
         return self
+
+    @property
+    def unit(self) -> str:
+        """The compute unit, in words."""
+        return unit_in_words(self.settings.unit)
 
     @property
     def label(self) -> str:
         """The heading of its numbers: the device's kind and name, and whether it is emulated."""
         return f"{self.device.kind}: {self.device.name}" + (", emulated" if self.emulated else "")
+
+    @property
+    def place(self) -> str:
+        """Where it was measured, in a sentence: the label, and the compute unit if that is not the CPU."""
+        return self.label if self.settings.unit == "cpu" else f"{self.label}, {self.unit}"
 
     @property
     def standing(self) -> str:

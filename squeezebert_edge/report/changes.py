@@ -166,8 +166,7 @@ def _conditions(record: Record) -> dict[str, object]:
         "length": settings.length,
         "threads": settings.threads,
         "CPUs": settings.cpus,
-        "delegate": settings.delegate,
-        "compute units": settings.compute_units,
+        "compute unit": record.unit,
     }
 
 
@@ -302,7 +301,7 @@ class _Comparison:
         last = {str(_conditions(record)): record for record in bundle.quoted}
         mentioned = set(last)
         for record in bundle.records:
-            subject, on = "the latency of ", f" on {record.label}"
+            subject, on = "the latency of ", f" on {record.place}"
             conditions = str(_conditions(record))
             if not record.quotable:
                 self.not_compared.add(subject, bundle.name, f"{on} is not compared: it is {record.standing}")
@@ -327,7 +326,7 @@ class _Comparison:
                 self.not_compared.add(
                     "the baseline's latency of ",
                     bundle.name,
-                    f" on {record.label} is not compared: it was not measured so here",
+                    f" on {record.place} is not compared: it was not measured so here",
                 )
 
     def _compare_latency(self, name: str, record: Record, before: Record, *, gated: bool) -> None:
@@ -340,7 +339,7 @@ class _Comparison:
         ):
             if there != here:
                 self.remarks.add(
-                    f"the {what} was {there} in the baseline and is {here} for ", name, f" on {record.label}"
+                    f"the {what} was {there} in the baseline and is {here} for ", name, f" on {record.place}"
                 )
         most, slowdown = self.limits.max_slowdown, change.p50.percent
         if most is None or slowdown is None or not gated:
@@ -348,7 +347,7 @@ class _Comparison:
         self.slowdowns += 1
         if slowdown > most + 1e-9:
             self.exceeded.append(
-                f"{name} on {record.label} is slower than the baseline by {slowdown:.1f}%, "
+                f"{name} on {record.place} is slower than the baseline by {slowdown:.1f}%, "
                 f"more than {most:g}%"
             )
 

@@ -40,6 +40,7 @@ def conditions(records: Sequence[Record]) -> Table:
     columns: list[Column[Record]] = [
         Column(lambda record: record.bundle.name, heading="bundle"),
         Column(lambda record: record.label, heading="device"),
+        Column(lambda record: record.unit, heading="unit"),
         Column(_real(_process_ms), heading=">process start\nms", text=milliseconds),
         Column(_real(NUMBERS["load ms"]), heading=">load\nms", text=milliseconds),
         Column(_real(_first_ms), heading=">first query\nms", text=milliseconds),
@@ -75,11 +76,10 @@ def _columns(lengths: Sequence[int] = (), changes: Changes | None = None) -> lis
         Column(lambda record: record.bundle.artifact_bytes, "artifact bytes"),
         Column(lambda record: record.device.kind, "device kind"),
         Column(lambda record: record.label, "device", "device"),
+        Column(lambda record: record.unit, "unit", "unit"),
         Column(lambda record: record.device.os, "system"),
         Column(_runtime, "runtime"),
         Column(lambda record: record.settings.threads, "threads"),
-        Column(lambda record: record.settings.delegate, "delegate"),
-        Column(lambda record: record.settings.compute_units, "compute units"),
         Column(lambda record: record.settings.length, "length"),
         Column(lambda record: record.protocol.name, "protocol"),
         Column(lambda record: record.standing, "standing", "standing"),
@@ -162,6 +162,8 @@ def _first_ms(record: Record) -> float | None:
 
 def _file_growth(record: Record) -> float | None:
     growth = record.memory.growth_bytes
+    if record.settings.unit_kind == "npu":  # which runs other files than the artifact
+        return None
     return None if growth is None else growth / record.bundle.artifact_bytes
 
 

@@ -339,7 +339,7 @@ def _bars(overview: Overview) -> list[Bar]:
 
 def _names(records: Sequence[Record]) -> list[str]:
     """What each record is called in a plot: its bundle and device, and which run where that is not enough."""
-    names = [f"{each.bundle.name}, {each.label}" for each in records]
+    names = [f"{each.bundle.name}, {each.place}" for each in records]
     return [
         name if names.count(name) == 1 else f"{name}, {each.time} (run {each.repeat.index})"
         for name, each in zip(names, records, strict=True)
@@ -348,7 +348,7 @@ def _names(records: Sequence[Record]) -> list[str]:
 
 def _speeds(records: Sequence[Record]) -> list[Speed]:
     """Bundle by bundle, device beside device."""
-    ordered = sorted(records, key=lambda each: (each.bundle.name, each.label, each.time))
+    ordered = sorted(records, key=lambda each: (each.bundle.name, each.place, each.time))
     end = 1.05 * max(
         (each.latency.overall.p99_ns or each.latency.overall.p90_ns for each in ordered), default=1
     )

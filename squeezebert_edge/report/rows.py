@@ -174,12 +174,12 @@ class Report:
 
     def _latency_warnings(self) -> list[str]:
         found = [
-            f"the latency of {each.bundle.name} on {each.label} is not quoted: {each.standing}"
+            f"the latency of {each.bundle.name} on {each.place} is not quoted: {each.standing}"
             for each in self.records
             if not each.quotable
         ]
         found += [
-            f"{each.bundle.name} on {each.label}: {doubt}" for each in self.records for doubt in each.doubts
+            f"{each.bundle.name} on {each.place}: {doubt}" for each in self.records for doubt in each.doubts
         ]
         quoted = [each for each in self.records if each.quotable]
         for kind in sorted({each.device.kind for each in quoted}):
@@ -198,14 +198,14 @@ class Report:
         return {label: kind if kinds.count(kind) == 1 else label for label, kind in labels.items()}
 
     def record_of(self, row: Row, label: str) -> Record | None:
-        """The last quotable record of a bundle on a device, by the label of the device's records."""
+        """The last quotable record of a row's bundle and unit on a device, by the label of its records."""
         of_row = [
             each
             for each in self.records
             if each.quotable
             and each.label == label
             and each.bundle.sha256 == row.seal
-            and not row.is_further_unit
+            and each.settings.unit == row.unit
         ]
         return max(of_row, key=lambda each: each.time, default=None)
 

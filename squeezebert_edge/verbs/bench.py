@@ -225,7 +225,7 @@ def _foreign_tools(
 ) -> list[BenchmarkModel | CoremltoolsBenchmark]:
     tools: list[BenchmarkModel | CoremltoolsBenchmark] = []
     if request.benchmark_model is not None:
-        tools.append(BenchmarkModel(request.benchmark_model, device, bundles))
+        tools.append(BenchmarkModel(request.benchmark_model, device, bundles, request.settings.unit))
     if request.coremltools_team is not None:
         tools.append(CoremltoolsBenchmark(request.coremltools_team, device, bundles))
     return tools

@@ -41,7 +41,7 @@ def evaluate_bundles(
     limit: int | None = None,
     threads: int = 1,
     runtime: str | None = None,
-    unit: Unit = CPU,
+    unit: Unit | None = None,
     device: Device | None = None,
     resume: bool = False,
     progress: Progress = silent,
@@ -59,7 +59,8 @@ def evaluate_bundles(
         null_threshold: as `resolve_dataset` takes it.
         source: where the checkpoint of all bundles is now; by default where their manifests say.
         limit: how many of the first examples to take.
-        unit: what computes the bundles in this process; a GPU and an NPU are slow here.
+        unit: what computes the bundles: by default the CPU, or what Core ML decides on the device. In this
+            process a GPU and an NPU are slow.
         device: where the bundles run, in the code that latencies are measured with there; by default they run
             in this process.
         resume: take the answers that an interrupted call has kept.
@@ -79,11 +80,13 @@ def evaluate_bundles(
             allowed="bundles of one task at once",
         )
     for bundle in bundles:
-        bundle.gates_on(unit)
+        if device is None:
+            bundle.gates_on(unit or CPU)
         resolve_dataset(bundle.task, dataset, labels, null_threshold=null_threshold)
     examples = bundles[0].task.read_file(data, columns)
     where = device and [str(device.describe()), device.runner]
-    settings = [dataset, labels, null_threshold, limit, runtime, str(unit), where, fingerprint(examples)]
+    options = [dataset, labels, null_threshold, limit, runtime, unit and str(unit)]
+    settings = [*options, where, fingerprint(examples)]
     comparisons = []
     with ExitStack() as stack:
         journals = []
@@ -109,13 +112,14 @@ def evaluate_bundles(
             journals.append(journal)
             runner: Compute
             if device is None:
-                runner = bundle.load_runner(threads=threads, runtime=runtime, unit=unit)
+                runner = bundle.load_runner(threads=threads, runtime=runtime, unit=unit or CPU)
             else:
                 rows = _pending_rows(reference.data, bundle, set(journal.done) if journal else ())
-                own = None if bundle.manifest.format == "coreml" else threads  # Core ML has no such setting
-                runner = BundleOnDevice(
-                    device, bundle, Settings(threads=own, runtime=runtime), rows, bundle_progress
-                )
+                # Core ML has no such setting, nor has a GPU or an NPU, where one thread is the default.
+                beside_cpu = unit not in (None, CPU) and threads == 1
+                own = None if beside_cpu or bundle.manifest.format == "coreml" else threads
+                asked = Settings(threads=own, runtime=runtime, unit=None if unit is None else str(unit))
+                runner = BundleOnDevice(device, bundle, asked, rows, bundle_progress)
             answers = RunnerAnswers(reference.data, bundle.tokenizer, runner, lengths)
             comparisons.append(compare(reference, answers, journal=journal, progress=bundle_progress))
         for journal in filter(None, journals):

@@ -13,7 +13,7 @@ from exporters.errors import InputError
 from squeezebert_edge.bundle.opened import Bundle
 from squeezebert_edge.checkpoint.checkpoint import load_checkpoint
 from squeezebert_edge.cli.commands import app
-from squeezebert_edge.cli.names import Names, read_names
+from squeezebert_edge.cli.names import Names, read_names, read_unit
 from squeezebert_edge.verbs.export import export_bundles
 from squeezebert_edge.verbs.plan import Plan
 from tests.kit.small import save_small
@@ -102,6 +102,48 @@ def test_a_head_and_a_data_set(
 def test_names_that_contradict_each_other_are_refused(given: dict[str, Any], says: str) -> None:
     with pytest.raises(InputError, match=says):
         read_names(**given)
+
+
+@pytest.mark.parametrize(
+    ("given", "unit", "note"),
+    [
+        ({}, None, ""),
+        ({"unit": "ane"}, "ane", ""),
+        ({"unit": "npu"}, "npu", ""),
+        ({"unit": "npu:SM8650"}, "npu:SM8650", ""),
+        ({"delegate": "gpu"}, "gpu", "note: --delegate gpu names a compute unit; write --unit gpu\n"),
+        (
+            {"compute_units": "cpu_and_ne"},
+            "ane",
+            "note: --compute-units cpu_and_ne names a compute unit; write --unit ane\n",
+        ),
+        ({"compute_units": "all"}, None, "note: --compute-units all names a compute unit; leave it out\n"),
+    ],
+)
+def test_a_unit(
+    capsys: pytest.CaptureFixture[str], given: dict[str, str], unit: str | None, note: str
+) -> None:
+    assert read_unit(**{"unit": None, **given}) == unit
+    assert capsys.readouterr().err == note
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"unit": "tpu"}, "no compute unit 'tpu'\nallowed: cpu, gpu, ane, npu:CHIP .* or npu$"),
+        ({"unit": "npu:"}, "without its chip"),
+        ({"unit": "gpu:SM8650"}, "names a chip"),
+        ({"unit": None, "delegate": "npu"}, "--delegate npu names no compute unit\nallowed: --unit"),
+        ({"unit": None, "compute_units": "gpu"}, "--compute-units gpu names no compute unit"),
+        (
+            {"unit": "gpu", "delegate": "gpu"},
+            "--unit gpu and --delegate gpu are given\nallowed: --unit alone",
+        ),
+    ],
+)
+def test_a_unit_that_there_is_not(given: dict[str, Any], says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        read_unit(**given)
 
 
 def test_evaluate_answers_alike_to_both_spellings(bundle: Bundle, saved: Path) -> None:

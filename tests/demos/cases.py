@@ -1,6 +1,7 @@
 """What both demos must do as Python does it: a test module gives them its `demo` and has these cases run.
 
-A demo is asked by JSON lines, as its command line takes them: `tokenize`, `features`, `answer`, `record`.
+A demo is asked by JSON lines, as its command line takes them: `tokenize`, `features`, `answer`, `units`,
+`record`.
 """
 
 from __future__ import annotations
@@ -10,13 +11,14 @@ import json
 import os
 import secrets
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import pytest
 
+from squeezebert_edge.bundle.opened import open_bundle
 from squeezebert_edge.latency import record
 from squeezebert_edge.tasks.heads import TASKS, Task
 from squeezebert_edge.tasks.rows import answer_rows
@@ -27,7 +29,20 @@ from tests.demos.tokenizer_cases import Case, write_bundle
 from tests.kit.small import TorchRunner, small_checkpoint
 
 LENGTHS = (16, 48)
-RECORDS = sorted((Path(__file__).parents[1] / "vectors" / "records").glob("*.json"))
+VECTORS = Path(__file__).parents[1] / "vectors"
+RECORDS = sorted((VECTORS / "records").glob("*.json"))
+EARLIER_RECORDS = sorted((VECTORS / "earlier_records").glob("*.json"))  # with a delegate and compute units
+UNITS: dict[str, dict[str, Any]] = {
+    name: {
+        "files": {"16": "model.tflite", "48": "model.tflite"},
+        "arithmetic": "float16",
+        "delegation": {"delegated": 3, "total": 3},
+        "partitions": 1,
+        "versions": {},
+        "verification": {"status": status, "by": None},
+    }
+    for name, status in {"gpu": "verified", "npu:SM8650": "failed"}.items()
+}
 # New in every run and the same in all its processes: the demos are asked alike, and held to each other as
 # each is held to Python.
 _RUN = os.environ.get("PYTEST_XDIST_TESTRUNUID") or secrets.token_hex()
@@ -145,10 +160,35 @@ class DemoCases:
             resealed(bundle, fields)
             assert says in demo.refusal("features", bundle)
 
-    def test_records_are_read_and_written_as_python_does(self, demo: Demo, tmp_path: Path) -> None:
-        written = demo.ask([json.loads(path.read_text()) for path in RECORDS], "record")
+    def test_units_are_read_as_python_does(self, demo: Demo, tmp_path: Path) -> None:
+        tokenizer = small_checkpoint().tokenizer
+        older = write_bundle(tmp_path / "older", tokenizer)
+        resealed(older, {}, without=("unit", "units"))
+        assert demo.ask([{}], "units", older) == [{"units": {}}]
+        bundle = write_bundle(tmp_path / "bundle", tokenizer, units=UNITS)
+        (found,) = demo.ask([{}], "units", bundle)
+        parsed = open_bundle(bundle).manifest.units
+        assert found["units"] == {
+            name: {
+                "files": {str(length): file for length, file in unit.files.items()},
+                "verification": {"status": unit.verification.status},
+            }
+            for name, unit in parsed.items()
+        }
+        foreign = {"gpu": UNITS["gpu"] | {"files": {"16": "another.tflite", "48": "model.tflite"}}}
+        resealed(bundle, {"units": foreign})
+        assert "gpu runs" in demo.refusal("units", bundle)
+        resealed(bundle, {"units": {"gpu": UNITS["gpu"] | {"files": {"16": "model.tflite"}}}})
+        assert "units.gpu.files are for [16]" in demo.refusal("units", bundle)
+
+    @pytest.mark.parametrize("records", [RECORDS, EARLIER_RECORDS], ids=["today", "earlier"])
+    def test_records_are_read_and_written_as_python_does(
+        self, demo: Demo, tmp_path: Path, records: Sequence[Path]
+    ) -> None:
+        written = demo.ask([json.loads(path.read_text()) for path in records], "record")
         copy = tmp_path / "copy.json"
-        for path, content in zip(RECORDS, written, strict=True):
+        for path, content in zip(records, written, strict=True):
+            assert "unit" in content["settings"]
             copy.write_text(json.dumps(content))
             assert record.read(copy) == record.read(path)
 
@@ -157,6 +197,7 @@ class DemoCases:
         statistics = whole["latency"]["overall"] | {"p50_ns": 1}
         changes: list[tuple[str, dict[str, Any]]] = [
             ("quotable", {"quotable": not whole["quotable"]}),
+            ("settings.unit", {"settings": whole["settings"] | {"unit": "npu"}}),
             ("record_version", {"record_version": 2}),
             ("foreign", {"foreign": None}),
             ("samples", {"latency": whole["latency"] | {"overall": statistics}}),
@@ -198,9 +239,10 @@ def pythons(task: Task, tokenizer: Tokenizer, runner: Any, texts: list[str]) -> 
     return task.answer(example, answer_rows(task, tokenizer, runner, example, LENGTHS), tokenizer)
 
 
-def resealed(bundle: Path, fields: dict[str, Any]) -> None:
+def resealed(bundle: Path, fields: dict[str, Any], without: Sequence[str] = ()) -> None:
     """Change the manifest, and seal it as if it had been written so."""
-    content = json.dumps(json.loads((bundle / "manifest.json").read_text()) | fields).encode()
+    whole = json.loads((bundle / "manifest.json").read_text()) | fields
+    content = json.dumps({name: value for name, value in whole.items() if name not in without}).encode()
     (bundle / "manifest.json").write_bytes(content)
     (bundle / "manifest.sha256").write_text(hashlib.sha256(content).hexdigest())
 

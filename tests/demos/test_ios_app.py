@@ -18,6 +18,7 @@ import pytest
 import yaml
 
 from squeezebert_edge.checkpoint.checkpoint import load_checkpoint
+from squeezebert_edge.devices import demo_app
 from squeezebert_edge.latency import record
 from squeezebert_edge.latency.protocol import QUICK, Protocol, broken_rule, exactly
 from squeezebert_edge.tasks.heads import TASKS
@@ -33,7 +34,7 @@ DEMO = swift.PACKAGE.parent
 ID = "0123456789abcdef"
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 OUTPUTS = (("logits", [1, 2]), ("last_hidden_state", [1, None, 3]))
-SETTINGS = record.Settings(compute_units="cpu_and_ne")
+SETTINGS = record.Settings(unit="ane")
 
 
 def job(protocol: Protocol | None, **changes: Any) -> dict[str, Any]:
@@ -43,7 +44,7 @@ def job(protocol: Protocol | None, **changes: Any) -> dict[str, Any]:
         for n, length in ((7, 16), (8, 48), (9, 16))
     ]
     return {
-        "job_version": 1,
+        "job_version": demo_app.JOB_VERSION,
         "work": "answer" if protocol is None else "measure",
         "settings": SETTINGS.model_dump(),
         "protocol": None if protocol is None else asdict(protocol),
@@ -103,7 +104,7 @@ def settings_with(**fields: Any) -> dict[str, Any]:
 
 # What the app says -> what was changed in a job that it would do.
 REFUSED: dict[str, dict[str, Any]] = {
-    "job_version 2": {"job_version": 2},
+    "job_version 1": {"job_version": 1},
     'the whole has an unknown "surprise"': {"surprise": 1},
     'settings has an unknown "surprise"': settings_with(surprise=1),
     'protocol has an unknown "surprise"': {"protocol": asdict(QUICK) | {"surprise": 1}},
@@ -111,7 +112,9 @@ REFUSED: dict[str, dict[str, Any]] = {
     'work "measure" without a protocol': {"protocol": None},
     'work "cook" with a protocol': {"work": "cook"},
     "threads": settings_with(threads=2),
-    "delegate gpu": settings_with(delegate="gpu"),
+    "unit npu:SM8650": settings_with(unit="npu:SM8650"),
+    'settings.unit is "npu"': settings_with(unit="npu"),
+    'settings has an unknown "delegate"': settings_with(delegate="cpu", compute_units=None),
     "cpus": settings_with(cpus=[0]),
     "runtime": settings_with(runtime="another"),
     "row 1 has a length of 48": settings_with(length=16),
@@ -153,7 +156,7 @@ def test_only_a_job_in_the_apps_own_documents_is_done(kit: Kit, tmp_path: Path) 
 def test_core_ml_called_by_the_kit_and_the_evaluator_agree(kit: Kit, tmp_path: Path, precision: str) -> None:
     (bundle,) = export_bundles(small_checkpoint(), Plan([("coreml", precision)], (16, 48)), tmp_path)
     shutil.copytree(bundle.directory, tmp_path / "Documents" / "jobs" / ID / "bundle")
-    settings = record.Settings(compute_units="cpu_only")
+    settings = record.Settings(unit="cpu")
     asked = job(None, settings=settings.model_dump())
     done(kit, tmp_path, asked, "coreml")
     runner = bundle.load_runner(runtime="mil-evaluator")

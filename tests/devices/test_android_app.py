@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -11,9 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from exporters.errors import GateError, InputError, UnavailableError
+from exporters.errors import EdgeError, GateError, InputError, UnavailableError
+from exporters.spec import Delegation
 from squeezebert_edge import devices
-from squeezebert_edge.bundle.opened import Bundle
+from squeezebert_edge.bundle.manifest import UnitRecord, Verification, write_manifest
+from squeezebert_edge.bundle.opened import Bundle, open_bundle
 from squeezebert_edge.devices import demo_app
 from squeezebert_edge.devices.android import app as android_app
 from squeezebert_edge.latency.protocol import Protocol, exactly
@@ -21,7 +24,7 @@ from squeezebert_edge.latency.record import Settings
 from squeezebert_edge.plumbing.progress import silent
 from squeezebert_edge.verbs.bench import Request, benchmark_bundles
 from tests.fakes import app as fake_app
-from tests.fakes.adbd import AWAKE, Plug, needs_adb
+from tests.fakes.adbd import AWAKE, FakePhone, Plug, needs_adb
 from tests.kit.devices import ask, sample_rows
 from tests.kit.evaluated import DATA, answered, bundle_of, call
 from tests.kit.processes import gone, needs_proc, running, start_cli, wait_for
@@ -104,8 +107,9 @@ def test_a_phone_that_sleeps_or_is_locked(
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        (Settings(delegate="gpu"), "--delegate gpu is not possible for a bundle of executorch"),
-        (Settings(compute_units="all"), "--compute-units"),
+        (Settings(unit="gpu"), "--unit gpu is not possible for a bundle of executorch"),
+        (Settings(unit="npu"), "--unit npu is not possible for a bundle of executorch"),
+        (Settings(unit="ane"), "--unit ane is not possible on Android"),
         (Settings(runtime="tflite-runtime"), "--runtime"),
         (Settings(cpus=[0]), "--cpus"),
     ],
@@ -122,7 +126,7 @@ def test_what_no_app_can_honour_is_refused(
 SETTINGS_BACK = """
 import json
 settings = json.loads((directory / "job.json").read_text())["settings"]
-text = json.dumps({"error": "no {delegate} with threads {threads}".format_map(settings)})
+text = json.dumps({"error": "no {unit} with threads {threads}".format_map(settings)})
 """
 
 
@@ -131,15 +135,89 @@ def test_the_app_is_asked_for_a_gpu_and_says_if_it_has_none(
 ) -> None:
     phone = plug()
     fake_app.install(phone, SETTINGS_BACK)
-    request = Request(exactly(2), Settings(delegate="gpu"))
+    request = Request(exactly(2), Settings(unit="gpu"))
     with pytest.raises(GateError, match="the app failed: no gpu with threads None"):
         list(benchmark_bundles([bundles["tflite"]], devices.open_device("android", "app"), request))
 
 
 def test_a_gpu_has_no_threads(bundles: Mapping[str, Bundle], plug: Plug) -> None:
     fake_app.install(plug(), "")
-    with pytest.raises(InputError, match="--threads means nothing to --delegate gpu"):
-        devices.open_device("android", "app").settle(bundles["tflite"], Settings(delegate="gpu", threads=2))
+    with pytest.raises(InputError, match="--threads means nothing to --unit gpu"):
+        devices.open_device("android", "app").settle(bundles["tflite"], Settings(unit="gpu", threads=2))
+
+
+def for_chips(bundle: Bundle, directory: Path, *chips: str) -> Bundle:
+    """The bundle with a file for the NPU of each chip."""
+    copy = directory / "for-chips"
+    shutil.copytree(bundle.directory, copy)
+    lengths = bundle.manifest.lengths
+    units = {}
+    for chip in chips:
+        files = {length: f"model.{chip}.{length}.tflite" for length in lengths}
+        for name in files.values():
+            (copy / name).write_bytes(b"compiled")
+        units[f"npu:{chip}"] = UnitRecord(
+            files=files,
+            arithmetic="float16",
+            delegation=Delegation(3, 3),
+            partitions=1,
+            versions={},
+            verification=Verification(status="verified", by="qualcomm-emulator"),
+        )
+    write_manifest(copy, bundle.manifest.model_dump(exclude={"files", "schema_version"}) | {"units": units})
+    return open_bundle(copy)
+
+
+def phone_with(plug: Plug, chip: str) -> FakePhone:
+    phone = plug()
+    phone.says("getprop", f"[ro.soc.model]: [{chip}]\n[ro.serialno]: [{phone.serial}]")
+    fake_app.install(phone, SETTINGS_BACK)
+    return phone
+
+
+@pytest.mark.parametrize("asked", ["npu", "npu:SM8650", "npu:sm8650"])
+def test_the_npu_of_a_phone_runs_the_file_of_its_chip(
+    bundles: Mapping[str, Bundle], plug: Plug, tmp_path: Path, asked: str
+) -> None:
+    phone = phone_with(plug, "SM8650")
+    bundle = for_chips(bundles["tflite"], tmp_path, "SM8650", "SM8750")
+    device = devices.open_device("android", "app")
+    assert device.settle(bundle, Settings(unit=asked)) == Settings(unit="npu:SM8650")
+    with pytest.raises(GateError, match="the app failed: no npu:SM8650 with threads None"):
+        list(benchmark_bundles([bundle], device, Request(exactly(2), Settings(unit=asked))))
+    assert fake_app.left(phone) == []
+
+
+@pytest.mark.parametrize(
+    ("chip", "asked", "error", "says"),
+    [
+        (
+            "SM8750",
+            "npu:SM8650",
+            InputError,
+            "names another chip than that of .*\nallowed: npu, or npu:SM8750",
+        ),
+        ("SM8550", "npu", InputError, "holds no files for npu:SM8550\nallowed: cpu, gpu, npu:SM8650"),
+        ("", "npu", UnavailableError, "does not say which chip it has"),
+    ],
+)
+def test_a_phone_that_no_file_is_for(
+    bundles: Mapping[str, Bundle], plug: Plug, tmp_path: Path,
+    chip: str, asked: str, error: type[EdgeError], says: str,
+) -> None:  # fmt: skip
+    phone_with(plug, chip)
+    bundle = for_chips(bundles["tflite"], tmp_path, "SM8650")
+    with pytest.raises(error, match=says):
+        devices.open_device("android", "app").settle(bundle, Settings(unit=asked))
+
+
+def test_evaluate_asks_for_the_unit_too(plug: Plug, tmp_path: Path) -> None:
+    phone_with(plug, "SM8650")
+    data = tmp_path / "dev.tsv"
+    data.write_text(DATA)
+    bundle = for_chips(open_bundle(bundle_of(tmp_path, id2label={0: "bad", 1: "good"})), tmp_path, "SM8650")
+    options = ("--data", data, "--device", "android", "--runner", "app", "--unit", "npu")
+    assert "no npu:SM8650 with threads None" in str(call(bundle.directory, *options).exception)
 
 
 @pytest.mark.parametrize("runner", ["app", "native", "python"])

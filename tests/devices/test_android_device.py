@@ -163,8 +163,9 @@ def test_without_a_kit_it_is_said_how_to_make_one(
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        (Settings(delegate="gpu"), "--delegate gpu"),
-        (Settings(compute_units="all"), "--compute-units"),
+        (Settings(unit="gpu"), "--unit gpu is not possible with the native runner(.|\n)*--runner app"),
+        (Settings(unit="npu"), "--unit npu is not possible with the native runner"),
+        (Settings(unit="ane"), "--unit ane"),
         (Settings(cpus=[4096]), "--cpus 4096"),
         (Settings(runtime="tflite-runtime"), "--runtime"),
     ],

@@ -78,8 +78,9 @@ def test_a_length_is_for_every_text(bundle: Bundle) -> None:
 @pytest.mark.parametrize(
     ("name", "settings", "says"),
     [
-        ("tflite", Settings(delegate="gpu"), "--delegate gpu"),
-        ("tflite", Settings(compute_units="all"), "--compute-units"),
+        ("tflite", Settings(unit="gpu"), "--unit gpu is not possible for a bundle of tflite on the host"),
+        ("tflite", Settings(unit="npu:SM8650"), "--unit npu:SM8650(.|\n)*`verify --unit` proves them here"),
+        ("executorch", Settings(unit="ane"), "--unit ane"),
         ("tflite", Settings(cpus=[4096]), "--cpus 4096"),
         ("executorch", Settings(runtime="tflite-runtime"), "--runtime"),
         ("tflite", Settings(runtime="onnx"), "--runtime onnx is not known"),

@@ -65,7 +65,7 @@ def test_a_measurement_is_a_record(bundle: Bundle, mac: Callable[..., Iphone], t
     phone = mac()
     records = tmp_path / "records"
     process = start_cli_on_mac(
-        *("bench", bundle.directory, "--device", "ios", "--queries", 6, "--compute-units", "cpu_and_ne"),
+        *("bench", bundle.directory, "--device", "ios", "--queries", 6, "--unit", "ane"),
         *("--records", records, "--json"),
     )
     said, failed = process.communicate(timeout=120)
@@ -75,7 +75,7 @@ def test_a_measurement_is_a_record(bundle: Bundle, mac: Callable[..., Iphone], t
     found = record.read(path)
     assert (found.validity.valid, len(found.samples.latency_ns)) == (True, 6)
     assert (found.device.kind, found.runtime.runner, found.runtime.name) == ("ios", "app", "coreml")
-    assert found.settings == Settings(compute_units="cpu_and_ne")
+    assert found.settings == Settings(unit="ane")
     assert found.bundle == record.Measured.of(bundle)
     assert found.before.temperatures_c is None
     assert found.before.unknown["temperatures_c"]
@@ -267,10 +267,10 @@ def test_an_interruption_leaves_no_job_there(
     ("format_", "settings", "says"),
     [
         ("coreml", Settings(threads=2), "--threads"),
-        ("coreml", Settings(delegate="gpu"), "--delegate gpu is not possible on iOS"),
+        ("coreml", Settings(unit="npu"), "--unit npu is none of Core ML's\nallowed: cpu, gpu or ane"),
         ("coreml", Settings(cpus=[0]), "--cpus is not possible on iOS"),
         ("coreml", Settings(runtime="tflite-runtime"), "--runtime"),
-        ("executorch", Settings(compute_units="all"), "--compute-units"),
+        ("executorch", Settings(unit="ane"), "--unit ane is not possible for a bundle of executorch on iOS"),
     ],
 )
 def test_what_an_iphone_cannot_honour_is_refused(
@@ -287,8 +287,8 @@ def test_what_is_left_open_is_decided(bundle: Bundle, mac: Callable[..., Iphone]
     device = devices.open_device("ios")
     executorch = Bundle(bundle.directory, bundle.manifest.model_copy(update={"format": "executorch"}))
     tflite = Bundle(bundle.directory, bundle.manifest.model_copy(update={"format": "tflite"}))
-    assert device.settle(bundle, Settings()).compute_units == "all"
-    assert device.settle(executorch, Settings()).threads == 1
+    assert device.settle(bundle, Settings()) == Settings()  # Core ML decides
+    assert device.settle(executorch, Settings()) == Settings(threads=1, unit="cpu")
     with pytest.raises(UnavailableError, match="does not run tflite"):
         device.settle(tflite, Settings())
 
@@ -305,7 +305,7 @@ def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], No
 
 
 def foreign(bundle: Bundle) -> list[record.Record]:
-    settings = Settings(compute_units="cpu_and_ne", length=32)
+    settings = Settings(unit="ane", length=32)
     request = Request(exactly(2), settings, coremltools_team="ABCDE12345")
     return list(benchmark_bundles([bundle], devices.open_device("ios"), request))
 
@@ -358,9 +358,7 @@ def test_what_coremltools_cannot_does_not_cost_the_record(
     mac()
     tools(fault)
     monkeypatch.setattr(coremltools_benchmark, "LIMIT", 5.0 if "sleep" in fault else 60.0)
-    request = Request(
-        exactly(2), Settings(compute_units="cpu_and_ne", length=32), coremltools_team="ABCDE12345"
-    )
+    request = Request(exactly(2), Settings(unit="ane", length=32), coremltools_team="ABCDE12345")
     measured = benchmark_bundles([bundle], devices.open_device("ios"), request)
     assert next(measured).foreign == []
     with pytest.raises(GateError, match=f"{says}(.|\n)*an account of the team"):

@@ -144,11 +144,12 @@ def test_google_s_tool_is_asked_for_a_gpu_without_threads(
     tmp_path: Path,
 ) -> None:  # fmt: skip
     fake_app.install(plug(), "")
-    options = ("--device", "android", "--delegate", "gpu", "--benchmark-model", tool(SAYS.format("7")))
+    options = ("--device", "android", "--unit", "gpu", "--benchmark-model", tool(SAYS.format("7")))
     result = bench(bundles["tflite"], tmp_path / "records", *options)
     assert result.exit_code == 0, result.output
     (found,) = written(tmp_path / "records")
-    assert (found.settings.delegate, found.settings.threads) == ("gpu", None)
+    assert (found.settings.unit, found.settings.threads) == ("gpu", None)
+    assert "leaves to the CPU what it does not take" in found.foreign[0].note
     asked = (tmp_path / "asked").read_text()
     assert "--use_gpu=true" in asked
     assert "--num_threads" not in asked

@@ -186,8 +186,7 @@ def test_login_scripts_may_talk(bundle: Bundle, server: Server) -> None:
 @pytest.mark.parametrize(
     ("name", "settings", "says"),
     [
-        ("tflite", Settings(delegate="gpu"), "--delegate gpu is not possible on ssh:"),
-        ("tflite", Settings(compute_units="all"), "--compute-units"),
+        ("tflite", Settings(unit="gpu"), "--unit gpu is not possible for a bundle of tflite on ssh:"),
         ("tflite", Settings(cpus=[4096]), "--cpus 4096 on ssh:"),
         ("executorch", Settings(runtime="tflite-runtime"), "--runtime"),
     ],

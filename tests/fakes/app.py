@@ -20,7 +20,7 @@ import numpy as np
 from squeezebert_edge.bundle.opened import open_bundle
 from squeezebert_edge.devices import JOB, OUTPUTS, RESULT
 from squeezebert_edge.devices.android.app import JOBS
-from squeezebert_edge.devices.demo_app import APP_ID, BUNDLE
+from squeezebert_edge.devices.demo_app import APP_ID, BUNDLE, JOB_VERSION
 from squeezebert_edge.devices.python.host import Host
 from squeezebert_edge.latency.protocol import Protocol
 from squeezebert_edge.latency.record import Settings
@@ -117,7 +117,7 @@ def main(phone: Path, name: str, faulty: bool) -> None:
         found for storage in STORAGES if (found := phone / storage / JOBS / name) / JOB in found.glob("*")
     )
     job = json.loads((directory / JOB).read_text())
-    assert job["job_version"] == 1
+    assert job["job_version"] == JOB_VERSION
     text = json.dumps((made_up if faulty else computed)(directory, job))
     scope = {"text": text, "time": time, "os": os, "signal": signal, "directory": directory}
     exec((phone / "fault").read_text(), scope)

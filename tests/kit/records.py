@@ -85,7 +85,7 @@ def measured(
             lengths=[32, 64, 128],
             artifact_bytes=20_000_000,
         ),
-        "settings": record.Settings(threads=1),
+        "settings": record.Settings(threads=1, unit="cpu"),
         "protocol": protocol,
         "repeat": record.Repeat(index=1, of=len(medians), medians_ns=medians),
         "texts": record.Texts(source="dev.tsv", texts=2, rows=2),

@@ -15,6 +15,7 @@ from squeezebert_edge.latency.protocol import MLPERF, RAPID, exactly
 from tests.kit.records import measured, phone
 
 ROOT = Path(__file__).parents[2]
+EARLIER = ROOT / "tests" / "vectors" / "earlier_records"  # with a delegate and compute units
 EXAMPLES = sorted((ROOT / "tests" / "vectors" / "records").glob("*.json"))
 
 
@@ -70,6 +71,10 @@ def test_a_place_that_cannot_be_written_is_explained(tmp_path: Path) -> None:
         ({"repeat": {"index": 1, "of": 1, "medians_ns": [1]}}, "median"),
         ({"record_version": 2}, "record_version"),
         ({"surprise": 1}, "surprise"),
+        ({"settings__unit": "npu"}, "an NPU without its chip"),
+        ({"settings__unit": "tpu"}, "settings.unit"),
+        ({"settings": {"threads": 1, "delegate": "npu", "compute_units": None}}, "delegate"),
+        ({"settings": {"threads": 1, "unit": "cpu", "delegate": "cpu", "compute_units": None}}, "delegate"),
         ({"samples__energy": []}, "energy"),
     ],
 )
@@ -128,6 +133,23 @@ def test_every_field_is_documented() -> None:
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_the_examples_are_records(path: Path) -> None:
     assert record.read(path).device.kind == path.stem.partition("-")[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "unit", "place"),
+    [
+        ("android-gpu", "gpu", "android: a phone, emulated, gpu"),
+        ("ios-ane", "ane", "ios: iPhone15,4, ane"),
+        ("ios-app", None, "ios: iPhone15,4, decided on the phone"),
+    ],
+)
+def test_a_record_of_before_units_had_one_name_is_understood(
+    tmp_path: Path, name: str, unit: str | None, place: str
+) -> None:
+    made = record.read(EARLIER / f"{name}.json")
+    assert made.settings.unit == unit
+    assert made.place == place
+    assert record.read(record.write(made, tmp_path)) == made
 
 
 def test_there_are_examples_of_each_standing() -> None:

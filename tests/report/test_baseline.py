@@ -107,7 +107,7 @@ def test_sizes_are_compared_whatever_the_form_and_the_content() -> None:
 
 
 def settings(**changed: Any) -> dict[str, Any]:
-    return {"settings": record.Settings(**{"threads": 1} | changed)}
+    return {"settings": record.Settings(**{"threads": 1, "unit": "cpu"} | changed)}
 
 
 def another_device(**changed: Any) -> dict[str, Any]:
@@ -122,8 +122,9 @@ def another_device(**changed: Any) -> dict[str, Any]:
         (settings(threads=4), "threads 4 in the baseline, 1 here"),
         (settings(cpus=[0, 1]), "CPUs [0, 1] in the baseline, None here"),
         (settings(length=128), "length 128 in the baseline, None here"),
-        (settings(delegate="gpu"), "delegate gpu in the baseline, cpu here"),
-        (settings(compute_units="all"), "compute units all in the baseline, None here"),
+        (settings(unit="gpu"), "compute unit gpu in the baseline, cpu here"),
+        (settings(unit="npu:SM8650"), "compute unit npu:SM8650 in the baseline, cpu here"),
+        (settings(unit=None), "compute unit decided on the phone in the baseline, cpu here"),
         (
             {"texts": record.Texts(source="b.tsv", texts=2, rows=2)},
             "texts b.tsv, 2 in 2 rows in the baseline",

@@ -84,16 +84,9 @@ class AndroidApp(AndroidPhone, DemoApp):
         if settings.cpus is not None:
             raise InputError("--cpus is not possible with the demo app", allowed="with --runner native")
         settled = super().settle(bundle, settings)
-        gpu, made_for = settings.delegate == "gpu", bundle.manifest.format
-        if gpu and made_for != "tflite":
-            raise InputError(
-                f"--delegate gpu is not possible for a bundle of {made_for}", allowed="for tflite bundles"
-            )
-        if gpu and settings.threads is not None:
-            raise InputError("--threads means nothing to --delegate gpu", allowed="--threads for the CPU")
         if not is_installed(self.adb):
             raise UnavailableError(f"{APP_ID} is not installed on {self.adb.serial}", hint=INSTALL)
-        return settled.model_copy(update={"threads": None}) if gpu else settled
+        return settled
 
     @contextlib.contextmanager
     def run_job(

@@ -26,6 +26,7 @@ LIMIT = 600.0  # seconds: it ends itself after 150, an emulated processor apart
 MEAN = re.compile(r"Inference \(avg\): ([0-9.]+(?:e[+-]?[0-9]+)?)")
 # A mask of ones and token types that every checkpoint has: by default it would ask for types that none has.
 RANGES = {"attention_mask": (1, 1), "token_type_ids": (0, 0)}
+ON_GPU = "; by another GPU code than ours, which leaves to the CPU what it does not take"
 
 
 class BenchmarkModel:
@@ -33,19 +34,25 @@ class BenchmarkModel:
 
     Args:
         program: the user's own, for that phone. bundles: what it will be asked to measure.
+        unit: what shall compute them, as record.Settings has it.
 
     Raises:
-        InputError: the device is no Android phone, there is no such file, or it does not read a bundle.
+        InputError: the device is no Android phone, there is no such file, or it does not read a bundle or has
+            no such unit.
     """
 
     name = NAME
 
-    def __init__(self, program: Path, device: Device, bundles: Sequence[Bundle]) -> None:
+    def __init__(self, program: Path, device: Device, bundles: Sequence[Bundle], unit: str | None) -> None:
         if not isinstance(device, AndroidPhone):
             raise InputError("--benchmark-model runs on Android only", allowed="--device android")
         if not program.is_file():
             raise InputError(
                 f"--benchmark-model {program}: there is no such file", hint=f"download {NAME} for the phone"
+            )
+        if unit not in (None, "cpu", "gpu"):
+            raise InputError(
+                f"--benchmark-model cannot measure --unit {unit}: {NAME} has no NPU", allowed="cpu or gpu"
             )
         for bundle in bundles:
             if bundle.manifest.format != "tflite":
@@ -56,7 +63,7 @@ class BenchmarkModel:
         self._program, self._phone = program, device.adb
 
     def measure(self, bundle: Bundle, settings: Settings, length: int, progress: Progress) -> Foreign:
-        """Measure a bundle at one length, with the same threads, CPUs and delegate.
+        """Measure a bundle at one length, with the same threads, CPUs and unit.
 
         Raises:
             GateError: it gave no number; says what it printed.
@@ -79,7 +86,7 @@ class BenchmarkModel:
         return Foreign(
             tool=NAME,
             mean_ns=float(mean[1]) * 1000,
-            note=f"random inputs, mean only; at {length} tokens",
+            note=f"random inputs, mean only; at {length} tokens" + (ON_GPU if settings.unit == "gpu" else ""),
         )
 
 
@@ -98,7 +105,7 @@ def _command(program: str, bundle: Bundle, settings: Settings, length: int) -> s
     ]
     if settings.threads is not None:
         words.append(f"--num_threads={settings.threads}")
-    if settings.delegate == "gpu":
+    if settings.unit == "gpu":
         words.append("--use_gpu=true")
     if settings.cpus is not None:
         words[:0] = ["taskset", f"{sum(1 << cpu for cpu in settings.cpus):x}"]

@@ -70,6 +70,11 @@ class Facts:
         foreign = self.sections.get("emulation", "").isdigit() and not any("x86" in abi for abi in self.abis)
         return "1" in flags or virtual or foreign
 
+    @property
+    def chip(self) -> str:
+        """The chip's model as a file for its NPU is named; empty if the phone does not say it."""
+        return re.sub(r"\W+", "_", self.properties.get("ro.soc.model", "").strip())
+
     def device(self) -> record.Device:
         """What the phone is."""
         maker, model = (self.properties.get(f"ro.product.{name}", "") for name in ("manufacturer", "model"))

@@ -44,12 +44,12 @@ class AndroidNative(AndroidPhone):
             UnavailableError: the bundle is for Core ML, or there is no runner for its format or for this
                 phone's processor.
         """
-        settled = super().settle(bundle, settings)
-        if settings.delegate != "cpu":
+        if settings.unit not in (None, "cpu"):
             raise InputError(
-                f"--delegate {settings.delegate} is not possible with the native runner",
-                allowed="cpu; or --runner app",
+                f"--unit {settings.unit} is not possible with the native runner, which has the CPU alone",
+                allowed="--unit cpu, or --runner app",
             )
+        settled = super().settle(bundle, settings)
         kit, abis = native.load_kit(), self.facts().abis
         if kit.abi not in abis:
             runs = ", ".join(abis) or "an unknown ABI"

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from exporters.errors import EdgeError, GateError, InputError, UnavailableError
+from exporters.units import parse_unit
 from squeezebert_edge.devices import Listing
 from squeezebert_edge.devices.android import adb
 from squeezebert_edge.devices.android.adb import Adb
@@ -63,15 +64,15 @@ class AndroidPhone:
         """Decide the settings that were left open, as far as that is the same for every runner.
 
         Raises:
-            InputError: no runner here can honour a setting.
-            UnavailableError: the bundle is for Core ML.
+            InputError: no runner here can honour a setting, or the bundle has no file for the phone's NPU.
+            UnavailableError: the bundle is for Core ML, or the phone does not say which chip it has.
         """
         if bundle.manifest.format == "coreml":
             raise UnavailableError(
                 f"{bundle.directory}: Core ML is not on Android", hint="measure it on an iPhone"
             )
-        if settings.compute_units:
-            raise InputError("--compute-units is not possible on Android", allowed="for Core ML bundles")
+        if settings.unit == "ane":
+            raise InputError("--unit ane is not possible on Android", allowed="cpu, gpu or npu")
         if settings.runtime:
             raise InputError(
                 "--runtime is not possible on Android",
@@ -84,7 +85,42 @@ class AndroidPhone:
                     f"--cpus {','.join(map(str, settings.cpus))} names CPUs that the phone does not have",
                     allowed=f"some of 0 to {cpus - 1}",
                 )
-        return settings.model_copy(update={"threads": settings.threads or 1})
+        if settings.unit not in (None, "cpu"):
+            return self._settle_beside_cpu(bundle, settings)
+        return settings.model_copy(update={"unit": "cpu", "threads": settings.threads or 1})
+
+    def _settle_beside_cpu(self, bundle: Bundle, settings: Settings) -> Settings:
+        """Decide the settings of a GPU or an NPU: of this phone's, that is, and without threads."""
+        if bundle.manifest.format != "tflite":
+            raise InputError(
+                f"--unit {settings.unit} is not possible for a bundle of {bundle.manifest.format}",
+                allowed="for tflite bundles",
+            )
+        if settings.threads is not None:
+            raise InputError(
+                f"--threads means nothing to --unit {settings.unit}", allowed="--threads for the CPU"
+            )
+        return settings.model_copy(update={"unit": self._unit_here(bundle, settings.unit)})
+
+    def _unit_here(self, bundle: Bundle, asked: str | None) -> str | None:
+        """A GPU, or an NPU with the name of the phone's chip, if the bundle has a file for it."""
+        if asked == "gpu":
+            return asked
+        chip, named = self.facts().chip, (asked or "").partition(":")[2]
+        if not chip:
+            raise UnavailableError(
+                f"{self.adb.serial} does not say which chip it has", hint="Android says it since version 12"
+            )
+        if named and named.lower() != chip.lower():
+            raise InputError(
+                f"--unit {asked} names another chip than that of {self.adb.serial}",
+                allowed=f"npu, or npu:{chip}",
+            )
+        unit = next(
+            (name for name in bundle.manifest.units if name.lower() == f"npu:{chip}".lower()), f"npu:{chip}"
+        )
+        bundle.files_of(parse_unit(unit))
+        return unit
 
 
 class Workspace:

@@ -72,7 +72,7 @@ class CoremltoolsBenchmark:
         self._team, self._udid = team, device.udid
 
     def measure(self, bundle: Bundle, settings: Settings, length: int, progress: Progress) -> Foreign:
-        """Measure a bundle at one length, with the same compute units.
+        """Measure a bundle at one length, with the same compute unit.
 
         Raises:
             GateError: it gave no number; says what it printed.
@@ -80,7 +80,7 @@ class CoremltoolsBenchmark:
         (packed,) = bundle.manifest.inputs
         job = {
             "package": str(bundle.artifact.resolve()),
-            "units": COMPUTE_UNITS[settings.compute_units or "all"],
+            "units": COMPUTE_UNITS[settings.unit],
             "udid": self._udid,
             "team": self._team,
             "input": packed.name,

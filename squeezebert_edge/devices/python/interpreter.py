@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from exporters.errors import InputError, UnavailableError
 from squeezebert_edge.devices import OUTPUTS
 from squeezebert_edge.devices.python import worker
-from squeezebert_edge.devices.python.runtimes import PACKAGES
+from squeezebert_edge.devices.python.runtimes import COMPUTE_UNITS, PACKAGES
 from squeezebert_edge.devices.results import answer_limit, expecting, read_answers, read_run
 from squeezebert_edge.plumbing.staging import scratch_directory
 
@@ -105,14 +105,16 @@ def decide_settings(
             f"{bundle.directory}: Core ML runs on macOS and iOS only",
             hint="measure it on a Mac or an iPhone; its answers are proven here by `verify`",
         )
-    if settings.delegate != "cpu":
+    if core_ml and settings.unit not in COMPUTE_UNITS:
         raise InputError(
-            f"--delegate {settings.delegate} is not possible on {where}",
-            allowed="cpu; Core ML has --compute-units",
+            f"--unit {settings.unit} is none of Core ML's",
+            allowed="cpu, gpu or ane, its Neural Engine; without --unit Core ML decides",
         )
-    if settings.compute_units and not core_ml:
+    if not core_ml and settings.unit not in (None, "cpu"):
         raise InputError(
-            f"--compute-units means nothing to a bundle of {made_for}", allowed="for coreml bundles"
+            f"--unit {settings.unit} is not possible for a bundle of {made_for} on {where}",
+            allowed="cpu",
+            hint="--device android --runner app measures the others; `verify --unit` proves them here",
         )
     if settings.threads and core_ml:
         raise InputError(
@@ -123,10 +125,9 @@ def decide_settings(
     if settings.runtime not in (None, *PACKAGES):
         raise InputError(f"--runtime {settings.runtime} is not known", allowed=", ".join(PACKAGES))
     _refuse_cpus(settings.cpus, where, cpus)
-    decided = (
-        {"compute_units": settings.compute_units or "all"} if core_ml else {"threads": settings.threads or 1}
+    return (
+        settings if core_ml else settings.model_copy(update={"unit": "cpu", "threads": settings.threads or 1})
     )
-    return settings.model_copy(update=decided)
 
 
 def _job(

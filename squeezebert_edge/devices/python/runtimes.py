@@ -25,12 +25,8 @@ if TYPE_CHECKING:
     Query = Callable[[], Outputs]
 
 PACKAGES = ("ai-edge-litert", "tflite-runtime")  # those that run a .tflite, the preferred one first
-COMPUTE_UNITS = {
-    "cpu_only": "CPU_ONLY",
-    "cpu_and_gpu": "CPU_AND_GPU",
-    "cpu_and_ne": "CPU_AND_NE",
-    "all": "ALL",
-}
+# What Core ML may use, by the unit that is asked for: the CPU always stays for what that does not take.
+COMPUTE_UNITS = {"cpu": "CPU_ONLY", "gpu": "CPU_AND_GPU", "ane": "CPU_AND_NE", None: "ALL"}
 
 
 class Runtime(Protocol):
@@ -42,8 +38,12 @@ class Runtime(Protocol):
     name: str
     version: str
 
-    def open(self, path: Path, threads: int | None, compute_units: str | None) -> None:
-        """Load an artifact."""
+    def open(self, path: Path, threads: int | None, unit: str | None) -> None:
+        """Load an artifact.
+
+        Args:
+            unit: the compute unit, as record.Settings has it.
+        """
         ...
 
     def query(self, entry_point: str, inputs: Mapping[str, Array], outputs: Sequence[str]) -> Query:
@@ -82,7 +82,7 @@ class TfliteRuntime:
         self._interpreter = importlib.import_module("tflite_runtime.interpreter").Interpreter
         self._runners: dict[str, Any] = {}
 
-    def open(self, path: Path, threads: int | None, compute_units: str | None) -> None:
+    def open(self, path: Path, threads: int | None, unit: str | None) -> None:
         """Load the model and make room for its tensors."""
         self._model = self._interpreter(str(path), num_threads=threads)
         self._model.allocate_tensors()
@@ -113,7 +113,7 @@ class CompiledModel:
         self._options, self._accelerator = options.Options, hardware_accelerator.HardwareAccelerator.CPU
         self._buffers: dict[str, tuple[list[Any], list[Any]]] = {}
 
-    def open(self, path: Path, threads: int | None, compute_units: str | None) -> None:
+    def open(self, path: Path, threads: int | None, unit: str | None) -> None:
         """Load the model; its weights are packed once for all signatures, not once for each."""
         cpu = self._cpu(num_threads=threads or 0, xnnpack_weight_cache_path=":memory")
         options = self._options(hardware_accelerators=self._accelerator, cpu_options=cpu)
@@ -164,7 +164,7 @@ class ExecuTorch:
         self._pool, self._runtime = portable_lib, Runtime.get()
         self._checked = Verification.InternalConsistency
 
-    def open(self, path: Path, threads: int | None, compute_units: str | None) -> None:
+    def open(self, path: Path, threads: int | None, unit: str | None) -> None:
         """Load the program; a length's method is loaded by its first query."""
         if threads is not None:
             self._pool._unsafe_reset_threadpool(threads)
@@ -198,9 +198,9 @@ class CoreML:
         self.version = f"macOS {platform.mac_ver()[0]}"
         self._tools: Any = coremltools
 
-    def open(self, path: Path, threads: int | None, compute_units: str | None) -> None:
+    def open(self, path: Path, threads: int | None, unit: str | None) -> None:
         """Compile and load the package."""
-        units = self._tools.ComputeUnit[COMPUTE_UNITS[compute_units or "all"]]
+        units = self._tools.ComputeUnit[COMPUTE_UNITS[unit]]
         self._model = self._tools.models.MLModel(str(path), compute_units=units)
 
     def query(self, entry_point: str, inputs: Mapping[str, Array], outputs: Sequence[str]) -> Query:

@@ -97,7 +97,7 @@ class Session:
         self.baseline = machine.resident()["now"]
         loading = time.monotonic_ns()
         with _explaining(job["artifact"], self.runtime.name):
-            self.runtime.open(Path(job["artifact"]), settings["threads"], settings["compute_units"])
+            self.runtime.open(Path(job["artifact"]), settings["threads"], settings["unit"])
         self.load_ns = time.monotonic_ns() - loading
         self.process_ns = None if interpreter_ns is None else interpreter_ns + imported - start
         self.artifact, self.outputs = job["artifact"], job["outputs"]

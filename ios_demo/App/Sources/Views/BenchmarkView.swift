@@ -8,7 +8,7 @@ struct BenchmarkView: View {
   @State private var model = BenchmarkModel()
   @State private var chosen: String?
   @State private var measurementProtocol = MeasurementProtocol.rapid
-  @State private var computeUnits = "all"
+  @State private var unit: String?
   @State private var threads = 1
 
   private var bundle: ModelBundle? { demo.bundles.first { $0.sha256 == chosen } ?? demo.bundles.first }
@@ -42,8 +42,9 @@ struct BenchmarkView: View {
       ForEach(MeasurementProtocol.choices, id: \.name) { Text($0.name).tag($0) }
     }
     if bundle.manifest.format == "coreml" {
-      Picker("Compute units", selection: $computeUnits) {
-        ForEach(["all", "cpu_and_ne", "cpu_and_gpu", "cpu_only"], id: \.self) { Text($0) }
+      Picker("Compute unit", selection: $unit) {
+        Text("Core ML decides").tag(String?.none)
+        ForEach(coreMLUnits, id: \.self) { Text($0).tag(Optional($0)) }
       }
     } else {
       Stepper("Threads: \(threads)", value: $threads, in: 1...ProcessInfo.processInfo.activeProcessorCount)
@@ -73,7 +74,7 @@ struct BenchmarkView: View {
     Button("Measure") {
       let texts = DemoTask(rawValue: bundle.manifest.task)?.examples.filter { !$0.isEmpty } ?? []
       let settings =
-        bundle.manifest.format == "coreml" ? Settings(computeUnits: computeUnits) : Settings(threads: threads)
+        bundle.manifest.format == "coreml" ? Settings(unit: unit) : Settings(threads: threads, unit: "cpu")
       model.start(bundle, texts: texts, settings: settings, by: measurementProtocol, in: demo)
     }
     .disabled(demo.isComputing)

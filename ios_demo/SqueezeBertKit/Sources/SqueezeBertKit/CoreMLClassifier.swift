@@ -2,10 +2,10 @@
   import CoreML
   import Foundation
 
-  /// Core ML. Where it computes is chosen by the settings' compute units; by default it has all of them.
+  /// Core ML. Of the unit that is asked for it uses what there is, and the CPU for the rest; by default it decides.
   public struct CoreMLEngine: Engine {
     private static let units: [String: MLComputeUnits] = [
-      "cpu_only": .cpuOnly, "cpu_and_gpu": .cpuAndGPU, "cpu_and_ne": .cpuAndNeuralEngine, "all": .all,
+      "cpu": .cpuOnly, "gpu": .cpuAndGPU, "ane": .cpuAndNeuralEngine,
     ]
 
     public let format = "coreml"
@@ -17,12 +17,8 @@
     public func prepare(_ bundle: ModelBundle) async throws { _ = try await compiledModel(of: bundle) }
 
     public func load(_ bundle: ModelBundle, _ settings: Settings) async throws -> sending any Classifier {
-      try settings.requireChoosable(computeUnits: true)
-      let asked = settings.computeUnits ?? "all"
-      guard let units = Self.units[asked] else {
-        throw InputError("compute_units \(asked)", allowed: Self.units.keys.sorted().joined(separator: ", "))
-      }
-      return try await CoreMLClassifier.load(bundle, units: units)
+      try settings.requireChoosable(units: coreMLUnits)
+      return try await CoreMLClassifier.load(bundle, units: settings.unit.flatMap { Self.units[$0] } ?? .all)
     }
   }
 

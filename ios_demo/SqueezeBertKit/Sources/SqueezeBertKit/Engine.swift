@@ -32,19 +32,21 @@ extension Sequence<any Engine> {
   }
 }
 
+/// The compute units that Core ML may be asked for; without any it decides.
+public let coreMLUnits = ["cpu", "gpu", "ane"]
+
 extension Settings {
   /// Refuses what no app on iOS can choose, since nothing that is asked may be ignored.
   ///
   /// - Parameters:
   ///   - hasThreads: whether the runtime lets an app choose their number.
-  ///   - hasComputeUnits: whether it lets an app choose them.
-  public func requireChoosable(threads hasThreads: Bool = false, computeUnits hasComputeUnits: Bool = false) throws {
+  ///   - units: those that an app may ask it for.
+  public func requireChoosable(threads hasThreads: Bool = false, units: [String] = ["cpu"]) throws {
     if let threads, !hasThreads || threads < 1 {
       throw InputError("threads: \(threads)", allowed: hasThreads ? "1 or more" : "null: Core ML decides")
     }
-    if delegate != "cpu" { throw InputError("delegate \(delegate)", allowed: "cpu; Core ML has compute_units") }
-    if computeUnits != nil && !hasComputeUnits {
-      throw InputError("compute_units", allowed: "null: Core ML has them, this runtime not")
+    if let unit, !units.contains(unit) {
+      throw InputError("unit \(unit)", allowed: units.joined(separator: ", "))
     }
     if cpus != nil { throw InputError("cpus", allowed: "null: iOS does not bind threads to CPUs") }
     if runtime != nil { throw InputError("runtime", allowed: "null: the app has one for each format") }

@@ -116,7 +116,7 @@ public struct Job: Sendable {
 }
 
 private let jobName = "job.json"
-private let version = 1
+private let version = 2
 
 /// job.json. A key that is not read here is refused: nothing that was asked is ignored.
 private struct Request: Decodable {

@@ -22,8 +22,14 @@ public struct Manifest: Sendable, Decodable {
   }
 
   /// `verified`, `failed` or `not verified`.
-  public struct Verification: Sendable, Decodable {
+  public struct Verification: Sendable, Codable {
     public let status: String
+  }
+
+  /// How a compute unit beside the CPU runs the bundle: the file that serves each length, and its proof.
+  public struct UnitRecord: Sendable, Codable {
+    public let files: [Int: String]
+    public let verification: Verification
   }
 
   public let source: Source
@@ -48,6 +54,11 @@ public struct Manifest: Sendable, Decodable {
   public let outputs: [TensorSpec]
   public let tokenizer: TokenizerFlags
   public let verification: Verification
+  /// The compute unit that `verification` is of; nil where the phone decides which one runs the artifact, as Core ML
+  /// does, and in bundles of before there was another.
+  public let unit: String?
+  /// Further compute units that the bundle was made and proven for, by name: `gpu`, or `npu:` and the chip.
+  public let units: [String: UnitRecord]?
   /// sha256 of every other file, by path in the bundle.
   public let files: [String: String]
 
@@ -69,9 +80,15 @@ public struct Manifest: Sendable, Decodable {
     if lengths.first.map({ $0 < 1 }) ?? true || zip(lengths, lengths.dropFirst()).contains(where: { $0 >= $1 }) {
       throw InputError("lengths are \(lengths)", allowed: "positive and ascending")
     }
-    if entryPoints.keys.sorted() != lengths {
-      throw InputError(
-        "entry_points are for \(entryPoints.keys.sorted())", allowed: "one for each of the lengths \(lengths)")
+    try requireLengths("entry_points", entryPoints)
+    for (name, unit) in units ?? [:] { try requireLengths("units.\(name).files", unit.files) }
+  }
+}
+
+extension Manifest {
+  private func requireLengths(_ what: String, _ found: [Int: String]) throws {
+    if found.keys.sorted() != lengths {
+      throw InputError("\(what) are for \(found.keys.sorted())", allowed: "one for each of the lengths \(lengths)")
     }
   }
 }

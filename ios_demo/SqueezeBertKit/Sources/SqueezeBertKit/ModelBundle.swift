@@ -51,6 +51,11 @@ public struct ModelBundle: Sendable {
     if !manifest.files.keys.contains(where: { $0 == artifact || $0.hasPrefix(artifact + "/") }) {
       throw InputError("\(directory.path): its artifact \(artifact) is none of its files")
     }
+    for (name, unit) in manifest.units ?? [:] {
+      if let foreign = unit.files.values.first(where: { manifest.files[$0] == nil }) {
+        throw InputError("\(directory.path): \(name) runs \(foreign), none of its files")
+      }
+    }
   }
 
   /// The tokenizer that the bundle's vocabulary and manifest make.

@@ -160,10 +160,8 @@ public struct Measured: Sendable, Equatable, Codable {
 /// What was asked for; nil leaves it to the runtime or the system.
 public struct Settings: Sendable, Equatable, Codable {
   @Null public private(set) var threads: Int?
-  /// `cpu` or `gpu`.
-  public let delegate: String
-  /// Core ML's: `cpu_only`, `cpu_and_gpu`, `cpu_and_ne` or `all`.
-  @Null public private(set) var computeUnits: String?
+  /// The compute unit: `cpu`, `gpu`, `ane`, or `npu:` and the chip.
+  @Null public private(set) var unit: String?
   /// The only CPUs to run on.
   @Null public private(set) var cpus: [Int]?
   /// The one that every text is padded or cut to; by default each text's shortest.
@@ -172,16 +170,47 @@ public struct Settings: Sendable, Equatable, Codable {
   @Null public private(set) var runtime: String?
 
   enum CodingKeys: String, CodingKey, CaseIterable {
-    case threads, delegate, computeUnits, cpus, length, runtime
+    case threads, unit, cpus, length, runtime
   }
 
-  public init(threads: Int? = nil, delegate: String = "cpu", computeUnits: String? = nil, length: Int? = nil) {
-    self.delegate = delegate
+  public init(threads: Int? = nil, unit: String? = nil, length: Int? = nil) {
     self.threads = threads
-    self.computeUnits = computeUnits
+    self.unit = unit
     self.length = length
     cpus = nil
     runtime = nil
+  }
+
+  public init(from decoder: any Decoder) throws {
+    let found = try decoder.container(keyedBy: CodingKeys.self)
+    _threads = try found.decode(Null<Int>.self, forKey: .threads)
+    _unit = try EarlierUnit(from: decoder)?.unit ?? found.decode(Null<String>.self, forKey: .unit)
+    _cpus = try found.decode(Null<[Int]>.self, forKey: .cpus)
+    _length = try found.decode(Null<Int>.self, forKey: .length)
+    _runtime = try found.decode(Null<String>.self, forKey: .runtime)
+    let known = ["cpu", "gpu", "ane"]
+    if let unit, !known.contains(unit), unit.wholeMatch(of: /npu:[A-Za-z0-9_]+/) == nil {
+      throw InputError("settings.unit is \"\(unit)\"", allowed: "cpu, gpu, ane, or npu: and the chip")
+    }
+  }
+}
+
+/// A compute unit as records had it in two fields.
+private struct EarlierUnit {
+  enum CodingKeys: String, CodingKey {
+    case delegate, computeUnits
+  }
+
+  static let names = ["cpu_only": "cpu", "cpu_and_gpu": "gpu", "cpu_and_ne": "ane"]
+
+  let unit: Null<String>
+
+  init?(from decoder: any Decoder) throws {
+    let found = try decoder.container(keyedBy: CodingKeys.self)
+    if !found.contains(.delegate) { return nil }
+    let delegate = try found.decode(String.self, forKey: .delegate)
+    let units = try found.decode(Null<String>.self, forKey: .computeUnits).wrappedValue
+    unit = Null(wrappedValue: units.map { Self.names[$0] } ?? delegate)
   }
 }
 

@@ -6,7 +6,7 @@ struct StandIn: Engine {
   let runtime = Runtime(name: "coreml", version: "stand-in", runner: "app", libc: "glibc")
 
   func load(_ bundle: ModelBundle, _ settings: Settings) async throws -> sending any Classifier {
-    try settings.requireChoosable(computeUnits: true)
+    try settings.requireChoosable(units: coreMLUnits)
     return Sums(outputs: bundle.manifest.outputs)
   }
 }

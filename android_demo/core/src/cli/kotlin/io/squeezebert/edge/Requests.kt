@@ -7,6 +7,7 @@ package io.squeezebert.edge
  *                {"question", "context", "max_length", "doc_stride"} -> {"rows": [...]}
  *     features   {"texts": [...]}, as for predict -> {"rows": [{"length", "inputs"}]}
  *     answer     {"texts": [...], "outputs": [{name: [...]}, ...]}, flat, one for each row -> the answer
+ *     units      {} -> {"units": {unit: {"files", "verification"}}}
  *     record     a record of a measurement -> the same as it was read and checked; of no bundle
  */
 internal fun serve(request: JsonRecord): Map<String, Any?> {
@@ -14,8 +15,9 @@ internal fun serve(request: JsonRecord): Map<String, Any?> {
         "tokenize" -> open(request.text("bundle")).tokenizer().let { tokenizer -> { tokenize(tokenizer, it) } }
         "features" -> Predictor(open(request.text("bundle"))).let { predictor -> { rows(predictor, it) } }
         "answer" -> Predictor(open(request.text("bundle"))).let { predictor -> { answer(predictor, it) } }
+        "units" -> open(request.text("bundle")).manifest.units.let { units -> { _ -> mapOf("units" to fields(units)) } }
         "record" -> { line -> line.whole { toRecord() }.toJson() }
-        else -> throw InputException("\"$verb\"", "tokenize, features, answer, record")
+        else -> throw InputException("\"$verb\"", "tokenize, features, answer, units, record")
     }
     return mapOf("answers" to request.records("lines").map { answered { answer(it) } })
 }
@@ -36,6 +38,10 @@ private fun tokenize(tokenizer: Tokenizer, asked: JsonRecord): Map<String, Any?>
         listOf(tokenizer.encode(asked.text("text"), asked.optionalText("pair"), length, truncate))
     }
     return mapOf("rows" to encodings.map { fields(it) })
+}
+
+private fun fields(units: Map<String, UnitRecord>): Map<String, Any?> = units.mapValues { (_, unit) ->
+    mapOf("files" to unit.files.mapKeys { "${it.key}" }, "verification" to mapOf("status" to unit.verification))
 }
 
 private val TRUNCATE = listOf("longest", "first", "second")

@@ -10,7 +10,7 @@ public interface Engine {
     /**
      * Opens a bundle's artifact.
      *
-     * @throws InputException a setting that cannot be honoured: its threads, delegate or runtime.
+     * @throws InputException a setting that cannot be honoured: its threads, unit or runtime.
      */
     public fun load(bundle: Bundle, settings: Settings): Model
 }
@@ -68,7 +68,6 @@ public class Benchmark(
     private val manifest = bundle.manifest
 
     init {
-        if (settings.computeUnits != null) throw InputException("compute_units on Android", "for Core ML bundles")
         settings.threads?.let { if (it < 1) throw InputException("$it threads", "1 or more") }
         if (settings.cpus != null) {
             throw InputException("cpus in an app", "null", "measure with the native runner, which chooses its CPUs")

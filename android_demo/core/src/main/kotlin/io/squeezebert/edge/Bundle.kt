@@ -97,6 +97,10 @@ public class Bundle private constructor(
             // A Core ML package is a directory.
             val artifact = sizes.filterKeys { it == manifest.artifact || it.startsWith(manifest.artifact + "/") }
             if (artifact.isEmpty()) throw InputException("$files: its artifact ${manifest.artifact} is none of its files")
+            manifest.units.forEach { (unit, made) ->
+                val foreign = made.files.values - sizes.keys
+                if (foreign.isNotEmpty()) throw InputException("$files: $unit runs $foreign, none of its files")
+            }
             return Bundle(files, manifest, sealed, artifact.values.sum())
         }
 

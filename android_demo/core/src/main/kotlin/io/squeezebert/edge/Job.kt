@@ -18,7 +18,7 @@ public class Job private constructor(
     public val queries: List<Query>,
 ) {
     public companion object {
-        private const val JOB_VERSION = 1
+        private const val JOB_VERSION = 2
 
         /**
          * Reads a job.json.

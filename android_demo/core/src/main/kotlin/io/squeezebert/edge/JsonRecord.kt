@@ -31,6 +31,10 @@ internal class JsonRecord(private val fields: Map<String, Any?>, private val whe
         if (it !in allowed) throw InputException("${path(name)} is \"$it\"", allowed.joinToString())
     }
 
+    fun matching(name: String, pattern: Regex, allowed: String): String = text(name).also {
+        if (!pattern.matches(it)) throw InputException("${path(name)} is \"$it\"", allowed)
+    }
+
     fun boolean(name: String): Boolean = typed(name, "true or false")
 
     fun integer(name: String): Int = whole(name, long(name))

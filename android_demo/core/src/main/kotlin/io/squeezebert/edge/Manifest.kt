@@ -8,6 +8,14 @@ package io.squeezebert.edge
 public data class TensorSpec(val name: String, val dtype: String, val shape: List<Int?>)
 
 /**
+ * How a compute unit beside the CPU runs a bundle.
+ *
+ * @property files the file that serves each length, by its path in the bundle.
+ * @property verification of the unit, as [Manifest.verification].
+ */
+public data class UnitRecord(val files: Map<Int, String>, val verification: String)
+
+/**
  * What an app needs of a bundle's manifest.json; docs/manifest.md describes all of it.
  *
  * @property checkpoint what the bundle was made from, and [checkpointSha256] its hash.
@@ -21,6 +29,9 @@ public data class TensorSpec(val name: String, val dtype: String, val shape: Lis
  * @property lengths the sequence lengths, ascending.
  * @property entryPoints the method or signature that serves each length.
  * @property verification `verified`, `failed` or `not verified`.
+ * @property unit the compute unit that [verification] is of; null where the phone decides which one runs the artifact, as
+ *     Core ML does, and in bundles of before there was another.
+ * @property units further compute units that the bundle was made and proven for, by name: `gpu`, or `npu:` and the chip.
  * @property files sha256 of every other file, by path in the bundle.
  */
 public data class Manifest(
@@ -40,6 +51,8 @@ public data class Manifest(
     val outputs: List<TensorSpec>,
     val tokenizer: TokenizerFlags,
     val verification: String,
+    val unit: String?,
+    val units: Map<String, UnitRecord>,
     val files: Map<String, String>,
 ) {
     public companion object {
@@ -76,23 +89,32 @@ public data class Manifest(
                 record.record("precision").text("exact"),
                 record.text("form"),
                 lengths,
-                entryPoints(record.textsByKey("entry_points"), lengths),
+                byLength("entry_points", record.textsByKey("entry_points"), lengths),
                 record.records("inputs").map { tensor(it) },
                 record.records("outputs").map { tensor(it) },
                 TokenizerFlags.of(record.record("tokenizer")),
                 record.record("verification").text("status"),
+                record.optionalText("unit"),
+                if ("units" in record.keys) units(record.record("units"), lengths) else emptyMap(),
                 record.textsByKey("files"),
             )
         }
 
+        private fun units(units: JsonRecord, lengths: List<Int>): Map<String, UnitRecord> =
+            units.keys.associateWith { name ->
+                val unit = units.record(name)
+                val files = unit.textsByKey("files")
+                UnitRecord(byLength("units.$name.files", files, lengths), unit.record("verification").text("status"))
+            }
+
         private fun tensor(record: JsonRecord) =
             TensorSpec(record.text("name"), record.text("dtype"), record.optionalIntegers("shape"))
 
-        private fun entryPoints(points: Map<String, String>, lengths: List<Int>): Map<Int, String> {
-            if (points.keys != lengths.map { it.toString() }.toSet()) {
-                throw InputException("entry_points are for ${points.keys}", "one for each of the lengths $lengths")
+        private fun byLength(what: String, found: Map<String, String>, lengths: List<Int>): Map<Int, String> {
+            if (found.keys != lengths.map { it.toString() }.toSet()) {
+                throw InputException("$what are for ${found.keys}", "one for each of the lengths $lengths")
             }
-            return lengths.associateWith { points.getValue(it.toString()) }
+            return lengths.associateWith { found.getValue(it.toString()) }
         }
     }
 }

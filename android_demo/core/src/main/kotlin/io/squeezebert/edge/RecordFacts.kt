@@ -140,16 +140,14 @@ public data class Measured(
 /**
  * What was asked for; null leaves it to the runtime or the system.
  *
- * @property delegate `cpu` or `gpu`.
- * @property computeUnits Core ML's.
+ * @property unit the compute unit: `cpu`, `gpu`, `ane`, or `npu:` and the chip.
  * @property cpus the only ones to run on.
  * @property length the one that every text is padded or cut to; by default each text's shortest.
  * @property runtime which of several a format has, by its package's name.
  */
 public data class Settings(
     val threads: Int? = null,
-    val delegate: String = "cpu",
-    val computeUnits: String? = null,
+    val unit: String? = CPU,
     val cpus: List<Int>? = null,
     val length: Int? = null,
     val runtime: String? = null,

@@ -158,8 +158,7 @@ internal fun JsonRecord.toMeasured(): Measured = Measured(
 
 internal fun Settings.toJson(): Map<String, Any?> = mapOf(
     "threads" to threads,
-    "delegate" to delegate,
-    "compute_units" to computeUnits,
+    "unit" to unit,
     "cpus" to cpus,
     "length" to length,
     "runtime" to runtime,
@@ -167,12 +166,24 @@ internal fun Settings.toJson(): Map<String, Any?> = mapOf(
 
 internal fun JsonRecord.toSettings(): Settings = Settings(
     nullable("threads") { integer(it) },
-    oneOf("delegate", "cpu", "gpu"),
-    nullable("compute_units") { oneOf(it, "cpu_only", "cpu_and_gpu", "cpu_and_ne", "all") },
+    if ("delegate" in keys) earlierUnit() else nullable("unit") { unit(it) },
     nullable("cpus") { integers(it) },
     nullable("length") { integer(it) },
     nullable("runtime") { text(it) },
 )
+
+/** A compute unit by its name in records and manifests. */
+internal fun JsonRecord.unit(name: String): String = matching(name, UNIT, "cpu, gpu, ane, or npu: and the chip")
+
+/** The unit as records had it in two fields. */
+private fun JsonRecord.earlierUnit(): String? {
+    val delegate = oneOf("delegate", "cpu", "gpu")
+    val units = nullable("compute_units") { oneOf(it, *EARLIER_UNITS.keys.toTypedArray()) }
+    return if (units == null) delegate else EARLIER_UNITS.getValue(units)
+}
+
+private val UNIT = Regex("cpu|gpu|ane|npu:[A-Za-z0-9_]+")
+private val EARLIER_UNITS = mapOf("cpu_only" to "cpu", "cpu_and_gpu" to "gpu", "cpu_and_ne" to "ane", "all" to null)
 
 internal fun ColdStart.toJson(): Map<String, Any?> = mapOf(
     "unknown" to unknown,

@@ -56,6 +56,23 @@ class BundleTest {
     }
 
     @Test
+    fun `a bundle is for the units that its manifest names`() {
+        val older = open(TinyBundle.write()).manifest
+        assertEquals(null to emptyMap<String, UnitRecord>(), older.unit to older.units)
+        val made = open(TinyBundle.write(manifest = TinyBundle.WITH_UNITS)).manifest
+        assertEquals(listOf("npu:SM8650", "gpu", "cpu"), made.unitsOn("sm8650"))
+        for (chip in listOf("SM8550", "SM8750", null)) assertEquals(listOf("gpu", "cpu"), made.unitsOn(chip))
+        assertEquals(listOf("cpu"), older.unitsOn("SM8650"))
+        assertEquals(mapOf(8 to "model.tflite", 16 to "vocab.txt"), made.filesOf("npu:SM8550"))
+        assertEquals(older.filesOf("gpu"), older.filesOf("cpu"))
+        assertTrue("no files for npu:SM8750\nallowed: cpu, gpu, npu:SM8650" in refusal { made.filesOf("npu:SM8750") })
+        val foreign = TinyBundle.WITH_UNITS.replace("\"16\": \"vocab.txt\"", "\"16\": \"../other.tflite\"")
+        assertTrue("none of its files" in refusal { open(TinyBundle.write(manifest = foreign)) })
+        val shorter = TinyBundle.WITH_UNITS.replace(", \"16\": \"vocab.txt\"", "")
+        assertTrue("units.npu:SM8550.files are for [8]" in refusal { Manifest.of(shorter) })
+    }
+
+    @Test
     fun `a manifest with a field that is missing or of another type names it`() {
         for ((was, becomes, reason) in listOf(
             Triple("\"labels\"", "\"label\"", "labels is missing"),

@@ -23,7 +23,7 @@ class JobTest {
         }
 
         override fun load(bundle: Bundle, settings: Settings): Model {
-            if (settings.delegate == "gpu") throw InputException("delegate gpu", "cpu")
+            if (settings.unit != CPU) throw InputException("unit ${settings.unit}", CPU)
             now += 70
             return object : Model {
                 override fun run(entryPoint: String, inputs: Map<String, IntArray>): Map<String, FloatArray> {
@@ -72,7 +72,7 @@ class JobTest {
             mapOf("length" to length, "values" to listOf(List(length) { 1 }, List(length) { it + row }))
         }
         val job = mapOf(
-            "job_version" to 1,
+            "job_version" to 2,
             "work" to work,
             "settings" to Settings(threads = 2).toJson(),
             "protocol" to if (work == "measure") Protocol.QUICK.toJson() else null,
@@ -121,7 +121,7 @@ class JobTest {
     @Test
     fun `what cannot be done or honoured is refused, and nothing is ignored`() {
         fun settings(changed: Settings) = "settings" to changed.toJson()
-        assertTrue("job_version 2" in refused("job_version" to 2))
+        assertTrue("job_version 1" in refused("job_version" to 1))
         assertTrue("work is \"train\"" in refused("work" to "train"))
         assertTrue("protocol" in refused("protocol" to Protocol.QUICK.toJson()))
         assertTrue("protocol" in refused("protocol" to null, work = "measure"))
@@ -135,8 +135,9 @@ class JobTest {
         assertTrue("length 9" in refused(rows(9, 9)))
         assertTrue("2 lists of 8" in refused(rows(8, 7)))
         assertTrue("length 16" in refused(settings(Settings(length = 8))))
-        assertTrue("delegate gpu" in refused(settings(Settings(delegate = "gpu"))))
-        assertTrue("compute_units" in refused(settings(Settings(computeUnits = "all"))))
+        assertTrue("unit gpu" in refused(settings(Settings(unit = "gpu"))))
+        assertTrue("settings.unit is \"npu\"" in refused(settings(Settings(unit = "npu"))))
+        assertTrue("unit null" in refused(settings(Settings(unit = null))))
         assertTrue("cpus" in refused(settings(Settings(cpus = listOf(0)))))
         assertFalse(File(directory, "outputs.bin").exists())
     }

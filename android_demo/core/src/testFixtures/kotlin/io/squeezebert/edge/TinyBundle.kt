@@ -36,6 +36,16 @@ public object TinyBundle {
         "files": {"model.tflite": "FIRST", "vocab.txt": "SECOND"}
     }"""
 
+    /** The same, made for the GPU and for two chips, of which one was not proven. */
+    public val WITH_UNITS: String = MANIFEST.replace(
+        "\"files\":",
+        """"unit": "cpu", "units": {
+            "npu:SM8650": {"files": {"8": "model.tflite", "16": "model.tflite"}, "verification": {"status": "verified"}},
+            "npu:SM8550": {"files": {"8": "model.tflite", "16": "vocab.txt"}, "verification": {"status": "failed"}},
+            "gpu": {"files": {"8": "model.tflite", "16": "model.tflite"}, "verification": {"status": "verified"}}
+        }, "files":""",
+    )
+
     /** Writes a bundle of this name, as `export` would, into a new directory. */
     public fun write(name: String = "tiny", manifest: String = MANIFEST): File {
         val directory = File(newDirectory(), name).apply { mkdirs() }

@@ -34,6 +34,11 @@ class AndroidPhone(private val context: Context, override val startedNs: Long) :
         return words.joinToString(" ").ifEmpty { throw UnknownException("the phone's maker did not name the chip") }
     }
 
+    override fun chip(): String {
+        if (Build.VERSION.SDK_INT < Build.VERSION_CODES.S) throw UnknownException("before Android 12 it has no name")
+        return Build.SOC_MODEL.takeIf { it != Build.UNKNOWN } ?: throw UnknownException("its maker did not name the chip")
+    }
+
     override fun memoryBytes(): Long =
         ActivityManager.MemoryInfo().also { service(ActivityManager::class.java).getMemoryInfo(it) }.totalMem
 

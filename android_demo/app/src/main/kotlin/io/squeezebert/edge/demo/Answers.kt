@@ -2,13 +2,14 @@ package io.squeezebert.edge.demo
 
 import io.squeezebert.edge.Answer
 import io.squeezebert.edge.Bundle
+import io.squeezebert.edge.CPU
 import io.squeezebert.edge.DirectoryFiles
 import io.squeezebert.edge.Engine
 import io.squeezebert.edge.InputException
-import io.squeezebert.edge.Model
+import io.squeezebert.edge.OpenedModel
 import io.squeezebert.edge.Predictor
 import io.squeezebert.edge.Runner
-import io.squeezebert.edge.Settings
+import io.squeezebert.edge.loadOnBest
 import java.util.concurrent.Executor
 
 /** What came of asking a bundle. */
@@ -16,8 +17,17 @@ sealed interface Outcome {
     /** It is being computed, or waits for that. */
     data object Waiting : Outcome
 
-    /** @property latencyNs of the runtime alone, over all [rows]. */
-    data class Answered(val answer: Answer, val latencyNs: Long, val rows: Int) : Outcome
+    /**
+     * @property latencyNs of the runtime alone, over all [rows].
+     * @property unit what computed it. @property refusals why better units did not, by their names.
+     */
+    data class Answered(
+        val answer: Answer,
+        val latencyNs: Long,
+        val rows: Int,
+        val unit: String = CPU,
+        val refusals: Map<String, Throwable> = emptyMap(),
+    ) : Outcome
 
     /** Why there is no answer. */
     data class Failed(val error: Throwable) : Outcome
@@ -36,10 +46,12 @@ data class AnswersState(val texts: List<String> = emptyList(), val bundles: List
 /**
  * Asks bundles, one after the other, and keeps them open for the next question. Outlives the screens.
  *
+ * @param chip the phone's, which decides what a bundle is opened on; null if it is not known.
  * @param work where models are computed; one thread.
  */
 class Answers(
     private val engines: Map<String, Engine>,
+    private val chip: String?,
     private val work: Executor,
     post: (() -> Unit) -> Unit,
 ) {
@@ -53,7 +65,7 @@ class Answers(
             close(open.keys - bundles.toSet())
             for (bundle in bundles) {
                 val outcome = try {
-                    open.getOrPut(bundle) { OpenBundle.of(bundle, engines) }.answer(texts)
+                    open.getOrPut(bundle) { OpenBundle.of(bundle, engines, chip) }.answer(texts)
                 } catch (error: Exception) {
                     Outcome.Failed(error)
                 } catch (error: LinkageError) { // a runtime whose library is not for this phone
@@ -69,35 +81,35 @@ class Answers(
     /** Gives back the memory of open bundles. */
     fun release() = work.execute { close(open.keys.toSet()) }
 
-    private fun close(bundles: Set<Shelved>) = bundles.forEach { open.remove(it)?.model?.close() }
+    private fun close(bundles: Set<Shelved>) = bundles.forEach { open.remove(it)?.opened?.model?.close() }
 
     private fun AnswersState.with(bundle: Shelved, outcome: Outcome) =
         copy(bundles = bundles.map { if (it.bundle == bundle) it.copy(outcome = outcome) else it })
 }
 
-private class OpenBundle(private val predictor: Predictor, val model: Model) {
+private class OpenBundle(private val predictor: Predictor, val opened: OpenedModel) {
     fun answer(texts: List<String>): Outcome {
         var latencyNs = 0L
         var rows = 0
         val timed = object : Runner {
             override fun run(entryPoint: String, inputs: Map<String, IntArray>): Map<String, FloatArray> {
                 val start = System.nanoTime()
-                return model.run(entryPoint, inputs).also {
+                return opened.model.run(entryPoint, inputs).also {
                     latencyNs += System.nanoTime() - start
                     rows++
                 }
             }
         }
         val answer = predictor.answer(texts, timed)
-        return Outcome.Answered(answer, latencyNs, rows)
+        return Outcome.Answered(answer, latencyNs, rows, opened.unit, opened.refusals)
     }
 
     companion object {
-        fun of(shelved: Shelved, engines: Map<String, Engine>): OpenBundle {
+        fun of(shelved: Shelved, engines: Map<String, Engine>, chip: String?): OpenBundle {
             val bundle = Bundle.open(DirectoryFiles(shelved.directory))
             val engine = engineFor(bundle, engines)
             engine.start()
-            return OpenBundle(Predictor(bundle), engine.load(bundle, Settings()))
+            return OpenBundle(Predictor(bundle), engine.loadOnBest(bundle, chip))
         }
     }
 }

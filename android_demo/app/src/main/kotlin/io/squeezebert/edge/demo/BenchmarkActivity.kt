@@ -2,17 +2,22 @@ package io.squeezebert.edge.demo
 
 import android.os.Bundle
 import android.view.View
+import android.widget.ArrayAdapter
 import android.widget.ProgressBar
 import android.widget.Spinner
 import android.widget.TextView
+import io.squeezebert.edge.CPU
 import io.squeezebert.edge.Progress
 import io.squeezebert.edge.Protocol
 import io.squeezebert.edge.Record
+import io.squeezebert.edge.Settings
 import io.squeezebert.edge.Stage
+import io.squeezebert.edge.unitsOn
 
 /** Measures a bundle on this phone: progress, then the samples, and what the phone was like before and after. */
 class BenchmarkActivity : Screen() {
     private val choice by lazy { BundleChoice(findViewById<Spinner>(R.id.bundle)) }
+    private val units by lazy { findViewById<Spinner>(R.id.unit) }
     private val message by lazy { findViewById<TextView>(R.id.message) }
     private val bar by lazy { findViewById<ProgressBar>(R.id.progress) }
     private val plot by lazy { findViewById<PlotView>(R.id.plot) }
@@ -25,6 +30,7 @@ class BenchmarkActivity : Screen() {
         super.onCreate(savedInstanceState)
         setContentView(R.layout.benchmark)
         choice.restore(savedInstanceState)
+        choice.onChosen { showUnits() }
         interrupted = savedInstanceState?.getBoolean(RUNNING) ?: false
         findViewById<View>(R.id.start).setOnClickListener { start() }
         findViewById<View>(R.id.cancel).setOnClickListener { app.measurements.cancel() }
@@ -45,6 +51,7 @@ class BenchmarkActivity : Screen() {
     override fun watch() {
         app.library.state.shown { library ->
             choice.show(library.bundles)
+            showUnits()
             enable()
         }
         app.measurements.state.shown { show(it) }
@@ -56,7 +63,18 @@ class BenchmarkActivity : Screen() {
         val protocol = PROTOCOLS[position(R.id.protocol)]
         interrupted = false
         app.release()
-        app.measurements.start(bundle, protocol, threads.takeIf { it > 0 })
+        val unit = units.selectedItem as? String ?: CPU
+        val settings = Settings(threads = threads.takeIf { it > 0 && unit == CPU }, unit = unit)
+        app.measurements.start(bundle, protocol, settings)
+    }
+
+    /** The units of this phone that the chosen bundle was proven for, the best first. */
+    private fun showUnits() {
+        val found = choice.chosen?.manifest?.unitsOn(app.chip).orEmpty()
+        if (found == List(units.count) { units.getItemAtPosition(it) }) return
+        val adapter = ArrayAdapter(this, android.R.layout.simple_spinner_item, found)
+        adapter.setDropDownViewResource(android.R.layout.simple_spinner_dropdown_item)
+        units.adapter = adapter
     }
 
     private fun position(spinner: Int): Int = findViewById<Spinner>(spinner).selectedItemPosition
@@ -109,7 +127,8 @@ class BenchmarkActivity : Screen() {
         }
         val run = record.run
         val device = listOfNotNull(run.device.name, run.device.soc, run.device.os).joinToString()
-        val runtime = getString(R.string.runtime, run.runtime.name, run.runtime.version, device)
+        val unit = record.settings.unit.orEmpty()
+        val runtime = getString(R.string.runtime, run.runtime.name, run.runtime.version, unit, device)
         val cold = run.coldStart.loadNs?.let { getString(R.string.load, words.milliseconds(it)) }
         val tokenizing = getString(R.string.tokenizing, words.milliseconds(record.tokenization.statistics.p50Ns))
         val before = getString(R.string.before, words.of(run.before))

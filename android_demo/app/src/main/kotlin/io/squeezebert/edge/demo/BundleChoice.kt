@@ -1,6 +1,8 @@
 package io.squeezebert.edge.demo
 
 import android.os.Bundle
+import android.view.View
+import android.widget.AdapterView
 import android.widget.ArrayAdapter
 import android.widget.Spinner
 
@@ -21,6 +23,15 @@ class BundleChoice(private val spinner: Spinner) {
         adapter.setDropDownViewResource(android.R.layout.simple_spinner_dropdown_item)
         spinner.adapter = adapter
         spinner.setSelection(found.indexOfFirst { it.key == key }.coerceAtLeast(0))
+    }
+
+    /** Has [action] called whenever another bundle is chosen. */
+    fun onChosen(action: () -> Unit) {
+        spinner.onItemSelectedListener = object : AdapterView.OnItemSelectedListener {
+            override fun onItemSelected(parent: AdapterView<*>?, view: View?, position: Int, id: Long) = action()
+
+            override fun onNothingSelected(parent: AdapterView<*>?) = action()
+        }
     }
 
     fun save(state: Bundle) = state.putString(KEY, chosen?.key ?: wanted)

@@ -16,11 +16,16 @@ class DemoApplication : Application() {
 
     /** One thread: models are computed one after the other, so that none slows another down. */
     private val work: ExecutorService = Executors.newSingleThreadExecutor { Thread(it, "models") }
-    private val engines: Map<String, Engine> = mapOf(
-        "tflite" to LiteRt(BuildConfig.LITERT_VERSION),
-        "executorch" to ExecuTorch(BuildConfig.EXECUTORCH_VERSION),
-    )
     private val facts by lazy { Facts(AndroidPhone(this, startedNs)) }
+
+    /** The phone's chip; null if it is not known. */
+    val chip: String? by lazy { facts.chip }
+    private val engines: Map<String, Engine> by lazy {
+        mapOf(
+            "tflite" to LiteRt(BuildConfig.LITERT_VERSION, chip, File(applicationInfo.nativeLibraryDir)),
+            "executorch" to ExecuTorch(BuildConfig.EXECUTORCH_VERSION),
+        )
+    }
 
     /** Where a computer reaches files through adb; internal files where there is no such storage. */
     private val reachable: List<File>
@@ -29,8 +34,8 @@ class DemoApplication : Application() {
     val library: Library by lazy { Library(File(filesDir, "bundles"), assets, work, post).also { it.open() } }
 
     /** Of the first screen, and of that for questions. */
-    val answers: Answers by lazy { Answers(engines, work, post) }
-    val questions: Answers by lazy { Answers(engines, work, post) }
+    val answers: Answers by lazy { Answers(engines, chip, work, post) }
+    val questions: Answers by lazy { Answers(engines, chip, work, post) }
     val measurements: Measurements by lazy {
         val records = File(reachable.first(), "records")
         Measurements(engines, facts, records, "squeezebert-edge demo ${BuildConfig.VERSION_NAME}", work, post)

@@ -1,6 +1,7 @@
 package io.squeezebert.edge.demo
 
 import io.squeezebert.edge.Bundle
+import io.squeezebert.edge.CPU
 import io.squeezebert.edge.DirectoryFiles
 import io.squeezebert.edge.Engine
 import io.squeezebert.edge.InputException
@@ -21,7 +22,7 @@ class ExecuTorch(private val version: String) : Engine {
     }
 
     override fun load(bundle: Bundle, settings: Settings): Model {
-        if (settings.delegate != "cpu") throw InputException("delegate ${settings.delegate} with ExecuTorch", "cpu")
+        if (settings.unit != CPU) throw InputException("unit ${settings.unit} with ExecuTorch", CPU)
         if (settings.runtime != null) throw InputException("runtime ${settings.runtime} in this app", "null")
         val files = bundle.files as? DirectoryFiles ?: throw InputException("${bundle.files}: not a directory")
         val path = File(files.directory, bundle.manifest.artifact).path

@@ -24,6 +24,9 @@ interface Phone {
 
     fun soc(): String
 
+    /** The chip's model, as a file for its NPU is named. */
+    fun chip(): String
+
     fun memoryBytes(): Long
 
     /** Of Android's states, from 0, none, to 6, shutdown. */
@@ -58,6 +61,10 @@ class Facts(private val phone: Phone, private val kernel: KernelFacts = KernelFa
             unknown = unknown.reasons,
         )
     }
+
+    /** The chip's model, as a file for its NPU is named; null where the system does not say it. */
+    val chip: String?
+        get() = Unknown().unless("chip") { phone.chip().replace(Regex("\\W+"), "_") }
 
     override fun state(): State {
         val unknown = Unknown()

@@ -5,18 +5,30 @@ import com.google.ai.edge.litert.CompiledModel
 import com.google.ai.edge.litert.Environment
 import com.google.ai.edge.litert.TensorBuffer
 import io.squeezebert.edge.Bundle
+import io.squeezebert.edge.CPU
 import io.squeezebert.edge.DirectoryFiles
 import io.squeezebert.edge.Engine
+import io.squeezebert.edge.GPU
 import io.squeezebert.edge.InputException
 import io.squeezebert.edge.Model
+import io.squeezebert.edge.NPU
 import io.squeezebert.edge.Runtime
 import io.squeezebert.edge.Settings
+import io.squeezebert.edge.filesOf
 import java.io.File
 
-/** `.tflite` bundles, by LiteRT's compiled model: with XNNPACK, as ai-edge-litert is in Python, or on the GPU. */
-class LiteRt(private val version: String) : Engine {
+/**
+ * `.tflite` bundles, by LiteRT's compiled model: with XNNPACK, as ai-edge-litert is in Python, on the GPU, or on the NPU.
+ *
+ * @param chip the phone's; null if it is not known.
+ * @param libraries the directory of the app's native libraries, the NPU's among them.
+ */
+class LiteRt(private val version: String, private val chip: String?, private val libraries: File) : Engine {
     /** Made with the runtime's libraries, once for all models: it is never closed. */
     private val environment = lazy { Environment.create() }
+
+    /** The same with the libraries of the NPU, which only its models need. */
+    private val withNpu = lazy { Environment.create(mapOf(Environment.Option.DispatchLibraryDir to libraries.path)) }
 
     override fun start(): Runtime {
         environment.value
@@ -27,33 +39,74 @@ class LiteRt(private val version: String) : Engine {
         if (settings.runtime != null) throw InputException("runtime ${settings.runtime} in this app", "null")
         val files = bundle.files as? DirectoryFiles ?: throw InputException("${bundle.files}: not a directory")
         val options = optionsOf(settings)
-        val path = File(files.directory, bundle.manifest.artifact).path
-        return LiteRtModel(CompiledModel.create(path, options, environment.value), bundle)
+        val names = bundle.manifest.filesOf(settings.unit)
+        val isNpu = settings.unit.orEmpty().startsWith(NPU)
+        if (isNpu) requireNpu(settings.unit.orEmpty())
+        val environment = (if (isNpu) withNpu else environment).value
+        val opened = LinkedHashMap<String, CompiledModel>()
+        try {
+            for (name in names.values.distinct()) {
+                opened[name] = CompiledModel.create(File(files.directory, name).path, options, environment)
+            }
+        } catch (error: Throwable) {
+            opened.values.forEach { it.close() }
+            throw error
+        }
+        val models = names.entries.associate { (length, name) ->
+            bundle.manifest.entryPoints.getValue(length) to opened.getValue(name)
+        }
+        return LiteRtModel(models, bundle)
+    }
+
+    /** Refuses what LiteRT would say less of: another phone's file, or an app without the NPU's libraries. */
+    private fun requireNpu(unit: String) {
+        if (!unit.equals(NPU + chip, ignoreCase = true)) {
+            throw InputException("a file of $unit on a phone with the chip ${chip ?: "that is not known"}")
+        }
+        if (libraries.list().orEmpty().none { it.startsWith("libLiteRtDispatch_") }) {
+            throw InputException(
+                "no libLiteRtDispatch_*.so in $libraries",
+                "an app that was built with the libraries of the NPU",
+                "android_demo/README.md has where they come from",
+            )
+        }
     }
 }
 
 /**
- * What LiteRT is asked for. With the GPU alone it refuses a model of which the CPU would compute a part.
+ * What LiteRT is asked for: one unit alone. With the GPU it refuses a model of which the CPU would compute a part, and a
+ * file that is compiled for an NPU has nothing in it that the CPU could compute.
  *
- * @throws InputException a delegate that it does not have, or threads for the GPU.
+ * @throws InputException a unit that it does not have, or threads for another than the CPU.
  */
-internal fun optionsOf(settings: Settings): CompiledModel.Options = when (settings.delegate) {
-    "cpu" -> CompiledModel.Options(Accelerator.CPU).apply {
-        // The cache in memory packs weights once for all signatures, not once for each.
-        cpuOptions = CompiledModel.CpuOptions(numThreads = settings.threads, xnnPackWeightCachePath = ":memory")
+internal fun optionsOf(settings: Settings): CompiledModel.Options {
+    val accelerator = acceleratorOf(settings.unit)
+    if (accelerator != Accelerator.CPU && settings.threads != null) {
+        throw InputException("threads ${settings.threads} with unit ${settings.unit}", "null")
     }
-    "gpu" -> {
-        if (settings.threads != null) throw InputException("threads ${settings.threads} with delegate gpu", "null")
-        CompiledModel.Options(Accelerator.GPU)
+    return CompiledModel.Options(accelerator).apply {
+        if (accelerator == Accelerator.CPU) {
+            // The cache in memory packs weights once for all signatures, not once for each.
+            cpuOptions = CompiledModel.CpuOptions(numThreads = settings.threads, xnnPackWeightCachePath = ":memory")
+        }
     }
-    else -> throw InputException("delegate ${settings.delegate} with LiteRT", "cpu or gpu")
 }
 
-private class LiteRtModel(private val model: CompiledModel, private val bundle: Bundle) : Model {
+/** LiteRT's name of a unit. */
+internal fun acceleratorOf(unit: String?): Accelerator = when {
+    unit == CPU -> Accelerator.CPU
+    unit == GPU -> Accelerator.GPU
+    unit != null && unit.startsWith(NPU) -> Accelerator.NPU
+    else -> throw InputException("unit $unit with LiteRT", "cpu, gpu, or npu: and the chip")
+}
+
+/** @property models the model that has each signature; one has several, or each has one. */
+private class LiteRtModel(private val models: Map<String, CompiledModel>, private val bundle: Bundle) : Model {
     private val buffers = HashMap<String, Buffers>()
 
     override fun run(entryPoint: String, inputs: Map<String, IntArray>): Map<String, FloatArray> {
-        val (given, found) = buffers.getOrPut(entryPoint) { buffersOf(entryPoint) }
+        val model = models.getValue(entryPoint)
+        val (given, found) = buffers.getOrPut(entryPoint) { buffersOf(model, entryPoint) }
         inputs.forEach { (name, values) -> given.getValue(name).writeInt(values) }
         model.run(given, found, entryPoint)
         return found.mapValues { (_, buffer) -> buffer.readFloat() }
@@ -61,10 +114,10 @@ private class LiteRtModel(private val model: CompiledModel, private val bundle: 
 
     override fun close() {
         buffers.values.forEach { it.close() }
-        model.close()
+        models.values.distinct().forEach { it.close() }
     }
 
-    private fun buffersOf(signature: String) = Buffers(
+    private fun buffersOf(model: CompiledModel, signature: String) = Buffers(
         bundle.manifest.inputs.associate { it.name to model.createInputBuffer(it.name, signature) },
         bundle.manifest.outputs.associate { it.name to model.createOutputBuffer(it.name, signature) },
     )

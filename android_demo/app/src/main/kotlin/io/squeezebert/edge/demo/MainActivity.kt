@@ -98,7 +98,7 @@ class MainActivity : Screen() {
             is Outcome.Failed -> words.of(outcome.error)
             is Outcome.Waiting -> getString(R.string.waiting)
         }
-        val latency = if (outcome is Outcome.Answered) words.milliseconds(outcome.latencyNs) else ""
+        val latency = if (outcome is Outcome.Answered) words.speed(outcome) else ""
         for (content in listOf(asked.bundle.name, answer, latency, words.megabytes(asked.bundle.bytes))) {
             addView((layoutInflater.inflate(R.layout.cell, this, false) as TextView).apply { text = content })
         }

@@ -52,13 +52,13 @@ class Measurements(
     private var cancelled = false
 
     /** Begins; what ran before must have ended. */
-    fun start(bundle: Shelved, protocol: Protocol, threads: Int?) {
+    fun start(bundle: Shelved, protocol: Protocol, settings: Settings) {
         if (state.value is MeasurementState.Running) return
         cancelled = false
         state.update { MeasurementState.Running(bundle, null) }
         work.execute {
             val found = try {
-                measured(bundle, protocol, Settings(threads = threads))
+                measured(bundle, protocol, settings)
             } catch (_: CancellationException) {
                 MeasurementState.Cancelled
             } catch (error: Exception) {

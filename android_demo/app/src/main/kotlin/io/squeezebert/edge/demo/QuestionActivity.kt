@@ -62,7 +62,7 @@ class QuestionActivity : Screen() {
                 is Outcome.Waiting -> getString(R.string.answering)
                 is Outcome.Failed -> words.of(outcome.error)
                 is Outcome.Answered -> {
-                    val latency = words.milliseconds(outcome.latencyNs)
+                    val latency = words.speed(outcome)
                     resources.getQuantityString(
                         R.plurals.question_answered,
                         outcome.rows,

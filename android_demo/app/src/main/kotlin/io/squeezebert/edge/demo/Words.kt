@@ -40,6 +40,12 @@ class Words(private val locale: Locale) {
         return String.format(locale, "%.${digits}f ms", value)
     }
 
+    /** What computed an answer and how fast, and why better units did not. */
+    fun speed(answered: Outcome.Answered): String {
+        val refused = answered.refusals.map { (unit, error) -> "not $unit: ${of(error)}" }
+        return (listOf("${milliseconds(answered.latencyNs)}, ${answered.unit}") + refused).joinToString("\n")
+    }
+
     /** A file's size, in millions of bytes, as phones count. */
     fun megabytes(bytes: Long): String = String.format(locale, "%.1f MB", bytes / 1e6)
 

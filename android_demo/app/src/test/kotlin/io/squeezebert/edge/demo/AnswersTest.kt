@@ -14,10 +14,10 @@ class AnswersTest {
     private val shelf = Shelf(TinyBundle.newDirectory())
     private val engine = TinyEngine()
     private val waiting = ArrayList<Runnable>()
-    private val answers = Answers(mapOf("tflite" to engine), Executor { waiting.add(it) }) { it() }
+    private val answers = Answers(mapOf("tflite" to engine), "SM8650", Executor { waiting.add(it) }) { it() }
 
-    private fun shelved(name: String): Shelved {
-        shelf.add(DirectoryFiles(TinyBundle.write(name)))
+    private fun shelved(name: String, manifest: String = TinyBundle.MANIFEST): Shelved {
+        shelf.add(DirectoryFiles(TinyBundle.write(name, manifest)))
         return shelf.list().first { it.name == name }
     }
 
@@ -34,10 +34,25 @@ class AnswersTest {
         assertFalse(answers.state.value.isBusy)
         val outcomes = answers.state.value.bundles.map { it.outcome as Outcome.Answered }
         assertEquals(listOf("positive", "positive"), outcomes.map { (it.answer as LabelAnswer).label })
-        assertEquals(listOf("open null", "run length_8", "open null", "run length_8"), engine.log)
+        assertEquals(listOf("open cpu", "run length_8", "open cpu", "run length_8"), engine.log)
         answers.ask(bundles.take(1), listOf("Another film."))
         work()
         assertEquals(listOf("close", "run length_8"), engine.log.drop(4))
+    }
+
+    @Test
+    fun `the best unit that takes a bundle answers, and says which it is`() {
+        val bundle = shelved("one", TinyBundle.WITH_UNITS)
+        for ((missing, unit) in listOf("" to "npu:SM8650", "npu" to "gpu", "npu gpu" to "cpu")) {
+            engine.refused = missing.split(" ").filter { it.isNotEmpty() }
+            answers.ask(listOf(bundle), listOf("A film."))
+            answers.release()
+            work()
+            val answered = answers.state.value.bundles.single().outcome as Outcome.Answered
+            assertEquals(unit, answered.unit)
+            assertEquals(engine.refused.size, answered.refusals.size)
+            assertTrue(answered.refusals.values.all { "no library" in it.message.orEmpty() })
+        }
     }
 
     @Test
@@ -60,7 +75,7 @@ class AnswersTest {
 
     @Test
     fun `a format without a runtime is named`() {
-        val none = Answers(emptyMap(), Executor { it.run() }) { it() }
+        val none = Answers(emptyMap(), null, Executor { it.run() }) { it() }
         none.ask(listOf(shelved("one")), listOf("A film."))
         val failed = none.state.value.bundles.single().outcome as Outcome.Failed
         assertTrue("a bundle for tflite" in failed.error.message.orEmpty())
@@ -73,6 +88,6 @@ class AnswersTest {
         answers.release()
         answers.ask(listOf(bundle), listOf("A film."))
         work()
-        assertEquals(listOf("open null", "run length_8", "close", "open null", "run length_8"), engine.log)
+        assertEquals(listOf("open cpu", "run length_8", "close", "open cpu", "run length_8"), engine.log)
     }
 }

@@ -28,6 +28,7 @@ class FactsTest {
         assertEquals(9, state.unknown.size)
         assertTrue(state.unknown.values.all { it.isNotBlank() })
         assertNull(state.battery)
+        assertNull(facts.chip)
     }
 
     @Test
@@ -40,6 +41,7 @@ class FactsTest {
         assertEquals(0.5, state.battery ?: 0.0, 0.0)
         assertEquals(true, state.charging)
         assertEquals("a chip", facts(Talking).device().soc)
+        assertEquals("Tensor_G4", facts(Talking).chip)
     }
 
     @Test
@@ -59,6 +61,8 @@ class FactsTest {
 
         override fun soc(): String = unsaid()
 
+        override fun chip(): String = unsaid()
+
         override fun memoryBytes(): Long = unsaid()
 
         override fun thermalStatus(): Int = unsaid()
@@ -76,6 +80,8 @@ class FactsTest {
 
     private object Talking : Phone by Silent {
         override fun soc(): String = "a chip"
+
+        override fun chip(): String = "Tensor G4"
 
         override fun memoryBytes(): Long = 8_000_000_000
 

@@ -20,11 +20,11 @@ class JobsTest {
     private fun prepare(root: File, id: String): File {
         val directory = File(root, "jobs/$id").apply { mkdirs() }
         TinyBundle.write().copyRecursively(File(directory, "bundle"))
-        val nulls = """"compute_units": null, "cpus": null, "length": null, "runtime": null"""
+        val nulls = """"cpus": null, "length": null, "runtime": null"""
         val row = """{"length": 8, "values": [[2, 5, 6, 7, 3, 0, 0, 0], [1, 1, 1, 1, 1, 0, 0, 0]]}"""
         File(directory, "job.json").writeText(
-            """{"job_version": 1, "work": "answer", "protocol": null,
-               "settings": {"threads": 1, "delegate": "cpu", $nulls},
+            """{"job_version": 2, "work": "answer", "protocol": null,
+               "settings": {"threads": 1, "unit": "cpu", $nulls},
                "inputs": ["input_ids", "attention_mask"], "rows": [$row, $row]}""",
         )
         return directory
@@ -40,7 +40,7 @@ class JobsTest {
         assertEquals(JobState.Ended(null), state.value)
         assertTrue("shapes" in File(directory, "result.json").readText())
         assertEquals(16, File(directory, "outputs.bin").length())
-        assertEquals(listOf("open 1", "run length_8", "run length_8", "close"), engine.log)
+        assertEquals(listOf("open cpu on 1", "run length_8", "run length_8", "close"), engine.log)
     }
 
     @Test

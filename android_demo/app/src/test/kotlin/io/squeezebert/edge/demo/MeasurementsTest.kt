@@ -4,6 +4,7 @@ import io.squeezebert.edge.DirectoryFiles
 import io.squeezebert.edge.Progress
 import io.squeezebert.edge.Protocol
 import io.squeezebert.edge.Record
+import io.squeezebert.edge.Settings
 import io.squeezebert.edge.Stage
 import io.squeezebert.edge.TinyBundle
 import java.io.File
@@ -26,10 +27,10 @@ class MeasurementsTest {
 
     @Test
     fun `a measurement becomes a record`() {
-        measurements.start(bundle, Protocol.exactly(20), threads = 2)
+        measurements.start(bundle, Protocol.exactly(20), Settings(threads = 2))
         waiting.removeAt(0).run()
         val done = measurements.state.value as MeasurementState.Done
-        assertEquals("open 2", engine.log.first())
+        assertEquals("open cpu on 2", engine.log.first())
         assertEquals("close", engine.log.last())
         assertEquals(records, done.file.parentFile)
         val read = Record.read(done.file.readText())
@@ -40,8 +41,20 @@ class MeasurementsTest {
     }
 
     @Test
+    fun `another unit is measured alone, and named in the record`() {
+        measurements.start(bundle, Protocol.exactly(20), Settings(unit = "gpu"))
+        waiting.removeAt(0).run()
+        val done = measurements.state.value as MeasurementState.Done
+        assertEquals("gpu", Record.read(done.file.readText()).settings.unit)
+        engine.refused = listOf("gpu")
+        measurements.start(bundle, Protocol.exactly(20), Settings(unit = "gpu"))
+        waiting.removeAt(0).run()
+        assertTrue(measurements.state.value is MeasurementState.Failed)
+    }
+
+    @Test
     fun `a cancelled one leaves no record`() {
-        measurements.start(bundle, Protocol.exactly(20), threads = null)
+        measurements.start(bundle, Protocol.exactly(20), Settings())
         measurements.cancel()
         waiting.removeAt(0).run()
         assertEquals(MeasurementState.Cancelled, measurements.state.value)
@@ -50,15 +63,15 @@ class MeasurementsTest {
 
     @Test
     fun `one runs at a time`() {
-        measurements.start(bundle, Protocol.exactly(20), threads = null)
-        measurements.start(bundle, Protocol.exactly(20), threads = null)
+        measurements.start(bundle, Protocol.exactly(20), Settings())
+        measurements.start(bundle, Protocol.exactly(20), Settings())
         assertEquals(1, waiting.size)
     }
 
     @Test
     fun `what goes wrong is shown`() {
         File(bundle.directory, "vocab.txt").writeText("altered")
-        measurements.start(bundle, Protocol.exactly(20), threads = null)
+        measurements.start(bundle, Protocol.exactly(20), Settings())
         waiting.removeAt(0).run()
         val failed = measurements.state.value as MeasurementState.Failed
         assertTrue("altered" in failed.error.message.orEmpty())

@@ -14,15 +14,18 @@ import io.squeezebert.edge.now
 /**
  * An engine whose models answer the same to every text.
  *
- * @property log what was opened, run and closed.
+ * @property log what was opened, run and closed. @property refused the kinds of units that it has no library for.
  */
 class TinyEngine(private val logits: FloatArray = floatArrayOf(0f, 2f)) : Engine {
     val log = ArrayList<String>()
+    var refused = emptyList<String>()
 
     override fun start(): Runtime = Runtime("litert", "0")
 
     override fun load(bundle: Bundle, settings: Settings): Model {
-        log += "open ${settings.threads}"
+        val unit = settings.unit.orEmpty()
+        if (unit.substringBefore(':') in refused) throw UnsatisfiedLinkError("no library for $unit")
+        log += listOfNotNull("open $unit", settings.threads?.let { "on $it" }).joinToString(" ")
         return object : Model {
             override fun run(entryPoint: String, inputs: Map<String, IntArray>): Map<String, FloatArray> {
                 log += "run $entryPoint"

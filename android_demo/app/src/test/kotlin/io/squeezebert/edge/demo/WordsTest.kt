@@ -36,6 +36,14 @@ class WordsTest {
     }
 
     @Test
+    fun `what computed an answer, and why a better unit did not`() {
+        val answer = NumberAnswer(listOf(1f))
+        assertEquals("2.00 ms, cpu", words.speed(Outcome.Answered(answer, 2_000_000, 1)))
+        val refused = Outcome.Answered(answer, 2_000_000, 1, "gpu", mapOf("npu:SM8650" to InputException("no library")))
+        assertEquals("2.00 ms, gpu\nnot npu:SM8650: no library", words.speed(refused))
+    }
+
+    @Test
     fun `numbers by a locale's rules`() {
         assertEquals("0.123 ms", words.milliseconds(123_456))
         assertEquals("1.23 ms", words.milliseconds(1_234_567))
