@@ -17,3 +17,4 @@ dependencyResolutionManagement {
 
 rootProject.name = "squeezebert-edge-demo"
 include(":core", ":app")
+if (file("bundles_pack/src/main/assets").isDirectory) include(":bundles_pack")

@@ -38,8 +38,21 @@ android {
 
     packaging {
         jniLibs {
-            useLegacyPackaging = false // libraries stay in the APK, aligned to 16 KB, and are mapped from there
+            // Libraries stay in the APK, aligned to 16 KB, and are mapped from there; an NPU's are opened as files.
+            useLegacyPackaging = file("src/main/jniLibs").isDirectory
             pickFirsts += "**/libc++_shared.so" // in case both runtimes bring one
+        }
+    }
+
+    // Play gives each phone the files of its own chip. Without a pack the bundles are the app's assets.
+    if (rootProject.findProject(":bundles_pack") != null) {
+        assetPacks += ":bundles_pack"
+        bundle {
+            deviceTargetingConfig = file("../bundles_pack/src/main/device_targeting_configuration.xml")
+            deviceGroup {
+                enableSplit = true
+                defaultGroup = "other"
+            }
         }
     }
 

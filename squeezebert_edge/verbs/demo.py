@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import zipfile
 from collections import Counter
@@ -20,10 +21,17 @@ from squeezebert_edge.devices.demo_app import APP_ID
 from squeezebert_edge.plumbing.progress import Progress, silent, with_prefix
 from squeezebert_edge.plumbing.reading import read_json
 from squeezebert_edge.plumbing.staging import stage_directory
+from squeezebert_edge.verbs import ai_pack
 
 PLACED = ".squeezebert-edge"  # lists the bundles put there; hidden, so that neither app takes it for one
 APK = Path("app", "build", "outputs", "apk", "debug", "app-debug.apk")
 BUILD = "./gradlew :app:assembleDebug"
+PACK = Path("bundles_pack", "src", "main")  # of the Android project: its AI pack
+BUILD_PACK = "./gradlew :app:bundleRelease"
+LIBRARIES = Path("app", "src", "main", "jniLibs", "arm64-v8a")
+# What an app needs beside LiteRT for Qualcomm's NPUs, and of each Hexagon a pair. None is ours to give.
+QUALCOMM = ("libLiteRtDispatch_Qualcomm.so", "libQnnHtp.so", "libQnnSystem.so")
+HEXAGON = re.compile(r"libQnnHtpV(\d+)(Stub|Skel)\.so")
 
 
 @dataclass(frozen=True)
@@ -76,19 +84,15 @@ def place(
         InputError: the project is not there or cannot be written to, a directory is no bundle, the app does
             not run it, or its name is taken.
     """
-    demo = DEMOS[system]
-    if not (project / demo.sign).is_file():
-        raise InputError(
-            f"{project} is not the {system} demo: there is no {demo.sign} in it",
-            allowed=f"{demo.directory} of a checkout of squeezebert-edge, which no installed package has",
-            hint="--project DIR",
-        )
-    target = project / demo.bundles
-    if target.resolve() != project.resolve() / demo.bundles or (target.exists() and not target.is_dir()):
-        raise InputError(
-            f"{target} is a link or no directory, so bundles are not put there", hint="remove it"
-        )
+    target = _inside(system, project, Path(DEMOS[system].bundles))
     bundles = open_bundles(directories)
+    placed = _put(system, target, bundles, progress)
+    if (project / PACK / ai_pack.TARGETING).is_file():  # or the app would have bundles twice
+        shutil.rmtree(_inside(system, project, PACK))
+    return placed
+
+
+def _put(system: str, target: Path, bundles: Sequence[Bundle], progress: Progress) -> list[Bundle]:
     names = [bundle.directory.name for bundle in bundles]
     earlier = {PLACED, *_read_placed(target)}
     kept = [path for path in (target.iterdir() if target.exists() else ()) if path.name not in earlier]
@@ -102,6 +106,70 @@ def place(
             open_bundle(staging / bundle.directory.name)  # what was copied is what was checked
         (staging / PLACED).write_text(json.dumps(names) + "\n", encoding="utf-8")
     return [Bundle(target / bundle.directory.name, bundle.manifest) for bundle in bundles]
+
+
+def place_pack(project: Path, directories: Sequence[Path]) -> list[Bundle]:
+    """Put bundles into the Android demo's AI pack, in place of those that were put into it or into the app.
+
+    Args:
+        project: the app's directory.
+
+    Returns:
+        The bundles as they were given; each phone gets its own variant of them.
+
+    Raises:
+        InputError: as for `place`; or no bundle has a file for the NPU of a phone.
+    """
+    target = _inside("android", project, PACK)
+    bundles = open_bundles(directories)
+    _refuse("android", bundles, ())
+    if not ai_pack.chips_of(bundles):
+        raise InputError(
+            "no bundle has a file for the NPU of a phone, so that the pack would be the same for all",
+            hint="leave --ai-pack out, or export with --unit npu:CHIP",
+        )
+    with stage_directory(target, marker=ai_pack.TARGETING, force=True) as staging:
+        targeting = ai_pack.lay_out(bundles, staging / "assets")
+        (staging / ai_pack.TARGETING).write_text(targeting, encoding="utf-8")
+    plain = _inside("android", project, Path(DEMOS["android"].bundles))
+    if plain.exists():
+        _put("android", plain, [], silent)
+    return bundles
+
+
+def place_libraries(project: Path, source: Path) -> list[str]:
+    """Put the libraries of Qualcomm's NPUs into the Android demo, in place of those that are there.
+
+    Args:
+        project: the app's directory. source: the directory that has them, for arm64-v8a.
+
+    Returns:
+        Their names.
+
+    Raises:
+        InputError: that is not the project, or a library is missing.
+    """
+    target = _inside("android", project, LIBRARIES)
+    there = {path.name for path in source.glob("lib*.so")} if source.is_dir() else set()
+    versions = {found[1] for name in there if (found := HEXAGON.fullmatch(name))} or {"<number>"}
+    pairs = {f"libQnnHtpV{version}{half}.so" for version in versions for half in ("Stub", "Skel")}
+    missing = sorted({*QUALCOMM, *pairs} - there)
+    if missing:
+        raise InputError(
+            f"{source} lacks {', '.join(missing)}",
+            allowed=f"{', '.join(QUALCOMM)}, and Stub and Skel of the Hexagons of the phones",
+            hint="android_demo/README.md says where they come from",
+        )
+    wanted = sorted({*QUALCOMM, *pairs})
+    kept = [
+        path
+        for path in (target.iterdir() if target.exists() else ())
+        if path.name not in QUALCOMM and not HEXAGON.fullmatch(path.name)
+    ]
+    with stage_directory(target, marker=None, force=True) as staging:
+        for path in (*kept, *(source / name for name in wanted)):
+            _copy(path, staging / path.name)
+    return wanted
 
 
 def parse_phone(device: str) -> str | None:
@@ -159,6 +227,27 @@ def install(
             f"the app does not start: {started.last_line}", hint="unlock the phone and start it there"
         )
     return phone.serial
+
+
+def _inside(system: str, project: Path, place: Path) -> Path:
+    """A directory of an app's project.
+
+    Raises:
+        InputError: that is not the project, or a link is on the way.
+    """
+    demo = DEMOS[system]
+    if not (project / demo.sign).is_file():
+        raise InputError(
+            f"{project} is not the {system} demo: there is no {demo.sign} in it",
+            allowed=f"{demo.directory} of a checkout of squeezebert-edge, which no installed package has",
+            hint="--project DIR",
+        )
+    target = project / place
+    if target.resolve() != project.resolve() / place or (target.exists() and not target.is_dir()):
+        raise InputError(
+            f"{target} is a link or no directory, so that nothing is put there", hint="remove it"
+        )
+    return target
 
 
 def _refuse(system: str, bundles: Sequence[Bundle], others: Collection[str]) -> None:

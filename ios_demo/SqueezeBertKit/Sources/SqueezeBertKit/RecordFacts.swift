@@ -188,11 +188,16 @@ public struct Settings: Sendable, Equatable, Codable {
     _cpus = try found.decode(Null<[Int]>.self, forKey: .cpus)
     _length = try found.decode(Null<Int>.self, forKey: .length)
     _runtime = try found.decode(Null<String>.self, forKey: .runtime)
-    let known = ["cpu", "gpu", "ane"]
-    if let unit, !known.contains(unit), unit.wholeMatch(of: /npu:[A-Za-z0-9_]+/) == nil {
+    if let unit, !isUnit(unit) {
       throw InputError("settings.unit is \"\(unit)\"", allowed: "cpu, gpu, ane, or npu: and the chip")
     }
   }
+}
+
+private func isUnit(_ name: String) -> Bool {
+  let chip = name.dropFirst("npu:".count)
+  let namesChip = !chip.isEmpty && chip.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || $0 == "_") }
+  return ["cpu", "gpu", "ane"].contains(name) || (name.hasPrefix("npu:") && namesChip)
 }
 
 /// A compute unit as records had it in two fields.
