@@ -12,7 +12,7 @@ from rich.text import Text
 import exporters
 from exporters.errors import EdgeError, GateError
 from squeezebert_edge.cli import options, show
-from squeezebert_edge.cli.names import read_names
+from squeezebert_edge.cli.names import read_names, read_unit
 from squeezebert_edge.verbs import CALIBRATION_SAMPLES
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ def tune(
     calibration_samples: options.CalibrationSamplesOption = CALIBRATION_SAMPLES,
     device: options.DeviceOption = "host",
     runner: options.RunnerOption = None,
+    unit: options.DeviceUnitOption = None,
     threads: options.RuntimeThreadsOption = None,
     data: options.TextsOption = None,
     quick: options.QuickOption = False,
@@ -70,7 +71,10 @@ def tune(
     from squeezebert_edge.verbs.tune import Skipped, Tuning, forms_file, tune_forms
 
     tuning = Tuning(
-        options.choose_protocol(queries, quick=quick, rapid=rapid), Settings(threads=threads), data, rounds
+        options.choose_protocol(queries, quick=quick, rapid=rapid),
+        Settings(threads=threads, unit=read_unit(unit)),
+        data,
+        rounds,
     )
     require_directory(out)
     refuse_existing_file(out, force=force)

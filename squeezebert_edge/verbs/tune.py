@@ -10,8 +10,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import exporters
 from exporters.errors import EdgeError, InputError, UnavailableError
-from squeezebert_edge.bundle.manifest import Manifest, Verification
+from exporters.units import EVERY_CHIP, GPU, Unit, parse_unit
+from squeezebert_edge.bundle.manifest import Manifest, UnitRecord, Verification
 from squeezebert_edge.bundle.opened import Bundle
 from squeezebert_edge.checkpoint.checkpoint import Checkpoint
 from squeezebert_edge.checkpoint.task import task_of
@@ -141,7 +143,8 @@ def tune_forms(
     skipped = []
     for name in dict.fromkeys(name for name, _ in pairs):
         try:
-            settled[name] = device.settle(_stand_in(name), tuning.settings)
+            stand_in = _stand_in(plan, name, [exact for other, exact in pairs if other == name])
+            settled[name] = device.settle(stand_in, tuning.settings)
         except EdgeError as error:
             skipped.append(Skipped(name, error))
     if not settled:
@@ -149,7 +152,8 @@ def tune_forms(
     yield from skipped
     for name, exact in pairs:
         if name in settled:
-            mine = replace(plan, pairs=[(name, exact)], form=None)
+            units = _beside_cpu(name, settled[name].unit)
+            mine = replace(plan, pairs=[(name, exact)], form=None, units=units)
             stopwatch = _Stopwatch(device, work, replace(tuning, settings=settled[name]), sleep)
             yield _decide(checkpoint, mine, stopwatch, progress)
 
@@ -197,12 +201,22 @@ def forms_file(
     )
 
 
-def _stand_in(name: str) -> Bundle:
+def _stand_in(plan: Plan, name: str, precisions: Iterable[str]) -> Bundle:
     """What a device is asked about before there is a bundle, since making one takes minutes.
 
-    It names the format, which is all that a device settles by.
+    It has what a device settles by: the format, and every unit that bundles of it can be made for.
     """
-    return Bundle(Path(f"{name} bundles"), Manifest.model_construct(format=name))
+    every = replace(plan, units=[GPU, Unit("npu", EVERY_CHIP)])
+    kinds = [units for exact in precisions for units in every.units_of(name, exact).values()]
+    record = UnitRecord.model_construct(files={})
+    units = {str(unit): record for units in kinds for unit in units}
+    return Bundle(Path(f"{name} bundles"), Manifest.model_construct(format=name, units=units))
+
+
+def _beside_cpu(name: str, unit: str | None) -> list[Unit]:
+    """What a format's candidates are made and proven for beside the CPU; Core ML's units run one program."""
+    units = [] if unit is None else [parse_unit(unit)]
+    return [unit for unit in units if unit.kind in exporters.format_named(name).units]
 
 
 def _decide(checkpoint: Checkpoint, plan: Plan, stopwatch: _Stopwatch, progress: Progress) -> Decision:
@@ -241,6 +255,11 @@ def _export(
     except EdgeError as error:
         return Trial(candidate, None, excluded=error.problem), None
     verification = bundle.manifest.verification
+    for unit in plan.units:
+        if str(unit) not in bundle.manifest.units:
+            return Trial(candidate, verification, excluded=f"{unit} does not compute {name} {exact}"), None
+        if verification.status == "verified":
+            verification = bundle.manifest.units[str(unit)].verification
     if verification.status == "verified":
         return Trial(candidate, verification), bundle
     shutil.rmtree(out)  # so that only what will be measured takes room
@@ -304,7 +323,7 @@ class _Stopwatch:
                 except EdgeError as error:  # it does not run there in this form
                     failures[candidate] = error.problem
                     continue
-                device = device or _in_words(run)
+                device = device or _in_words(run, self.tuning.settings.unit)
                 rule = broken_rule(self.tuning.protocol, run.samples)
                 if rule is not None:
                     failures[candidate] = rule
@@ -340,5 +359,6 @@ class _Stopwatch:
         }
 
 
-def _in_words(run: record.Run) -> str:
-    return f"{run.device.name}, {run.device.os}" + (", emulated" if run.emulated else "")
+def _in_words(run: record.Run, unit: str | None) -> str:
+    words = f"{run.device.name}, {run.device.os}" + (", emulated" if run.emulated else "")
+    return words if unit in (None, "cpu") else f"{words}, {unit}"

@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 
 from exporters.errors import EdgeError, GateError, InputError, UnavailableError
-from squeezebert_edge.bundle.manifest import Verification
+from exporters.units import Unit
+from squeezebert_edge.bundle.manifest import UnitRecord, Verification
 from squeezebert_edge.bundle.opened import Bundle
 from squeezebert_edge.checkpoint.checkpoint import Checkpoint
 from squeezebert_edge.forms.choices import Choice, form_of, read_forms, write_forms
 from squeezebert_edge.latency.protocol import Protocol, exactly
+from squeezebert_edge.latency.record import Settings
 from squeezebert_edge.plumbing.progress import Progress, silent
 from squeezebert_edge.plumbing.staging import CannotWriteError
 from squeezebert_edge.verbs import tune
@@ -108,6 +110,45 @@ def trial(form: str, *rounds: int, excluded: str | None = None) -> Trial:
 )
 def test_the_default_gives_way_to_what_is_faster_beyond_the_noise(others: list[Trial], chosen: str) -> None:
     assert choose([trial("group-batched", 100, 100, 100), *others], "group-batched") == chosen
+
+
+def test_candidates_of_a_unit_are_made_and_proven_for_it(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch, temporary: Path
+) -> None:
+    asked = []
+
+    def export(
+        checkpoint: Checkpoint, plan: Plan, out: Path, *, progress: Progress = silent
+    ) -> Iterator[Bundle]:
+        ((name, precision),) = plan.pairs
+        asked.append([str(unit) for unit in plan.units])
+        out.mkdir()
+        proof = Verification(status="failed", by="qualcomm-emulator", failures=["the NPU differs"])
+        made = UnitRecord.model_construct(files={}, verification=proof if plan.form == "plain" else VERIFIED)
+        units = {str(unit): made for unit in plan.units} if precision == "fp16" else {}
+        changes = {"form": plan.form, "format": name, "verification": VERIFIED, "units": units}
+        yield Bundle(out, bundle.manifest.model_copy(update=changes))
+
+    monkeypatch.setattr(tune, "export_bundles", export)
+    settled = []
+
+    class Phone(Paced):
+        def settle(self, bundle: Bundle, settings: Settings) -> Settings:
+            settled.append(bundle.manifest.units.keys())
+            bundle.files_of(Unit("npu", "SM8650"))
+            return settings.model_copy(update={"unit": "npu:SM8650"})
+
+    plan = Plan([("tflite", "fp16"), ("tflite", "fp32")], LENGTHS)
+    how = tuning(settings=Settings(unit="npu"))
+    half, single = tune_forms(CHECKPOINT, plan, Phone(EVEN | {"plain": 1.0, "group-batched": 5.0}), how)
+    assert {"gpu", "npu:SM8650", "npu:SM8750"} <= set(*settled)
+    assert set(map(tuple, asked)) == {("npu:SM8650",)}
+    assert isinstance(half, Decision)
+    assert isinstance(single, Decision)
+    assert (half.chosen, half.device) == ("group-batched", "a host, Linux 6, npu:SM8650")
+    assert [one.excluded for one in half.trials if one.excluded] == ["the NPU differs"]
+    assert single.chosen is None
+    assert {one.excluded for one in single.trials} == {"npu:SM8650 does not compute tflite fp32"}
 
 
 def test_without_the_default_the_fastest_is_taken() -> None:
