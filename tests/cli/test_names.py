@@ -170,7 +170,7 @@ def test_answers_kept_under_one_spelling_serve_the_other(
     load = Bundle.load_runner
     left = 2
 
-    def load_runner(bundle: Bundle, *, threads: int = 1, runtime: str | None = None) -> Any:
+    def load_runner(bundle: Bundle, **settings: Any) -> Any:
         runner = load(bundle)
 
         def count(inputs: Any) -> Any:
