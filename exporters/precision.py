@@ -91,7 +91,7 @@ FLOAT16_GATES = Gates(min_sqnr_db=60.0, max_padding_error=1e-3)
 INT8_GATES = Gates(min_sqnr_db=45.0, min_padding_sqnr_db=60.0)
 CALIBRATED_GATES = Gates(min_sqnr_db=30.0, min_padding_sqnr_db=60.0)
 INT4_GATES = Gates(min_sqnr_db=25.0, min_padding_sqnr_db=60.0)
-# Float on a GPU or an NPU is float16, and not IEEE's everywhere. Qualcomm's has 54.3 dB on 297 texts of SST-2.
+# Float on a GPU or an NPU is float16, not IEEE's everywhere. Qualcomm's has 54.3 dB on 297 texts of SST-2.
 GPU_FLOAT_GATES = Gates(min_sqnr_db=50.0, min_padding_sqnr_db=60.0)
 NPU_FLOAT_GATES = Gates(min_sqnr_db=51.5, min_padding_sqnr_db=60.0)
 
