@@ -214,7 +214,7 @@ def test_a_measurement_that_breaks_a_rule_exits_with_1(bundle: Path, tmp_path: P
     ("arguments", "status", "says"),
     [
         (["--quick", "--rapid"], 2, "several of"),
-        (["--unit", "gpu"], 2, "--unit gpu is not possible for a bundle of tflite on the host"),
+        (["--unit", "gpu"], 2, "--unit gpu is not possible for a bundle of executorch on the host"),
         (["--delegate", "gpu"], 2, "write --unit gpu"),
         (["--unit", "tpu"], 2, "there is no compute unit 'tpu'"),
         (["--cpus", "one"], 2, "--cpus one"),

@@ -193,6 +193,27 @@ def test_devices_stand_side_by_side() -> None:
     assert "cpu (0): 41.5 to 58.0 °C" in " ".join(shown.split())
 
 
+def test_a_latency_of_one_unit_is_never_shown_for_another() -> None:
+    made = row("tflite", "fp16")
+    units = {"cpu": 31.0, "gpu": 17.0, "npu:SM8650": 3.0}
+    rows = tuple(replace(made, unit=unit) for unit in units)
+    records = tuple(
+        phone(ms, made.seal, id=unit, settings=record.Settings(unit=unit)) for unit, ms in units.items()
+    )
+    others = (phone(99.0, made.seal, id="another chip", settings=record.Settings(unit="npu:SM8750")),)
+    shown = list(csv.DictReader(io.StringIO(to_csv(Report(rows, records + others)))))
+    assert {each["unit"]: float(each["android: p50 ms"]) for each in shown} == pytest.approx(
+        {unit: each.latency.overall.p50_ns / 1e6 for unit, each in zip(units, records, strict=True)}
+    )
+    lone = list(csv.DictReader(io.StringIO(to_csv(Report(rows, records[2:])))))
+    assert [each["android: p50 ms"] != "" for each in lone] == [False, False, True]
+    alone = list(csv.DictReader(io.StringIO(to_csv(Report((), records + others)))))
+    assert [each["unit"] for each in alone] == [*units, "npu:SM8750"]
+    page = to_html(Report(rows, records))
+    assert "android: a phone, npu:SM8650" in page
+    assert "android: a phone, gpu" in page
+
+
 def test_the_last_of_several_records_of_a_bundle_is_its_latency() -> None:
     bundle = row(difference=0.1)
     old = latency_of(bundle, 30.0, id="old", time="2026-11-24T00:00:00Z")

@@ -8,12 +8,14 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+from typer.testing import CliRunner
 
 from exporters.errors import InputError
 from exporters.spec import Delegation
 from exporters.units import GPU, Unit
 from squeezebert_edge.bundle.manifest import UnitRecord, Verification, write_manifest
 from squeezebert_edge.bundle.opened import Bundle, open_bundle
+from squeezebert_edge.cli.commands import app
 from squeezebert_edge.verbs import ai_pack, demo
 from tests.demos.tokenizer_cases import write_bundle
 from tests.kit.small import small_checkpoint
@@ -153,3 +155,31 @@ def test_the_libraries_of_an_npu_are_put_beside_the_app_s_own(project: Path, tmp
     with pytest.raises(InputError, match=r"lacks libLiteRtDispatch_Qualcomm\.so, .*V<number>Skel"):
         demo.place_libraries(project, tmp_path / "nowhere")
     assert {path.name for path in target.iterdir()} == {*put, "libmine.so"}
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["ios", "--ai-pack"], "allowed: either of them with android"),
+        (["ios", "--npu-libraries", "."], "allowed: either of them with android"),
+        (["android", "--ai-pack", "--install"], "allowed: --install without --ai-pack"),
+    ],
+)
+def test_a_call_that_cannot_be_done_is_refused(tmp_path: Path, options: list[str], says: str) -> None:
+    system, *rest = options
+    result = CliRunner().invoke(app, ["demo", system, str(tmp_path), *rest])
+    assert isinstance(result.exception, InputError)
+    assert says in str(result.exception)
+
+
+def test_the_command_line_says_where_all_of_it_is(project: Path, tmp_path: Path) -> None:
+    bundle, libraries = made_for(tmp_path / "bundle", "SM8650"), tmp_path / "libraries"
+    libraries.mkdir()
+    for name in (*demo.QUALCOMM, "libQnnHtpV75Stub.so", "libQnnHtpV75Skel.so"):
+        (libraries / name).write_text(name)
+    options = ["--ai-pack", "--npu-libraries", str(libraries), "--project", str(project)]
+    result = CliRunner().invoke(app, ["demo", "android", str(bundle), *options])
+    assert result.exit_code == 0, result.output
+    assert f"in {project / demo.PACK}" in result.stdout.replace("\n", "")
+    assert "libQnnHtpV75Skel.so" in result.stderr
+    assert "next: ./gradlew :app:bundleRelease" in result.stderr

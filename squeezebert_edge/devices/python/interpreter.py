@@ -114,7 +114,9 @@ def decide_settings(
         raise InputError(
             f"--unit {settings.unit} is not possible for a bundle of {made_for} on {where}",
             allowed="cpu",
-            hint="--device android --runner app measures the others; `verify --unit` proves them here",
+            hint="--device android --runner app measures the others; `verify --unit` proves them here"
+            if made_for == "tflite"
+            else None,
         )
     if settings.threads and core_ml:
         raise InputError(
