@@ -56,6 +56,7 @@ def verify(
 
     Raises:
         InputError: the examples are wrong.
+        GateError: the float model of this installation is wrong, so that it proves nothing.
     """
     inputs = choose_inputs(
         task, checkpoint.tokenizer, runner.lengths, examples or task.built_in_examples(), minimum

@@ -24,6 +24,7 @@ from squeezebert_edge.forms.catalog import lay_out
 from squeezebert_edge.plumbing.progress import Progress, silent, with_prefix
 from squeezebert_edge.plumbing.staging import refuse_existing, stage_directory
 from squeezebert_edge.proof.parity import FEWER_INPUTS, verify
+from squeezebert_edge.proof.reference import require_sound_reference
 from squeezebert_edge.tasks.heads import Task
 from squeezebert_edge.verbs.plan import Plan
 
@@ -50,10 +51,12 @@ def export_bundles(
         InputError: before anything is made, if any of the bundles exists and `force` is false.
         UnavailableError: before anything is made, if one of the plan's units cannot be served here.
         GateError: a product is left outside the delegate, or an operator outside a unit, or a unit's compiler
-            failed; that bundle is not written.
+            failed; that bundle is not written. Before anything is made: the float model of this installation
+            is wrong.
     """
     refuse_outputs(plan, out, force=force)
     plan.require_units()
+    require_sound_reference()
     for name, precision in plan.pairs:
         target = out / f"{name}-{precision}"
         with stage_directory(target, marker=MANIFEST, force=force) as staging:

@@ -30,7 +30,7 @@ def verify_bundle(
         InputError: the checkpoint is not there, or is not the one the bundle was made from; or the unit does
             not compute in the bundle's precision.
         UnavailableError: the unit cannot be run, or emulated, on this machine.
-        GateError: the unit refuses the bundle's files.
+        GateError: the unit refuses the bundle's files, or the float model of this installation is wrong.
     """
     limits = bundle.gates_on(unit).replaced_by(gates)
     progress(f"opening {bundle.directory.name} on {unit}", 0, 0)
