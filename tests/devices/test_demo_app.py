@@ -27,7 +27,7 @@ def test_a_job_has_the_rows_that_every_device_runs(bundle: Bundle) -> None:
     rows = workload.of_bundle(bundle, None, None).rows
     settings = Settings(threads=2, length=32)
     job = json.loads(demo_app.job_of(rows, settings, QUICK))
-    assert (job["job_version"], job["work"]) == (1, "measure")
+    assert (job["job_version"], job["work"]) == (2, "measure")
     assert Settings.model_validate(job["settings"]) == settings
     assert job["protocol"] == asdict(QUICK)
     assert job["inputs"] == ["input_ids", "attention_mask", "token_type_ids"]
