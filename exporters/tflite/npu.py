@@ -119,15 +119,14 @@ def export(
     precision = FORMAT.precision(request.precision)
     for unit in units:
         chip = _chip(unit)
-        invocation = _invocation(chip.vendor, chip)
-        compiled: dict[int, _Compiled] = {}
+        compiled: dict[int, Compiled] = {}
         files: dict[int, Path] = {}
         for length in request.lengths:
             tell(f"compiling length {length} for {chip.name}")
             files[length] = artifact.path.with_name(
                 f"{artifact.path.stem}.{chip.name}.{length}{artifact.path.suffix}"
             )
-            compiled[length] = _compile(alone(model, length), invocation, files[length])
+            compiled[length] = compile_length(model, length, chip, files[length])
         last = compiled[request.lengths[-1]]
         worst = max(compiled.values(), key=lambda each: len(each.delegation.outside))
         yield (
@@ -231,7 +230,7 @@ def _invocation(vendor: str, chip: Chip) -> _Invocation:
 
 
 @dataclass(frozen=True)
-class _Compiled:
+class Compiled:
     """What a compiler said of its work."""
 
     delegation: Delegation
@@ -239,15 +238,16 @@ class _Compiled:
     sdk_version: str
 
 
-def _compile(content: bytes, invocation: _Invocation, out: Path) -> _Compiled:
-    """Compile a model of one signature, and write the file when it is whole.
+def compile_length(model: Any, length: int, chip: Chip, out: Path) -> Compiled:
+    """Compile one length of a model (as the schema's objects) for a chip; the file appears when it is whole.
 
     Raises:
         GateError: the compiler failed, died, took too long or wrote nothing.
     """
+    invocation = _invocation(chip.vendor, chip)
     with tempfile.TemporaryDirectory() as name, _plugin(invocation) as libraries:
         source, made = Path(name) / "source.tflite", Path(name) / "compiled.tflite"
-        source.write_bytes(content)
+        source.write_bytes(alone(model, length))
         flags = {
             "cmd": "apply",
             "model": source,
@@ -274,7 +274,7 @@ def _compile(content: bytes, invocation: _Invocation, out: Path) -> _Compiled:
     outside = Counter(name.upper() for _, name in set(re.findall(r"LiteRT Op #(\d+) '(\w+)'", log)))
     listed = tuple(f"{operator} x{count}" for operator, count in sorted(outside.items()))
     found = re.search(r"Applying plugin with SDK version: v?(\S+)", log)
-    return _Compiled(
+    return Compiled(
         Delegation(inside, total, outside=listed if inside < total else ()),
         partitions,
         found[1] if found else "unknown",

@@ -1,0 +1,132 @@
+"""What a phone's GPU and NPU take of a network, and how exact they are: never how fast.
+
+Every precision of a checkpoint on each unit that computes it, then every head on the same body (the head's
+weights random where the checkpoint has none), and what compiling the full size for one chip costs. The GPU is
+LiteRT's accelerator over WebGPU, the NPU Qualcomm's emulator.
+
+    python benchmarks/units.py CHECKPOINT [--unit gpu ...] [--length 64]
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from export_cost import full_size
+from latency import machine, versions
+
+from exporters.errors import GateError, UnavailableError
+from exporters.tflite import FORMAT, npu
+from exporters.tflite.chips import CHIPS
+from exporters.tflite.quantization import opened
+from exporters.units import Unit, parse_unit
+from squeezebert_edge.bundle.opened import Bundle
+from squeezebert_edge.checkpoint.checkpoint import Checkpoint, load_checkpoint
+from squeezebert_edge.cli.show import progress
+from squeezebert_edge.model.heads import ARCHITECTURES
+from squeezebert_edge.plumbing.progress import Progress
+from squeezebert_edge.verbs import CALIBRATION_SAMPLES
+from squeezebert_edge.verbs.export import export_bundles
+from squeezebert_edge.verbs.plan import Plan, add_calibration, check_units
+
+UNITS = ("gpu", "npu:SM8650", "npu:SM8750", "npu:SM8850", "npu:SM7675")
+HEADER = "| head | precision | unit | MB | operators inside | pieces | SQNR dB | agreement | proof |"
+
+
+def with_head(checkpoint: Checkpoint, architecture: str) -> Checkpoint:
+    """The checkpoint's body under another head, whose own weights are random."""
+    torch.manual_seed(0)
+    model = ARCHITECTURES[architecture](checkpoint.config).eval()
+    known = checkpoint.model.state_dict()
+    shapes = {name: value.shape for name, value in model.state_dict().items()}
+    model.load_state_dict(
+        {name: value for name, value in known.items() if shapes.get(name) == value.shape}, strict=False
+    )
+    return replace(checkpoint, model=model)
+
+
+def export(
+    checkpoint: Checkpoint, precision: str, units: list[Unit], options: argparse.Namespace, tell: Progress
+) -> Iterator[Bundle]:
+    """The bundle of a precision for those of the units that compute it."""
+    pairs = [("tflite", precision)]
+    takes = [unit for unit in units if unit.kind in FORMAT.precisions[precision].unit_gates]
+    for unit in takes:
+        try:
+            plan = Plan(pairs, (options.length,), units=check_units([unit], pairs))
+            plan = add_calibration(plan, checkpoint, None, CALIBRATION_SAMPLES)
+            with tempfile.TemporaryDirectory() as directory:
+                yield from export_bundles(checkpoint, plan, Path(directory), progress=tell)
+        except (GateError, UnavailableError, ValueError) as error:
+            print(f"{precision} on {unit}: {error}", file=sys.stderr)
+
+
+def lines(bundle: Bundle, head: str) -> Iterator[str]:
+    """The rows of a bundle's units."""
+    for name, unit in bundle.manifest.units.items():
+        proof, taken = unit.verification, f"{unit.delegation.delegated} of {unit.delegation.total}"
+        sqnr = "-" if proof.sqnr_db is None else f"{proof.sqnr_db:.1f}"
+        agreement = "-" if proof.agreement is None else f"{proof.agreement:.2%}"
+        size = bundle.size_of(parse_unit(name)) / 1e6
+        yield (
+            f"| {head} | {bundle.manifest.precision.name} | {name} | {size:.1f} "
+            f"| {taken} | {unit.partitions} | {sqnr} | {agreement} | {proof.words} |"
+        )
+
+
+def compile_full_size(tell: Progress) -> str:
+    """What one chip adds to the export of the full size at one length."""
+    with tempfile.TemporaryDirectory() as directory:
+        source = Path(directory) / "full-size"
+        full_size(source, "text-classification")
+        plan = Plan([("tflite", "fp16")], (128,))
+        (bundle,) = export_bundles(load_checkpoint(str(source)), plan, Path(directory), progress=tell)
+        model, file = opened(bundle.artifact.read_bytes()), Path(directory) / "compiled.tflite"
+        start = time.perf_counter()
+        compiled = npu.compile_length(model, 128, CHIPS["SM8650"], file)
+        seconds = time.perf_counter() - start
+        inside = f"{compiled.delegation.delegated} of {compiled.delegation.total} operators"
+        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+        return (
+            f"- squeezebert-uncased's shapes compiled for SM8650 at 128 tokens: {seconds:.0f} s, "
+            f"{peak / 1e9:.2f} GB in the compiler, {file.stat().st_size / 1e6:.1f} MB, "
+            f"{inside} in {compiled.partitions}"
+        )
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("checkpoint")
+    parser.add_argument("--unit", action="append")
+    parser.add_argument("--length", type=int, default=64)
+    options = parser.parse_args()
+    units = [parse_unit(text) for text in options.unit or UNITS]
+    checkpoint = load_checkpoint(options.checkpoint)
+    own = type(checkpoint.model).__name__
+    print(HEADER)
+    print("|---|---|---|---:|---:|---:|---:|---:|---|")
+    with progress() as tell:
+        for precision in FORMAT.precisions:
+            for bundle in export(checkpoint, precision, units, options, tell):
+                print(*lines(bundle, own), sep="\n", flush=True)
+        for architecture in ARCHITECTURES:
+            if architecture == own:
+                continue
+            for bundle in export(with_head(checkpoint, architecture), "fp16", units, options, tell):
+                print(*lines(bundle, architecture), sep="\n", flush=True)
+        print("\n" + compile_full_size(tell))
+    print(f"- {options.checkpoint}, {options.length} tokens; heads other than {own} have random weights")
+    print(f"- {machine()}")
+    print(f"- {versions()}")
+
+
+if __name__ == "__main__":
+    main()
