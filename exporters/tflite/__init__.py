@@ -12,6 +12,8 @@ from exporters.precision import (
     INT8_GATES,
     INT8_STATIC,
     NPU_FLOAT_GATES,
+    NPU_INT8_GATES,
+    NPU_INT16_GATES,
     Precision,
     Rounding,
 )
@@ -34,7 +36,16 @@ FORMAT = Format(
             unit_gates={"gpu": GPU_FLOAT_GATES, "npu": NPU_FLOAT_GATES},
         ),
         "int8-dynamic": replace(INT8_DYNAMIC, unit_gates={"gpu": INT8_GATES}),
-        "int8-static": replace(INT8_STATIC, unit_gates={"gpu": CALIBRATED_GATES}),
+        "int8-static": replace(INT8_STATIC, unit_gates={"gpu": CALIBRATED_GATES, "npu": NPU_INT8_GATES}),
+        "int16x8": Precision(
+            "int8",
+            "int16",
+            "weights per channel, activations per tensor",
+            gates=INT8_GATES,
+            rounding=Rounding(8, None, "tensor"),
+            integer_only=True,
+            unit_gates={"npu": NPU_INT16_GATES},
+        ),
         "int4": Precision(
             "int4",
             "int8 at run time",

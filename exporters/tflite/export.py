@@ -25,6 +25,7 @@ from exporters.quiet import quiet_runtime, quiet_tools
 from exporters.spec import Artifact, Delegation, ExportRequest
 from exporters.tensors import describe
 from exporters.tflite import FORMAT, quantization
+from exporters.tflite.integer import integer_only
 from exporters.tflite.signatures import signature_of
 
 PRODUCTS = {"FULLY_CONNECTED", "BATCH_MATMUL", "CONV_2D", "DEPTHWISE_CONV_2D"}
@@ -63,13 +64,15 @@ def export(request: ExportRequest, path: Path) -> Artifact:
     inputs, outputs = describe(request)
     packages = ["torch", "litert-torch", "litert-converter", "jax", "ai-edge-litert"]
     with quiet_tools():
-        content = _convert(request, entry_points)
+        content = convert(request)
         calibrated: list[str] = []
         if half:
             content = quantization.with_half_weights(content)
+        elif precision.integer_only:
+            content, calibrated = integer_only(content, request, bits=16)
         elif precision.rounding:
             content, calibrated = quantization.quantized(content, request)
-        if half or precision.rounding:
+        if half or (precision.rounding and not precision.integer_only):
             packages.append("ai-edge-quantizer")
         path.write_bytes(finished(content, request.metadata))
         float_operators = quantization.float_operators(content)
@@ -96,16 +99,20 @@ def _require_half_range(module: nn.Module) -> None:
             )
 
 
-def _convert(request: ExportRequest, entry_points: Mapping[int, str]) -> bytes:
-    """The flatbuffer with float32 weights."""
+def convert(request: ExportRequest) -> bytes:
+    """The flatbuffer with float32 weights.
+
+    Raises:
+        InputError: a module that litert-torch cannot convert.
+    """
     with _no_progress_shown(), quiet_runtime():  # its C++ library greets on stderr
         from litert_torch import signature
 
     module = NamedModule(request.module, tuple(request.outputs)).eval()
     (first, example), *others = request.examples.items()
-    converter = signature(entry_points[first], module, sample_kwargs=dict(example))
+    converter = signature(signature_of(first), module, sample_kwargs=dict(example))
     for length, example in others:
-        converter.signature(entry_points[length], module, sample_kwargs=dict(example))
+        converter.signature(signature_of(length), module, sample_kwargs=dict(example))
     try:
         with _no_progress_shown():
             model = converter.convert()

@@ -30,6 +30,8 @@ from exporters.quiet import quiet_tools
 from exporters.spec import Artifact, Delegation, ExportRequest, Tell, UnitArtifact
 from exporters.tflite import FORMAT
 from exporters.tflite.chips import CHIPS, Chip, chip_named
+from exporters.tflite.export import convert, finished
+from exporters.tflite.integer import integer_only
 from exporters.tflite.quantization import opened
 from exporters.tflite.signatures import alone, read_metadata
 from exporters.units import EVERY_CHIP, Unit
@@ -69,23 +71,18 @@ def choose(name: str | None, precision: Precision) -> Sequence[Unit]:
         return [
             Unit("npu", chip.name)
             for chip in CHIPS.values()
-            if chip.vendor == "qualcomm" and _takes(chip, precision)
+            if chip.vendor == "qualcomm" and chip.takes(precision)
         ]
     chip = chip_named(name or "")
-    if not _takes(chip, precision):
-        integers = [
-            each
-            for each, meaning in FORMAT.precisions.items()
-            if "npu" in meaning.unit_gates and meaning.rounding
+    if not chip.takes(precision):
+        taken = [
+            name
+            for name, meaning in FORMAT.precisions.items()
+            if "npu" in meaning.unit_gates and chip.takes(meaning)
         ]
-        raise InputError(
-            f"the NPU of {chip.name} computes with integers only, not in float16", allowed=", ".join(integers)
-        )
+        asked = "in float16" if precision.rounding is None else f"with {precision.activations} activations"
+        raise InputError(f"the NPU of {chip.name} does not compute {asked}", allowed=", ".join(taken))
     return [Unit("npu", chip.name)]
-
-
-def _takes(chip: Chip, precision: Precision) -> bool:
-    return precision.rounding is not None or chip.float16 is not False
 
 
 def require(units: Sequence[Unit]) -> None:
@@ -115,8 +112,9 @@ def export(
     Raises:
         GateError: a compiler fails, or takes longer than COMPILE_SECONDS.
     """
-    model = opened(artifact.path.read_bytes())
     precision = FORMAT.precision(request.precision)
+    tell("preparing it for NPUs")
+    model = opened(_source(request, artifact, precision))
     for unit in units:
         chip = _chip(unit)
         compiled: dict[int, Compiled] = {}
@@ -133,7 +131,7 @@ def export(
             unit,
             UnitArtifact(
                 files=files,
-                arithmetic="float16" if precision.rounding is None else precision.activations,
+                arithmetic=_arithmetic(precision),
                 delegation=worst.delegation,
                 partitions=max(each.partitions for each in compiled.values()),
                 versions={
@@ -142,6 +140,21 @@ def export(
                 },
             ),
         )
+
+
+def _source(request: ExportRequest, artifact: Artifact, precision: Precision) -> bytes:
+    """What is compiled: the artifact; if that has operators in float, the network in integers alone."""
+    if not precision.mixed:
+        return artifact.path.read_bytes()
+    with quiet_tools():
+        content, _ = integer_only(convert(request), request, bits=8)
+        return finished(content, request.metadata)
+
+
+def _arithmetic(precision: Precision) -> str:
+    if precision.rounding is None:
+        return "float16"
+    return "int16" if precision.activations == "int16" else "int8, with int16 norms, sums and head"
 
 
 def load(unit: Unit, files: Mapping[int, Path]) -> RunnerProcess:

@@ -117,11 +117,14 @@ class UnitRecord(_Record):
     """How a compute unit beside the CPU runs the bundle, and the proof of it.
 
     files: length -> the file that serves it: compiled for the unit, or the artifact itself.
+    form, form_decided_by: as the bundle has them, of what the files were made from.
     arithmetic: what the unit computes with. partitions: into how many pieces the operators inside it fall.
     versions: of what shaped the files or judged them.
     """
 
     files: dict[int, FileName]
+    form: str
+    form_decided_by: str
     arithmetic: str
     delegation: Delegation
     partitions: int

@@ -64,6 +64,7 @@ FORMS_BY_PRECISION = {
     ("tflite", "fp16"): Choice("conv2d", WHOLE),
     ("tflite", "int8-dynamic"): Choice("group-batched", HERE),
     ("tflite", "int8-static"): Choice("group-resident", HERE),
+    ("tflite", "int16x8"): Choice("conv2d", WHOLE),
     ("tflite", "int4"): Choice("group-resident", HERE),
     ("coreml", "fp32"): Choice("neural-engine", STRUCTURE),
     ("coreml", "fp16"): Choice("neural-engine", STRUCTURE),
@@ -71,6 +72,7 @@ FORMS_BY_PRECISION = {
     ("coreml", "int4-weights"): Choice("neural-engine", STRUCTURE),
     ("coreml", "int8-static"): Choice("neural-engine-groups", STRUCTURE),  # a scale for each group
 }
+FOR_NPUS = Choice("conv2d", WHOLE)  # of what is made for an NPU alone
 PLAIN = Choice("plain", "nothing has measured another")
 
 Forms = Mapping[tuple[str, str], Choice]  # of a format and an exact precision
@@ -94,7 +96,7 @@ def float_parts(module: nn.Module, precision: Precision, target: str | None) -> 
     Args:
         target: the oldest system that the artifact must run on, where its format has such a choice.
     """
-    kept: tuple[str, ...] = LAST_PRODUCTS if precision.calibrated else ()
+    kept: tuple[str, ...] = LAST_PRODUCTS if precision.calibrated and not precision.integer_only else ()
     if target in precision.palette_targets:
         kept = NO_PALETTE
     return (name for name, _ in module.named_modules() if name.rpartition(".")[2] in kept)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -77,11 +78,11 @@ def _make(
     form = plan.form_of(name, exact.name)
     request = _request(checkpoint, task, plan, format_, exact.name, form.name)
     artifact = format_.export(request, path)
-    if not plan.allow_undelegated:
+    if not plan.allow_undelegated and not meaning.integer_only:
         _require_delegated(artifact, f"{name} {precision}", form.name)
     gates = meaning.gates.replaced_by(plan.gates)
     verification = verify(checkpoint, task, format_.load(path), gates, progress=progress)
-    units = dict(_make_for_units(checkpoint, task, plan, name, request, artifact, progress))
+    units = dict(_make_for_units(checkpoint, task, plan, name, artifact, request, progress))
     vocabulary = "".join(f"{token}\n" for token in checkpoint.tokenizer.vocab)
     (directory / VOCABULARY).write_text(vocabulary, encoding="utf-8", newline="\n")
     write_manifest(
@@ -127,21 +128,26 @@ def _make_for_units(
     task: Task,
     plan: Plan,
     name: str,
-    request: ExportRequest,
     artifact: Artifact,
+    request: ExportRequest,
     progress: Progress,
 ) -> Iterator[tuple[Unit, UnitRecord]]:
     """What each of the plan's units beside the CPU runs, and the proof of it."""
     format_ = exporters.format_named(name)
-    gates = format_.precision(request.precision).unit_gates
-    for kind, units in plan.units_of(name, request.precision).items():
+    exact = request.precision
+    meaning = format_.precision(exact)
+    for kind, units in plan.units_of(name, exact).items():
         exporter = format_.unit(kind)
+        form = plan.form_on(units[0], name, exact)
+        if plan.needs_own_network(units[0], name, exact):
+            module = lay_out(quantizable(checkpoint, meaning), type(task), form.name)
+            ranges = of_form(checkpoint.ranges, module) if meaning.calibrated else {}
+            request = replace(request, module=module, ranges=ranges, keep_float=plan.keep_float)
         for unit, made in exporter.export(request, artifact, units, lambda stage: progress(stage, 0, 0)):
             if made.delegation.outside and not plan.allow_undelegated:
                 taken = f"{made.delegation.delegated} of {made.delegation.total} operators"
                 raise GateError(
-                    f"{unit} takes {taken} of {name} {request.precision}, not "
-                    f"{', '.join(made.delegation.outside)}",
+                    f"{unit} takes {taken} of {name} {exact}, not {', '.join(made.delegation.outside)}",
                     allowed="every operator",
                     hint="another --precision or --form, or --allow-undelegated",
                 )
@@ -150,7 +156,7 @@ def _make_for_units(
                     checkpoint,
                     task,
                     exporter.load(unit, made.files),
-                    gates[kind].replaced_by(plan.gates),
+                    meaning.unit_gates[kind].replaced_by(plan.gates),
                     minimum=FEWER_INPUTS,
                     progress=with_prefix(str(unit), progress),
                 )
@@ -160,6 +166,8 @@ def _make_for_units(
                 unit,
                 UnitRecord(
                     files={length: file.name for length, file in made.files.items()},
+                    form=form.name,
+                    form_decided_by=form.decided_by,
                     arithmetic=made.arithmetic,
                     delegation=made.delegation,
                     partitions=made.partitions,

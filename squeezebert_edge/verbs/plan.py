@@ -76,6 +76,16 @@ class Plan:
             return choices.Choice(self.form, "the user")
         return choices.form_of(format_, exact, self.forms)
 
+    def form_on(self, unit: Unit, format_: str, exact: str) -> choices.Choice:
+        """How the network is laid out for what a unit beside the CPU runs."""
+        if self.form is None and self.needs_own_network(unit, format_, exact):
+            return choices.FOR_NPUS
+        return self.form_of(format_, exact)
+
+    def needs_own_network(self, unit: Unit, format_: str, exact: str) -> bool:
+        """Whether what a unit runs is not made of the artifact."""
+        return unit.kind == "npu" and exporters.format_named(format_).precision(exact).mixed
+
     def target(self, format_: Format) -> str | None:
         """The oldest system that an artifact of a format must run on, where the format has such a choice."""
         return f"iOS{self.ios}" if format_.targets else None
@@ -129,7 +139,7 @@ def _takers(kind: str) -> str:
 
 
 def possible_pairs(formats: Sequence[str], precisions: Sequence[str]) -> list[tuple[str, str]]:
-    """Every (format, precision) asked for; all exact precisions of each format if none is named.
+    """Every (format, precision) asked for; if none is named, all of a format but those made for NPUs alone.
 
     Raises:
         InputError: an unknown format, or a precision that a format does not have.
@@ -137,7 +147,8 @@ def possible_pairs(formats: Sequence[str], precisions: Sequence[str]) -> list[tu
     pairs = []
     for name in dict.fromkeys(formats):
         format_ = exporters.get(name, to_export=True)
-        for precision in dict.fromkeys(precisions or format_.precisions):
+        usual = [each for each, meaning in format_.precisions.items() if not meaning.integer_only]
+        for precision in dict.fromkeys(precisions or usual):
             if choices.exact_precision(name, precision).name not in format_.precisions:
                 also = f"; int8 is {choices.INT8[name].name}" if name in choices.INT8 else ""
                 raise InputError(

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -22,26 +21,21 @@ from exporters.tflite import export, npu
 from exporters.tflite.integer import integer_only
 from exporters.tflite.quantization import float_operators, opened
 from exporters.tflite.runner import load
-from exporters.tflite.signatures import signature_of
 from exporters.units import Unit
 from squeezebert_edge.model.heads import ARCHITECTURES
 from tests.kit.exported import Small, computed, head, request, row
+from tests.kit.units import needs_npu
 
 LENGTHS, WORDS = (8, 16), 120
 TEXTS = [(16, tokens) for tokens in (4, 9, 16)]
 WIDTHS = (8, 16)  # bits of activations
 CLASSIFIER = "SqueezeBertForSequenceClassification"
 CHIPS = [Unit("npu", name) for name in ("SM8650", "SM7675")]  # the second computes with integers only
-PACKAGES = ("onnx", "onnxruntime", "onnxruntime_qnn")
-
-needs_npu = pytest.mark.skipif(
-    any(find_spec(name) is None for name in PACKAGES), reason=f"needs {', '.join(PACKAGES)}"
-)
 
 
 def converted(asked: ExportRequest) -> bytes:
     with quiet_tools():
-        return export._convert(asked, {length: signature_of(length) for length in asked.lengths})
+        return export.convert(asked)
 
 
 @cache

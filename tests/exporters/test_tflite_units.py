@@ -172,8 +172,12 @@ def test_chips_are_chosen_by_what_they_compute() -> None:
     with pytest.raises(InputError, match="does not compile for a chip 'SM1'") as error:
         npu.choose("SM1", HALF)
     assert all(chip in str(error.value) for chip in ("SM8650", "MT6991", "Tensor_G5", "E9965", "PTL"))
-    with pytest.raises(InputError, match="SM7675 computes with integers only"):
+    with pytest.raises(InputError, match="SM7675 does not compute in float16") as error:
         npu.choose("SM7675", HALF)
+    assert "int8-static, int16x8" in str(error.value)
+    with pytest.raises(InputError, match="SM8450 does not compute with int16 activations") as error:
+        npu.choose("SM8450", FORMAT.precisions["int16x8"])
+    assert "fp16, int8-static" in str(error.value)
     assert npu.choose("SM7675", integers) == [Unit("npu", "SM7675")]
     every = [unit.chip for unit in npu.choose("all", HALF)]
     assert "SM8850" in every

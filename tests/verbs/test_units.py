@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from exporters.errors import EdgeError, GateError, InputError, UnavailableError
-from exporters.tflite import npu
+from exporters.tflite.chips import Chip
 from exporters.units import CPU, GPU, Unit
 from squeezebert_edge.bundle.manifest import MANIFEST, Manifest, write_manifest
 from squeezebert_edge.bundle.opened import Bundle, open_bundle
@@ -19,7 +19,7 @@ from squeezebert_edge.report.rows import collect
 from squeezebert_edge.report.table import table, to_csv
 from squeezebert_edge.verbs.evaluate import evaluate_bundles
 from squeezebert_edge.verbs.export import export_bundles
-from squeezebert_edge.verbs.plan import Plan, check_units
+from squeezebert_edge.verbs.plan import Plan, add_calibration, check_units
 from squeezebert_edge.verbs.verify import verify_bundle
 from tests.kit.units import SM8650, needs_gpu, needs_npu
 
@@ -119,6 +119,22 @@ def test_a_manifest_of_before_is_of_the_cpu(made: Bundle) -> None:
     assert Manifest.model_validate(fields).unit == "cpu"
 
 
+@needs_npu
+@pytest.mark.parametrize("precision", ["int8-static", "int16x8"])
+def test_a_chip_of_integers_is_proven_with_integers(
+    checkpoint: Checkpoint, tmp_path: Path, precision: str
+) -> None:
+    pairs = [("tflite", precision)]
+    plan = Plan(pairs, LENGTHS, units=check_units([Unit("npu", "SM7675")], pairs))
+    (bundle,) = export_bundles(checkpoint, add_calibration(plan, checkpoint, None, 32), tmp_path)
+    assert bundle.manifest.verification.failures == []
+    (unit,) = bundle.manifest.units.values()
+    assert (unit.verification.status, unit.verification.failures) == ("verified", [])
+    assert unit.delegation.delegated == unit.delegation.total
+    assert (unit.partitions, unit.form) == (1, "conv2d")
+    assert unit.arithmetic.startswith("int")
+
+
 # Planted errors
 
 
@@ -169,7 +185,7 @@ def test_the_file_of_another_length_is_refused(copied: Bundle) -> None:
         ),
         (("executorch", "fp32"), "SM8650", "does not compute executorch fp32", "tflite fp16"),
         (HALF, "SM9999", "does not compile for a chip 'SM9999'", "SM8650"),
-        (HALF, "SM7675", "integers only", "int8-static"),
+        (HALF, "SM7675", "SM7675 does not compute in float16", "int8-static, int16x8"),
     ],
 )
 def test_a_unit_that_cannot_be_is_refused(
@@ -203,7 +219,7 @@ def test_an_operator_outside_fails_the_export(
     checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A chip of integers only, asked for float16: its compiler leaves most to the CPU and exits with 0."""
-    monkeypatch.setattr(npu, "_takes", lambda chip, precision: True)
+    monkeypatch.setattr(Chip, "takes", lambda chip, precision: True)
     units = [Unit("npu", "SM7675")]
     with pytest.raises(
         GateError, match=r"npu:SM7675 takes \d+ of \d+ operators of tflite fp16, not .*GATHER x2"
