@@ -6,7 +6,7 @@ import hashlib
 import stat
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
 
@@ -176,6 +176,14 @@ class Manifest(_Record):
     unit: Literal["cpu"] | None = "cpu"
     units: dict[UnitName, UnitRecord] = Field(default_factory=dict)
     files: dict[str, str]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_unit(cls, fields: Any) -> Any:
+        """Manifests of before have no unit: phones decided about Core ML's then, too."""
+        if isinstance(fields, dict) and "unit" not in fields and fields.get("format") == "coreml":
+            return {**fields, "unit": None}
+        return fields
 
     @property
     def proofs(self) -> list[Verification]:

@@ -287,6 +287,11 @@ def open_bundle(directory: Path) -> Bundle:
     if any(changes.values()):
         listed = "; ".join(f"{what}: {', '.join(names)}" for what, names in changes.items() if names)
         raise InputError(f"{directory}: not as it was written: {listed}", hint="export it again")
+    for name, unit in bundle.manifest.units.items():
+        absent = sorted({file for file in unit.files.values() if file not in expected})
+        if absent or list(unit.files) != bundle.manifest.lengths:
+            what = f"{', '.join(absent)}, which is not there" if absent else f"files for {list(unit.files)}"
+            raise InputError(f"{directory}: its unit {name} has {what}", hint="export it again")
     _check_outputs(bundle)
     return bundle
 

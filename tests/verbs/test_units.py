@@ -117,6 +117,7 @@ def test_a_manifest_of_before_is_of_the_cpu(made: Bundle) -> None:
     fields = json.loads((made.directory / MANIFEST).read_text())
     del fields["unit"], fields["units"]
     assert Manifest.model_validate(fields).unit == "cpu"
+    assert Manifest.model_validate(fields | {"format": "coreml"}).unit is None
 
 
 @needs_npu
@@ -161,6 +162,15 @@ def test_a_truncated_file_fails(copied: Bundle) -> None:
         open_bundle(copied.directory)
     with pytest.raises(GateError):
         verify_bundle(seal(copied), unit=SM8650)
+
+
+@needs_npu
+def test_a_unit_whose_file_is_not_there_is_refused(copied: Bundle) -> None:
+    fields = copied.manifest.model_dump(exclude={"schema_version", "files"})
+    fields["units"]["npu:SM8650"]["files"][LENGTHS[0]] = "model.SM8650.tflite"
+    write_manifest(copied.directory, fields)
+    with pytest.raises(InputError, match=r"npu:SM8650 has model.SM8650.tflite, which is not there"):
+        open_bundle(copied.directory)
 
 
 @needs_npu
