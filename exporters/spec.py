@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, cast
 
-from exporters.errors import InputError
+from exporters.errors import EdgeError, InputError
 from exporters.precision import Precision
 from exporters.units import Unit
 
@@ -167,6 +168,13 @@ class Artifact:
     structure: Structure | None = None
 
 
+class Description(NamedTuple):
+    """What an artifact says of itself: the request's metadata, and its entry points by length."""
+
+    metadata: Mapping[str, str]
+    entry_points: Mapping[int, str]
+
+
 @dataclass(frozen=True)
 class UnitArtifact:
     """What one compute unit runs in the place of an artifact, or the artifact itself.
@@ -215,8 +223,10 @@ class Format:
         the module that is its `UnitExporter`.
     runtime: "module:callable" of what opens an artifact to time it, for a format that is not of this project
         (squeezebert_edge.devices.python.runtimes.Runtime); None has no latency.
+    description: the module with `describe(path) -> Description`, which reads what an artifact says of itself
+        and takes no packages; None for a format whose artifacts say nothing.
 
-    Both modules are imported when they are needed, so that a row costs nothing.
+    The modules are imported when they are needed, so that a row costs nothing.
     """
 
     title: str
@@ -231,6 +241,7 @@ class Format:
     targets: tuple[str, ...] = ()
     units: Mapping[str, str] = field(default_factory=dict)
     runtime: str | None = None
+    description: str | None = None
 
     def precision(self, name: str) -> Precision:
         """What a precision means here.
@@ -264,6 +275,21 @@ class Format:
         loader = cast("Loader", importlib.import_module(self.runner))
         return loader.load(path, threads=threads, runtime=runtime)
 
+    def describe(self, path: Path) -> Description | None:
+        """What an artifact says of itself; None if it says nothing that can be read.
+
+        A file that is no artifact is refused by who loads it.
+        """
+        if self.description is None:
+            return None
+        describer = cast("Describer", importlib.import_module(self.description))
+        try:
+            found = describer.describe(path)
+            spoken = [*found.metadata.items(), *found.entry_points.items()]
+        except (OSError, EdgeError, ValueError, AttributeError, RecursionError, struct.error):
+            return None
+        return found if spoken else None
+
     def unit(self, kind: str) -> UnitExporter:
         """What makes and runs artifacts for a kind of compute unit beside the CPU.
 
@@ -282,6 +308,14 @@ class Exporter(Protocol):
 
     def export(self, request: ExportRequest, path: Path) -> Artifact:
         """Write the artifact to `path`, which does not exist yet."""
+        ...
+
+
+class Describer(Protocol):
+    """What a format's description module provides."""
+
+    def describe(self, path: Path) -> Description:
+        """What an artifact says of itself; raises ValueError or struct.error if it is none."""
         ...
 
 

@@ -16,6 +16,7 @@ FORMAT = Format(
     file_name="model.mlpackage",
     exporter="exporters.coreml.export",
     runner="exporters.coreml.runner",
+    description="exporters.coreml.description",
     makes=("coremltools",),
     runs=("coremltools",),
     makes_on_linux_arm=False,

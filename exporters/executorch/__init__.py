@@ -10,6 +10,7 @@ FORMAT = Format(
     file_name="model.pte",
     exporter="exporters.executorch.export",
     runner="exporters.executorch.runner",
+    description="exporters.executorch.description",
     makes=("executorch",),
     runs=("executorch",),
     precisions={

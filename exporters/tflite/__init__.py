@@ -24,6 +24,7 @@ FORMAT = Format(
     file_name="model.tflite",
     exporter="exporters.tflite.export",
     runner="exporters.tflite.runner",
+    description="exporters.tflite.signatures",
     makes=("litert_torch", "ai_edge_quantizer"),
     makes_on_linux_arm=False,
     units={"gpu": "exporters.tflite.gpu", "npu": "exporters.tflite.npu"},

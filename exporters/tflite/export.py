@@ -26,10 +26,9 @@ from exporters.spec import Artifact, Delegation, ExportRequest
 from exporters.tensors import describe
 from exporters.tflite import FORMAT, quantization
 from exporters.tflite.integer import integer_only
-from exporters.tflite.signatures import signature_of
+from exporters.tflite.signatures import METADATA_NAME, signature_of
 
 PRODUCTS = {"FULLY_CONNECTED", "BATCH_MATMUL", "CONV_2D", "DEPTHWISE_CONV_2D"}
-METADATA_NAME = "squeezebert_edge"
 
 
 class NamedModule(nn.Module):

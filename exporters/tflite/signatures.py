@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import mmap
 import re
 from collections.abc import Iterable, Iterator
@@ -12,6 +13,8 @@ from typing import Any
 import numpy as np
 
 from exporters.errors import InputError
+from exporters.flatbuffer import Table
+from exporters.spec import Description
 
 
 def signature_of(length: int) -> str:
@@ -33,22 +36,45 @@ def length_named(signature: str) -> int:
     return int(match[1])
 
 
+METADATA_NAME = "squeezebert_edge"  # of the entry that export writes
+
+# Fields of Model, Metadata, Buffer and SignatureDef, by number (ai_edge_litert's schema.fbs).
+BUFFERS, METADATA, SIGNATURES = 4, 6, 7
+ENTRY_NAME, ENTRY_BUFFER = 0, 1
+SIGNATURE_KEY = 2
+
+
 def read_metadata(path: Path) -> dict[str, bytes]:
-    """The entries of a model's metadata table, by name.
+    """The entries of a model's metadata table, by name; read without LiteRT.
 
     Raises:
         InputError: not a model.
     """
-    from ai_edge_litert import schema_py_generated as schema
-
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         if content[4:8] != b"TFL3":
             raise InputError(f"{path} is not a LiteRT model", hint="the file is damaged: export it again")
-        model = schema.Model.GetRootAs(bytearray(content), 0)
-        entries = (model.Metadata(index) for index in range(model.MetadataLength()))
-        return {
-            entry.Name().decode(): model.Buffers(entry.Buffer()).DataAsNumpy().tobytes() for entry in entries
-        }
+        return _metadata(Table.root(content))
+
+
+def _metadata(model: Table) -> dict[str, bytes]:
+    buffers = list(model.tables(BUFFERS))
+    entries = {entry.text(ENTRY_NAME): entry.number(ENTRY_BUFFER) for entry in model.tables(METADATA)}
+    return {name: buffers[index].data(0) for name, index in entries.items() if index < len(buffers)}
+
+
+def describe(path: Path) -> Description:
+    """What `export` wrote into the metadata table, and the signatures `length_<S>`; read without LiteRT.
+
+    Raises:
+        ValueError, struct.error: not a model.
+    """
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        if content[4:8] != b"TFL3":
+            raise ValueError(f"{path} is not a LiteRT model")
+        model = Table.root(content)
+        metadata = json.loads(_metadata(model).get(METADATA_NAME, b"{}"))
+        signatures = [signature.text(SIGNATURE_KEY) for signature in model.tables(SIGNATURES)]
+    return Description(metadata, {length_named(signature): signature for signature in signatures})
 
 
 def alone(model: Any, length: int) -> bytes:

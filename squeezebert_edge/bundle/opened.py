@@ -21,6 +21,7 @@ from squeezebert_edge.bundle.manifest import (
     parse_manifest,
     sha256,
 )
+from squeezebert_edge.bundle.meaning import require_artifact_agrees, require_checkpoint_agrees
 from squeezebert_edge.plumbing.reading import read_bytes, read_text
 from squeezebert_edge.tasks.heads import DEFAULT_DOC_STRIDE, TASKS
 from squeezebert_edge.tasks.rows import answer_rows
@@ -178,7 +179,8 @@ class Bundle:
             source: where it is now; by default where the manifest says it was.
 
         Raises:
-            InputError: it is not there, or is another one.
+            InputError: it is not there, is another one, or the manifest says otherwise than it does what
+                the artifact's numbers mean.
         """
         from squeezebert_edge.checkpoint.checkpoint import load_checkpoint
 
@@ -198,6 +200,7 @@ class Bundle:
                 f"sha256 {checkpoint.sha256[:12]}..., not {made_from.sha256[:12]}...",
                 hint=hint,
             )
+        require_checkpoint_agrees(self.directory, self.manifest, checkpoint)
         return checkpoint
 
     def answer(
@@ -259,11 +262,11 @@ class Bundle:
 
 
 def open_bundle(directory: Path) -> Bundle:
-    """Open a bundle and check every file against the manifest.
+    """Open a bundle; check every file against the manifest, and the manifest against the artifact.
 
     Raises:
-        InputError: not a bundle, a schema this version does not know, or a file that is missing, foreign or
-            altered.
+        InputError: not a bundle, a schema this version does not know, a file that is missing, foreign or
+            altered, or a manifest that says otherwise than the artifact what its numbers mean.
     """
     path = directory / MANIFEST
     try:
@@ -293,6 +296,7 @@ def open_bundle(directory: Path) -> Bundle:
             what = f"{', '.join(absent)}, which is not there" if absent else f"files for {list(unit.files)}"
             raise InputError(f"{directory}: its unit {name} has {what}", hint="export it again")
     _check_outputs(bundle)
+    require_artifact_agrees(directory, bundle.manifest)
     return bundle
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +13,14 @@ from exporters.errors import GateError, UnavailableError
 from exporters.spec import MAX_RANK, Artifact, ExportRequest, Format
 from exporters.units import CPU, Unit
 from squeezebert_edge import __version__
-from squeezebert_edge.bundle.manifest import MANIFEST, VOCABULARY, UnitRecord, Verification, write_manifest
+from squeezebert_edge.bundle.manifest import MANIFEST, UnitRecord, Verification, write_manifest
+from squeezebert_edge.bundle.meaning import (
+    meaning_of_checkpoint,
+    require_artifact_agrees,
+    require_checkpoint_agrees,
+    to_metadata,
+    write_vocabulary,
+)
 from squeezebert_edge.bundle.opened import Bundle, open_bundle
 from squeezebert_edge.checkpoint.checkpoint import Checkpoint, lasting_name
 from squeezebert_edge.checkpoint.ranges import of_form
@@ -83,9 +89,8 @@ def _make(
     gates = meaning.gates.replaced_by(plan.gates)
     verification = verify(checkpoint, task, format_.load(path), gates, progress=progress)
     units = dict(_make_for_units(checkpoint, task, plan, name, artifact, request, progress))
-    vocabulary = "".join(f"{token}\n" for token in checkpoint.tokenizer.vocab)
-    (directory / VOCABULARY).write_text(vocabulary, encoding="utf-8", newline="\n")
-    write_manifest(
+    write_vocabulary(directory, checkpoint.tokenizer.vocab)
+    manifest = write_manifest(
         directory,
         {
             "source": {"checkpoint": lasting_name(checkpoint.source), "sha256": checkpoint.sha256},
@@ -121,6 +126,8 @@ def _make(
             "units": {str(unit): record for unit, record in units.items()},
         },
     )
+    require_checkpoint_agrees(directory, manifest, checkpoint)
+    require_artifact_agrees(directory, manifest)
 
 
 def _make_for_units(
@@ -210,7 +217,7 @@ def _request(
         },
         outputs=task.outputs,
         precision=exact,
-        metadata=_metadata(checkpoint, task, plan.lengths, exact, form),
+        metadata=_metadata(checkpoint, plan.lengths, exact, form),
         target=target,
         calibration=plan.calibration.rows if plan.calibration and precision.calibrated else (),
         ranges=of_form(checkpoint.ranges, module) if precision.calibrated else {},
@@ -227,17 +234,8 @@ def _calibration(request: ExportRequest, plan: Plan, artifact: Artifact) -> dict
     return sources
 
 
-def _metadata(
-    checkpoint: Checkpoint, task: Task, lengths: Sequence[int], precision: str, form: str
-) -> dict[str, str]:
+def _metadata(checkpoint: Checkpoint, lengths: Sequence[int], precision: str, form: str) -> dict[str, str]:
     """What the artifact says of itself when it is met without its bundle."""
-    return {
-        "generator": f"squeezebert-edge {__version__}",
-        "source_sha256": checkpoint.sha256,
-        "task": task.name,
-        "labels": json.dumps(task.labels),
-        "precision": precision,
-        "form": form,
-        "lengths": json.dumps(list(lengths)),
-        "tokenizer": json.dumps(checkpoint.tokenizer.flags.to_manifest()),
-    }
+    made = {"precision": precision, "form": form, "lengths": list(lengths)}
+    generator = {"generator": f"squeezebert-edge {__version__}"}
+    return generator | to_metadata({**meaning_of_checkpoint(checkpoint), **made})

@@ -1,0 +1,86 @@
+"""Tables of a FlatBuffers file, read where they lie: https://flatbuffers.dev/internals.
+
+Only what an artifact says of itself is read so; no runtime has to be installed for it.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from mmap import mmap
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table at a place in a file; its fields are numbered as the schema lists them, a union taking two.
+
+    Whatever a damaged file says, reading it ends with struct.error or ValueError.
+    """
+
+    content: bytes | mmap
+    position: int
+
+    @classmethod
+    def root(cls, content: bytes | mmap) -> Table:
+        """The table that a file begins with."""
+        return cls(content, _uint(content, 0))
+
+    def number(self, field: int) -> int:
+        """An unsigned integer of 32 bits, 0 where it is left out."""
+        place = self._place(field)
+        return _uint(self.content, place) if place else 0
+
+    def kind(self, field: int) -> int:
+        """Which of a union's types the field after this one has, 0 for none."""
+        place = self._place(field)
+        return self.content[place] if place else 0
+
+    def table(self, field: int) -> Table | None:
+        """A table, None where it is left out."""
+        place = self._place(field)
+        return Table(self.content, place + _uint(self.content, place)) if place else None
+
+    def tables(self, field: int) -> Iterator[Table]:
+        """A vector's tables."""
+        start, count = self._vector(field)
+        for place in range(start, start + 4 * count, 4):
+            yield Table(self.content, place + _uint(self.content, place))
+
+    def numbers(self, field: int) -> list[int]:
+        """A vector's integers of 32 bits."""
+        start, count = self._vector(field)
+        return [value for (value,) in struct.iter_unpack("<i", self.content[start : start + 4 * count])]
+
+    def data(self, field: int) -> bytes:
+        """A vector's bytes."""
+        start, count = self._vector(field)
+        return self.content[start : start + count]
+
+    def text(self, field: int) -> str:
+        """A string, empty where it is left out."""
+        return self.data(field).decode()
+
+    def _place(self, field: int) -> int:
+        """Where a field lies; 0 where it is left out."""
+        (back,) = struct.unpack_from("<i", self.content, self.position)
+        table = self.position - back
+        (size,) = struct.unpack_from("<H", self.content, table)
+        entry = 4 + 2 * field
+        if entry + 2 > size:
+            return 0
+        (offset,) = struct.unpack_from("<H", self.content, table + entry)
+        return self.position + int(offset) if offset else 0
+
+    def _vector(self, field: int) -> tuple[int, int]:
+        """Where a vector's elements begin, and how many there are."""
+        place = self._place(field)
+        if not place:
+            return 0, 0
+        vector = place + _uint(self.content, place)
+        return vector + 4, _uint(self.content, vector)
+
+
+def _uint(content: bytes | mmap, place: int) -> int:
+    (value,) = struct.unpack_from("<I", content, place)
+    return int(value)
