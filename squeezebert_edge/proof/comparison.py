@@ -50,7 +50,11 @@ class Comparison:
 
         In dB, from -EXACT_DB (an error that is not finite, or a reference that never varies) to EXACT_DB.
         """
-        variance = self.total_square / self.count - (self.total / self.count) ** 2
+        return self.sqnr_db_below(self)
+
+    def sqnr_db_below(self, signal: Comparison) -> float:
+        """The same with the noise of these rows, and the reference's variance over those of `signal`."""
+        variance = signal.total_square / signal.count - (signal.total / signal.count) ** 2
         noise = self.total_error_square / self.count
         if not math.isfinite(noise):
             return -EXACT_DB
