@@ -97,6 +97,11 @@ class MetricComparison:
         """How much worse the artifact is, in `unit`; NaN if its metric is."""
         return -self.difference if self.higher_is_better else self.difference
 
+    @property
+    def clearly_worse(self) -> bool:
+        """Whether the whole interval is on the worse side."""
+        return self.high < 0 if self.higher_is_better else self.low > 0
+
 
 @dataclass(frozen=True)
 class Flip:

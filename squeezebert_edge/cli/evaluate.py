@@ -128,6 +128,12 @@ def evaluate(
         if fails:
             first = comparison.metrics[0]
             show.note(f"{bundle.directory}: {first.name} dropped by {first.drop:.2f}, more than {max_drop:g}")
+        elif max_drop is None and comparison.metrics[0].clearly_worse:
+            first = comparison.metrics[0]
+            show.note(
+                f"warning: {bundle.directory}: {first.name} dropped by {first.drop:.2f}, which is more than "
+                "chance; --max-drop makes it a failure"
+            )
     raise typer.Exit(1 if any(failed) else 0)
 
 

@@ -154,6 +154,13 @@ def test_a_drop_beyond_the_gate_exits_with_1(
     assert all(flip["reference"] != flip["artifact"] for flip in written)
     assert {*map(str, written[0])} >= {"bundle", "index", "label", "pair"}
     assert call(bundle, "--data", data, "--labels", labels, "--max-drop", 100).exit_code == 0
+    answers = [row.split("\t")[0] for row in data.read_text().splitlines()[1:]]
+    right = tmp_path / "right.tsv"
+    decided = (f"{text}\t{flip['reference'][0]}\n" for text, flip in zip(answers, written, strict=True))
+    right.write_text("sentence\tlabel\n" + "".join(decided) * 8)
+    silent = call(bundle, "--data", right)
+    assert silent.exit_code == 0
+    assert "accuracy dropped by 100.00, which is more than chance" in silent.stderr
 
 
 @pytest.mark.parametrize(
