@@ -40,6 +40,7 @@ class Precision(_Record):
 
     name: as it was asked for; exact: what it stands for in this format, and decided_by the machine that
         measured it to be the best.
+    tried: what the name would have stood for before, had it passed: exact precision -> why it did not.
     granularity: over what one quantization scale reaches; null where nothing is quantized.
     kept_float: parts of the network whose products stay in float, so that an accuracy is kept.
     """
@@ -51,6 +52,7 @@ class Precision(_Record):
     activations: str
     granularity: str | None = None
     kept_float: list[str] = Field(default_factory=list)
+    tried: dict[str, str] = Field(default_factory=dict)
 
 
 class Calibration(_Record):

@@ -225,6 +225,9 @@ def print_bundles(title: str, bundles: Sequence[Bundle]) -> None:
     show.table(title, COLUMNS, [row for bundle in bundles for row in rows(bundle)])
     print_failures(bundles)
     for bundle in bundles:
+        for exact, reason in bundle.manifest.precision.tried.items():
+            made = bundle.manifest.precision.exact
+            show.note(f"{bundle.directory} is {made}, because {exact} does not pass: {reason}")
         if bundle.manifest.precision.kept_float:
             kept = ", ".join(bundle.manifest.precision.kept_float)
             show.note(f"{bundle.directory}: {kept} stayed in float")

@@ -45,11 +45,11 @@ class Choice:
     decided_by: str
 
 
-# What `int8` stands for in a format: padding-safe, meets the gates, then fastest.
+# What `int8` stands for in a format: padding-safe, then the fastest that meets the gates, so in this order.
 INT8 = {
-    "executorch": Choice("int8-dynamic", HERE),
-    "tflite": Choice("int8-dynamic", HERE),
-    "coreml": Choice("int8-weights", NOT_MEASURED),
+    "executorch": (Choice("int8-dynamic", HERE), Choice("int8-static", HERE)),
+    "tflite": (Choice("int8-dynamic", HERE), Choice("int8-static", HERE)),
+    "coreml": (Choice("int8-weights", NOT_MEASURED), Choice("int8-static", NOT_MEASURED)),
 }
 
 # Run-time scales are per row for linear layers only, alone or batched, so that no form with convolutions is
@@ -78,11 +78,16 @@ PLAIN = Choice("plain", "nothing has measured another")
 Forms = Mapping[tuple[str, str], Choice]  # of a format and an exact precision
 
 
-def exact_precision(format_: str, precision: str) -> Choice:
-    """The precision that a name stands for in a format."""
+def exact_precisions(format_: str, precision: str) -> tuple[Choice, ...]:
+    """The precisions that a name may stand for in a format: the first that passes its proof is taken."""
     if precision == "int8" and format_ in INT8:
         return INT8[format_]
-    return Choice(precision, "the user")
+    return (Choice(precision, "the user"),)
+
+
+def exact_precision(format_: str, precision: str) -> Choice:
+    """The precision that a name stands for in a format, if that passes its proof."""
+    return exact_precisions(format_, precision)[0]
 
 
 def form_of(format_: str, exact: str, forms: Forms = FORMS_BY_PRECISION) -> Choice:

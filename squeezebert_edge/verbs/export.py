@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from exporters.errors import GateError, UnavailableError
 from exporters.spec import MAX_RANK, Artifact, ExportRequest, Format
 from exporters.units import CPU, Unit
 from squeezebert_edge import __version__
-from squeezebert_edge.bundle.manifest import MANIFEST, UnitRecord, Verification, write_manifest
+from squeezebert_edge.bundle.manifest import MANIFEST, Manifest, UnitRecord, Verification, write_manifest
 from squeezebert_edge.bundle.meaning import (
     meaning_of_checkpoint,
     require_artifact_agrees,
@@ -67,19 +68,54 @@ def export_bundles(
     for name, precision in plan.pairs:
         target = out / f"{name}-{precision}"
         with stage_directory(target, marker=MANIFEST, force=force) as staging:
-            _make(checkpoint, plan, name, precision, staging, with_prefix(f"{name} {precision}", progress))
+            _make_best(
+                checkpoint, plan, name, precision, staging, with_prefix(f"{name} {precision}", progress)
+            )
         yield open_bundle(target)
 
 
-def _make(
+def _make_best(
     checkpoint: Checkpoint, plan: Plan, name: str, precision: str, directory: Path, progress: Progress
 ) -> None:
-    """Fill a directory with one bundle."""
+    """Fill a directory with the bundle of the first precision that passes, of those that a name stands for.
+
+    If none passes, the last one is left, its manifest saying so.
+
+    Raises:
+        GateError: the last one leaves operators outside.
+    """
+    candidates = choices.exact_precisions(name, precision)
+    tried: dict[str, str] = {}
+    for exact in candidates:
+        for file in directory.iterdir():
+            shutil.rmtree(file) if file.is_dir() else file.unlink()
+        try:
+            manifest = _make(checkpoint, plan, name, precision, exact, tried, directory, progress)
+        except GateError as error:
+            if exact is candidates[-1]:
+                raise
+            tried[exact.name] = error.problem
+        else:
+            if manifest.verification.status != "failed":
+                return
+            tried[exact.name] = "; ".join(manifest.verification.failures)
+
+
+def _make(
+    checkpoint: Checkpoint,
+    plan: Plan,
+    name: str,
+    precision: str,
+    exact: choices.Choice,
+    tried: Mapping[str, str],
+    directory: Path,
+    progress: Progress,
+) -> Manifest:
+    """Fill a directory with one bundle of an exact precision."""
     format_ = exporters.get(name, to_export=True)
     task = task_of(checkpoint)
     path = directory / format_.file_name
     progress("exporting", 0, 0)
-    exact = choices.exact_precision(name, precision)
     meaning = format_.precision(exact.name)
     form = plan.form_of(name, exact.name)
     request = _request(checkpoint, task, plan, format_, exact.name, form.name)
@@ -107,6 +143,7 @@ def _make(
                 "activations": meaning.activations,
                 "granularity": meaning.granularity,
                 "kept_float": list(request.keep_float),
+                "tried": dict(tried),
             },
             "calibration": _calibration(request, plan, artifact) if meaning.calibrated else None,
             "form": form.name,
@@ -128,6 +165,7 @@ def _make(
     )
     require_checkpoint_agrees(directory, manifest, checkpoint)
     require_artifact_agrees(directory, manifest)
+    return manifest
 
 
 def _make_for_units(

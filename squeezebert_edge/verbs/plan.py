@@ -92,9 +92,12 @@ class Plan:
 
     @property
     def needs_calibration(self) -> bool:
-        """Whether any of the pairs quantizes activations beforehand."""
-        exact = [(name, choices.exact_precision(name, precision).name) for name, precision in self.pairs]
-        return any(exporters.format_named(name).precision(precision).calibrated for name, precision in exact)
+        """Whether any of the pairs quantizes activations beforehand, or may come to that."""
+        return any(
+            exporters.format_named(name).precision(exact.name).calibrated
+            for name, precision in self.pairs
+            for exact in choices.exact_precisions(name, precision)
+        )
 
 
 def check_units(units: Sequence[Unit], pairs: Sequence[tuple[str, str]]) -> tuple[Unit, ...]:
@@ -150,7 +153,7 @@ def possible_pairs(formats: Sequence[str], precisions: Sequence[str]) -> list[tu
         usual = [each for each, meaning in format_.precisions.items() if not meaning.integer_only]
         for precision in dict.fromkeys(precisions or usual):
             if choices.exact_precision(name, precision).name not in format_.precisions:
-                also = f"; int8 is {choices.INT8[name].name}" if name in choices.INT8 else ""
+                also = f"; int8 is {choices.INT8[name][0].name}" if name in choices.INT8 else ""
                 raise InputError(
                     f"{name} has no precision '{precision}'", allowed=f"{', '.join(format_.precisions)}{also}"
                 )

@@ -71,7 +71,8 @@ def compare_precisions(
         bundles.append(bundle)
         row = _evaluate(bundle, reference, source, progress)
         rows += [row, *row.further_units(bundle)]
-    notes = list(plan.calibration.warnings) if plan.calibration else []
+    calibrated = any(b.manifest.calibration and b.manifest.calibration.calibrated for b in bundles)
+    notes = list(plan.calibration.warnings) if plan.calibration and calibrated else []
     records = list(_measure_latency(bundles, protocol, data, notes, progress)) if protocol else []
     return Report(
         tuple(rows),

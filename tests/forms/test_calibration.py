@@ -74,7 +74,7 @@ def test_another_encoding_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_file_that_no_precision_needs_is_refused(tmp_path: Path) -> None:
-    plan = Plan([("tflite", "int8")], (32,))
+    plan = Plan([("tflite", "int8-dynamic")], (32,))
     assert add_calibration(plan, CHECKPOINT, None, 10) == plan
     with pytest.raises(InputError, match="no precision asked for is calibrated"):
         add_calibration(plan, CHECKPOINT, tmp_path / "texts.txt", 10)

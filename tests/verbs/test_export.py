@@ -327,3 +327,29 @@ def test_padding_never_changes_an_int8_answer(tmp_path: Path, shared: Path, form
     assert (at_first.argmax(1) == padded.argmax(1)).all()
     noise = ((at_first - padded) ** 2).mean()
     assert noise == 0 or 10 * np.log10(at_first.var() / noise) >= 60
+
+
+def test_int8_is_the_first_that_passes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run-time scale that does not hold: the calibrated precision is taken, and the manifest says why."""
+    checkpoint = load_checkpoint("default")
+    strict = {"int8-dynamic": Gates(min_sqnr_db=70.0), "int8-static": Gates(min_sqnr_db=20.0)}
+    format_ = exporters.format_named("tflite")
+    monkeypatch.setattr(
+        type(format_),
+        "precision",
+        lambda self, name: replace(
+            self.precisions[name], gates=strict.get(name, self.precisions[name].gates)
+        ),
+    )
+    pairs = [("tflite", "int8")]
+    plan = add_calibration(Plan(pairs, (16,)), checkpoint, None, 32)
+    (bundle,) = export_bundles(checkpoint, plan, tmp_path)
+    precision = bundle.manifest.precision
+    assert (precision.name, precision.exact) == ("int8", "int8-static")
+    assert list(precision.tried) == ["int8-dynamic"]
+    assert "below 70.0" in precision.tried["int8-dynamic"]
+    assert bundle.manifest.verification.status == "verified"
+    strict["int8-static"] = Gates(min_sqnr_db=90.0)
+    (bundle,) = export_bundles(checkpoint, plan, tmp_path, force=True)
+    assert bundle.manifest.precision.exact == "int8-static"
+    assert bundle.manifest.verification.status == "failed"
