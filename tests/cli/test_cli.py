@@ -150,7 +150,7 @@ def test_predict_refuses_what_the_bundle_cannot_answer(
 
 
 def test_run_measures_both_sides(saved: Path, tmp_path: Path) -> None:
-    (tmp_path / "dev.tsv").write_text("sentence\tlabel\ngood film\tgood\nbad\tbad\nfood\t0\n")
+    (tmp_path / "dev.tsv").write_text("sentence\tlabel\ngood film\tgood\nbad\tbad\nfood\tbad\n")
     out = tmp_path / "out"
     (found,) = answered(
         *("run", saved, "--data", tmp_path / "dev.tsv", "--to", "tflite", "--precision", "fp32"),

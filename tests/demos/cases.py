@@ -35,6 +35,8 @@ EARLIER_RECORDS = sorted((VECTORS / "earlier_records").glob("*.json"))  # with a
 UNITS: dict[str, dict[str, Any]] = {
     name: {
         "files": {"16": "model.tflite", "48": "model.tflite"},
+        "form": "conv2d",
+        "form_decided_by": "a test",
         "arithmetic": "float16",
         "delegation": {"delegated": 3, "total": 3},
         "partitions": 1,

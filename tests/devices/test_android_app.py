@@ -158,6 +158,8 @@ def for_chips(bundle: Bundle, directory: Path, *chips: str) -> Bundle:
             (copy / name).write_bytes(b"compiled")
         units[f"npu:{chip}"] = UnitRecord(
             files=files,
+            form="conv2d",
+            form_decided_by="a test",
             arithmetic="float16",
             delegation=Delegation(3, 3),
             partitions=1,

@@ -35,6 +35,8 @@ def made_for(directory: Path, *chips: str) -> Path:
     records = {
         name: UnitRecord(
             files=files,
+            form="conv2d",
+            form_decided_by="a test",
             arithmetic="float16",
             delegation=Delegation(3, 3),
             partitions=1,

@@ -24,13 +24,13 @@ from squeezebert_edge.devices.command import run_program
 from squeezebert_edge.devices.ios.app import IosApp
 from squeezebert_edge.devices.python.runtimes import COMPUTE_UNITS
 from squeezebert_edge.latency.record import Foreign, Settings
+from squeezebert_edge.plumbing.reading import read_json
+from squeezebert_edge.plumbing.staging import scratch_directory
 
 if TYPE_CHECKING:
     from squeezebert_edge.bundle.opened import Bundle
     from squeezebert_edge.devices import Device
-    from squeezebert_edge.plumbing.reading import read_json
-from squeezebert_edge.plumbing.progress import Progress
-from squeezebert_edge.plumbing.staging import scratch_directory
+    from squeezebert_edge.plumbing.progress import Progress
 
 NAME = "coremltools MLModelBenchmarker"
 QUERIES = 20
