@@ -79,12 +79,18 @@ def _make_best(
 ) -> None:
     """Fill a directory with the bundle of the first precision that passes, of those that a name stands for.
 
-    If none passes, the last one is left, its manifest saying so.
+    If none passes, the last one is left, its manifest saying so. A plan without calibration leaves out what
+    would need it.
 
     Raises:
         GateError: the last one leaves operators outside.
     """
-    candidates = choices.exact_precisions(name, precision)
+    first, *others = choices.exact_precisions(name, precision)
+    row = exporters.format_named(name)
+    candidates = [
+        first,
+        *(each for each in others if plan.calibration or not row.precision(each.name).calibrated),
+    ]
     tried: dict[str, str] = {}
     for exact in candidates:
         for file in directory.iterdir():

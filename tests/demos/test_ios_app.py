@@ -114,7 +114,7 @@ REFUSED: dict[str, dict[str, Any]] = {
     "threads": settings_with(threads=2),
     "unit npu:SM8650": settings_with(unit="npu:SM8650"),
     'settings.unit is "npu"': settings_with(unit="npu"),
-    'settings has an unknown "delegate"': settings_with(delegate="cpu", compute_units=None),
+    'settings has an unknown "delegate"': settings_with(delegate="cpu"),
     "cpus": settings_with(cpus=[0]),
     "runtime": settings_with(runtime="another"),
     "row 1 has a length of 48": settings_with(length=16),
