@@ -11,7 +11,7 @@ import pytest
 from exporters.errors import InputError
 from squeezebert_edge.tasks import data
 from squeezebert_edge.tasks.data import Example
-from squeezebert_edge.tasks.heads import TokenClassification
+from squeezebert_edge.tasks.heads import TASKS, TokenClassification
 
 
 def written(tmp_path: Path, content: str | bytes) -> Path:
@@ -373,3 +373,12 @@ def test_real_files_are_read_whole(shared: Path) -> None:
     questions = data.read_questions(files / "squad" / "dev-v1.1.json")
     assert len(questions) == 10_570
     assert all(answer in example.pair for example in questions for answer in example.label)
+
+
+@pytest.mark.parametrize("content", ["  \n \t\n", '""\n', '"",""\n'])
+@pytest.mark.parametrize("name", TASKS)
+def test_a_file_of_nothing_is_refused(tmp_path: Path, name: str, content: str) -> None:
+    path = tmp_path / "dev.csv"
+    path.write_text(content)
+    with pytest.raises(InputError):
+        TASKS[name](["a", "b"], None).read(path)

@@ -63,7 +63,7 @@ def read_lines(path: Path) -> list[str]:
         InputError: the file is missing, unreadable, empty or not UTF-8.
     """
     lines = reading.read_lines(path)
-    if not any(lines):
+    if not any(line.strip() for line in lines):
         raise InputError(f"{path} is empty")
     return lines[:-1] if lines[-1] == "" else lines
 
@@ -96,7 +96,9 @@ def read_table(path: Path) -> list[TableRow]:
 def _table(path: Path, rows: Iterable[tuple[int, list[str]]]) -> Iterator[TableRow]:
     """Numbered rows under their header."""
     filled = ((number, row) for number, row in rows if len(row) > 1 or any(cell.strip() for cell in row))
-    number, header = next(filled)
+    number, header = next(filled, (0, []))
+    if not header:
+        raise InputError(f"{path} is empty")
     header = [name.strip() for name in header]
     doubled = sorted({name for name in header if name and header.count(name) > 1})
     if doubled:
