@@ -74,6 +74,11 @@ class Killing:
         (root / "a.record.json").write_text(measured(9.0, queries=130).model_dump_json())
         (root / "tmp").mkdir()
 
+    def say(self, wrong: str) -> None:
+        """Say what went wrong, at once."""
+        self.found.append(wrong)
+        print(wrong, flush=True)
+
     def out(self, command: Command) -> Path:
         """Where a command writes."""
         out = self.root / "out" / command.name
@@ -100,11 +105,11 @@ class Killing:
         _, errors = process.communicate()
         self.times.setdefault(command.name, time.monotonic() - started)
         if process.returncode:
-            self.found.append(f"{command.name} ends with {process.returncode}: {errors[-500:]}")
+            self.say(f"{command.name} ends with {process.returncode}: {errors[-500:]}")
         command.check(self.out(command))
         left = [*self.out(command).rglob(".*.partial"), *(self.root / "tmp").glob(".*.partial")]
         if left:
-            self.found.append(f"{command.name} leaves {', '.join(map(str, left))}")
+            self.say(f"{command.name} leaves {', '.join(map(str, left))}")
 
     def kill(self, command: Command, number: signal.Signals, after: float) -> None:
         """End a command by a signal, so many seconds after its start."""
@@ -116,12 +121,12 @@ class Killing:
         try:
             command.check(self.out(command))
         except Exception as error:
-            self.found.append(f"{what}: {error}")
+            self.say(f"{what}: {error}")
         allowed = (0, 130) if number == signal.SIGINT else (0, -signal.SIGKILL)
         if number == signal.SIGINT and process.returncode == -signal.SIGINT and not errors:
             self.ends["before Python was there"] += 1  # which a shell calls 130 too
         elif process.returncode not in allowed or any(word in errors for word in NOISE):
-            self.found.append(f"{what} ends with {process.returncode}: {errors[-1500:]}")
+            self.say(f"{what} ends with {process.returncode}: {errors[-1500:]}")
         else:
             self.ends[f"{number.name} {process.returncode}"] += 1
 
@@ -148,10 +153,9 @@ def main(words: Sequence[str] | None = None) -> int:
             )
             if number % 25 == 24:
                 killing.finish(command)
+                print(f"{number + 1} kills", file=sys.stderr, flush=True)
         for command in commands:
             killing.finish(command)
-    for sentence in killing.found:
-        print(sentence)
     print(f"seed {asked.seed}: {asked.kills} kills, {dict(killing.ends)}, {len(killing.found)} wrong")
     return bool(killing.found)
 
