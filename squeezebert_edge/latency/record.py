@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, TypeAdapter, model_validator
 
 from exporters.errors import InputError
 from squeezebert_edge.bundle.manifest import FormatName, unit_in_words
@@ -131,7 +131,7 @@ class Measured(_Fields):
     exact_precision: str
     form: str
     lengths: list[int]
-    artifact_bytes: int
+    artifact_bytes: PositiveInt
 
     @classmethod
     def of(cls, bundle: Bundle) -> Measured:
@@ -230,6 +230,9 @@ class Memory(_Facts):
         return self.peak_bytes - self.baseline_bytes
 
 
+LONGEST_NS = 2**63 - 1  # a clock's
+
+
 class Repeat(_Fields):
     """Which of several runs in a row this is, from 1, and the medians of all."""
 
@@ -316,6 +319,9 @@ class Record(Run):
         columns = {len(column) for column in asdict(self.samples).values()}
         if len(columns) != 1 or columns == {0}:
             raise ValueError("the samples are columns of different lengths, or none")
+        times, starts = [*self.samples.latency_ns, *self.repeat.medians_ns], self.samples.start_ns
+        if min(times) < 1 or min(starts) < 0 or max(*times, *starts) > LONGEST_NS:
+            raise ValueError("a time of the samples or medians is none that a clock can give")
         if not _same(Latency.of(self.samples), self.latency):
             raise ValueError("the latency is not that of the samples")
         if self.repeat.medians_ns[self.repeat.index - 1] != self.latency.overall.p50_ns:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from exporters.errors import InputError
 from squeezebert_edge.latency import record
@@ -155,3 +156,18 @@ def test_a_record_of_before_units_had_one_name_is_understood(
 def test_there_are_examples_of_each_standing() -> None:
     standings = {record.read(path).standing for path in EXAMPLES}
     assert standings >= {"quoted (quick)", "emulated", "unquoted (rapid)", "invalid: too slow"}
+
+
+@pytest.mark.parametrize("nanoseconds", [0, -1, 2**63, int("9" * 60)])
+def test_times_that_no_clock_gives_are_refused(nanoseconds: int) -> None:
+    whole = measured(queries=1).model_dump(mode="json")
+    whole["samples"]["latency_ns"] = [nanoseconds]
+    with pytest.raises(ValidationError, match="none that a clock can give"):
+        record.Record.model_validate(whole)
+
+
+def test_an_artifact_without_a_byte_is_refused() -> None:
+    whole = measured(queries=1).model_dump(mode="json")
+    whole["bundle"]["artifact_bytes"] = 0
+    with pytest.raises(ValidationError, match="artifact_bytes"):
+        record.Record.model_validate(whole)

@@ -486,6 +486,14 @@ def test_what_is_saved_is_read_back_with_equal_flags_by_us_and_equal_ids_by_tran
             assert found == fields(saved.encode(text, max_length=LONG)) == fields(theirs(text).encodings[0])
 
 
+def test_a_text_longer_than_a_novel_is_refused_at_once() -> None:
+    tokenizer = Tokenizer([*SPECIALS, "a"])
+    assert tokenizer.encode("a " * 250_000, max_length=8).truncated
+    for text in ("a " * 250_001, "中" * 6_000_000):
+        with pytest.raises(InputError, match="at most 500,000"):
+            tokenizer.encode(text, max_length=8)
+
+
 def test_a_word_longer_than_max_word_is_unknown() -> None:
     cut = Tokenizer([*SPECIALS, "a", "##a"], TokenizerFlags(max_word=3))
     assert cut.encode("aaa aaaa a\u0301a\u0301a\u0301", max_length=20).tokens[1:-1] == [
