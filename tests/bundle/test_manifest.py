@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,12 @@ def test_a_missing_or_foreign_file_is_refused(bundle: Path) -> None:
         open_bundle(bundle)
 
 
+def test_what_is_no_file_is_refused(bundle: Path) -> None:
+    os.mkfifo(bundle / "pipe")
+    with pytest.raises(InputError, match="a pipe"):
+        open_bundle(bundle)
+
+
 def test_a_link_is_refused(bundle: Path, tmp_path: Path) -> None:
     (bundle / "link").symlink_to(tmp_path)
     with pytest.raises(InputError, match="a link"):
@@ -100,6 +107,14 @@ def test_a_link_is_refused(bundle: Path, tmp_path: Path) -> None:
         ({"lengths": "many"}, "not a manifest: lengths"),
         ({"unknown": 1}, "not a manifest: unknown"),
         ({"artifact": "../../elsewhere"}, "not a manifest: artifact"),
+        ({"problem_type": "junk"}, "not a manifest: problem_type"),
+        ({"lengths": [64, 32]}, "should ascend"),
+        ({"lengths": [32, 0]}, "not a manifest: lengths"),
+        ({"entry_points": {"32": ""}}, "the entry points have the lengths"),
+        ({"labels": ["negative"]}, "1 labels for an output of 2"),
+        ({"task": "token-classification"}, "logits has the shape"),
+        ({"task": "question-answering"}, "has the outputs"),
+        ({"form": float("nan")}, "NaN, which is not finite"),
     ],
 )
 def test_a_manifest_that_means_something_else_is_refused(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -29,4 +30,18 @@ def test_a_journal_is_of_one_measurement_and_one_process(tmp_path: Path) -> None
         pytest.raises(InputError, match="cannot be written"),
         open_journal(tmp_path, "k", resume=False),
     ):
+        pass
+
+
+@pytest.mark.parametrize("content", [b"\xff", b"[1]", b"{}", b'["a", 1]', b"[" * 10**5, b"1" * 5000])
+def test_a_journal_of_another_shape_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "answers.jsonl"
+    path.write_bytes(b'{"key": "k"}\n' + content + b"\n")
+    with pytest.raises(InputError), open_journal(path, "k", resume=True):
+        pass
+
+
+def test_a_journal_is_a_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InputError, match="not a file"), open_journal(tmp_path / "pipe", "k", resume=True):
         pass
