@@ -44,6 +44,8 @@ class Pair:
 
     def __post_init__(self) -> None:
         _check_alike(self.reference.decided, self.artifact.decided)
+        if not self.noise or any(sums.count < 1 for sums in self.noise.values()):
+            raise ValueError("noise: sums over no number at all")
 
     @classmethod
     def of(cls, reference: Answer, artifact: Answer) -> Pair:

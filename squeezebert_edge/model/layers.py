@@ -59,7 +59,7 @@ class Embeddings(nn.Module):
 
         transformers computes the same where it is given no types, and has an IndexError for others.
         """
-        return token_type_ids * 0 if self.token_type_embeddings.num_embeddings == 1 else token_type_ids
+        return token_type_ids * 0 if len(self.token_type_embeddings.weight) == 1 else token_type_ids
 
 
 class ChannelLayerNorm(nn.LayerNorm):

@@ -24,7 +24,7 @@ from squeezebert_edge.accuracy.answers import (
 )
 from squeezebert_edge.accuracy.labelled import BATCH_ROWS
 from squeezebert_edge.accuracy.metrics import Accuracy, LabelledPredictions, Matthews, TagAccuracy
-from squeezebert_edge.accuracy.paired import AccuracyComparison
+from squeezebert_edge.accuracy.paired import AccuracyComparison, Pair
 from squeezebert_edge.accuracy.trust import doubts
 from squeezebert_edge.checkpoint.checkpoint import Checkpoint, load_checkpoint
 from squeezebert_edge.checkpoint.task import task_of
@@ -412,6 +412,13 @@ def test_an_interrupted_comparison_continues(tmp_path: Path) -> None:
         kept.delete()
     assert found == expected
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("noise", [{}, {"logits": {"count": 0}}], ids=["no output", "no number"])
+def test_a_kept_answer_without_its_noise_is_refused(noise: Any) -> None:
+    prediction = {"decided": ["1"]}
+    with pytest.raises(InputError, match="noise: sums over no number"):
+        Pair.from_json({"reference": prediction, "artifact": prediction, "noise": noise})
 
 
 def with_real_words(shared: Path, architecture: str, **overrides: Any) -> Checkpoint:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
 import stat
+import subprocess
 import sys
+import time
 import types
 from collections.abc import Mapping
 from pathlib import Path
@@ -358,20 +358,25 @@ def test_a_process_ends_with_its_runner(echo: Path) -> None:
 
 
 def test_a_process_ends_when_its_parent_is_killed(echo: Path, tmp_path: Path) -> None:
-    read, write = os.pipe()
-    child = os.fork()
-    if child == 0:  # pragma: no cover
-        with contextlib.suppress(BaseException):
-            os.write(write, f"{run(echo)._process.pid}\n".encode())
-            signal.pause()
-        os._exit(1)
-    os.close(write)
-    with os.fdopen(read) as said:
-        process = int(said.readline())
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-        said.read()  # until the last holder of the pipe is gone
-    assert not Path(f"/proc/{process}").exists() or "State:\tZ" in Path(f"/proc/{process}/status").read_text()
+    program = (
+        "import sys, time\n"
+        "from exporters.process import RunnerProcess\n"
+        "search = {'PYTHONPATH': sys.argv[2]}\n"
+        "runner = RunnerProcess(sys.argv[1], [], environment=search, computed_by='webgpu')\n"
+        "print(runner._process.pid, flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    path = f"{echo.parent}{os.pathsep}{Path(__file__).parents[2]}"
+    command = [sys.executable, "-c", program, echo.stem, path]
+    environment = {**os.environ, "PYTHONPATH": path}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as parent:
+        assert parent.stdout is not None
+        status = Path("/proc", parent.stdout.readline().strip(), "status")
+        parent.kill()
+    until = time.monotonic() + 30
+    while status.exists() and "State:\tZ" not in status.read_text():
+        assert time.monotonic() < until, "the runner outlived its parent"
+        time.sleep(0.05)
 
 
 # Names

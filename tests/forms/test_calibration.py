@@ -61,8 +61,8 @@ def test_built_in_samples_are_said_to_be_so() -> None:
     assert any("not on your data" in warning for warning in found.warnings)
 
 
-def test_nothing_but_padding_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="holds nothing but padding"):
+def test_blank_lines_are_no_texts(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is empty"):
         read(written(tmp_path, [" ", "\t"]))
 
 

@@ -83,6 +83,6 @@ def test_what_is_no_teacher_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     with pytest.raises(UnavailableError, match="need transformers"):
         load_teacher(tmp_path / "t")
     (tmp_path / "t" / "config.json").write_text("{")
-    with pytest.raises(InputError, match=r"config\.json cannot be read"):
+    with pytest.raises(InputError, match=r"config\.json is not JSON"):
         load_teacher(tmp_path / "t")
     load_teacher(squeezebert(tmp_path / "ours"))
