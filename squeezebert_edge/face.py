@@ -86,15 +86,19 @@ def export(
     return bundle
 
 
-def open_bundle(directory: str | Path) -> Bundle:
+def open_bundle(directory: str | Path, *, allow_failed: bool = False) -> Bundle:
     """Open a bundle and check every file against its manifest. A bundle that is called with a text answers.
+
+    Args:
+        allow_failed: whether a bundle whose proof failed is opened, to be looked at.
 
     Raises:
         InputError: not a bundle, or one that was altered.
+        GateError: its proof failed.
     """
     from squeezebert_edge.bundle import opened
 
-    return opened.open_bundle(Path(directory))
+    return opened.open_bundle(Path(directory), allow_failed=allow_failed)
 
 
 def verify(
@@ -114,7 +118,7 @@ def verify(
     """
     from squeezebert_edge.verbs.verify import verify_bundle
 
-    return verify_bundle(_open(bundle), source=_text(checkpoint), runtime=runtime)
+    return verify_bundle(_open(bundle, allow_failed=True), source=_text(checkpoint), runtime=runtime)
 
 
 def evaluate(
@@ -203,8 +207,8 @@ def benchmark(
     return record
 
 
-def _open(bundle: Bundle | str | Path) -> Bundle:
-    return open_bundle(bundle) if isinstance(bundle, str | Path) else bundle
+def _open(bundle: Bundle | str | Path, *, allow_failed: bool = False) -> Bundle:
+    return open_bundle(bundle, allow_failed=allow_failed) if isinstance(bundle, str | Path) else bundle
 
 
 def _text(source: str | Path | None) -> str | None:

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 import exporters
-from exporters.errors import InputError, quote
+from exporters.errors import GateError, InputError, quote
 from exporters.units import CPU, Unit
 from squeezebert_edge.bundle.manifest import (
     MANIFEST,
     SEAL,
     VOCABULARY,
     Manifest,
+    Verification,
     files,
     parse_manifest,
     sha256,
@@ -43,6 +44,8 @@ LONGEST_SEAL = 1024  # bytes; it has 65
 class Bundle:
     """An opened bundle, its files found to be those that were written.
 
+    allow_failed: whether units whose proof failed are run all the same.
+
     Called with a text it answers, as `squeezebert-edge predict` does. The task says which texts it takes:
 
         bundle("a gorgeous, witty film")                        # a text: label, score, scores
@@ -54,6 +57,7 @@ class Bundle:
 
     directory: Path
     manifest: Manifest
+    allow_failed: bool = False
 
     @property
     def artifact(self) -> Path:
@@ -75,7 +79,7 @@ class Bundle:
         """Bytes of what a unit runs, all lengths together."""
         if unit == CPU:
             return self.size
-        return sum(file.stat().st_size for file in set(self.files_of(unit).values()))
+        return sum(file.stat().st_size for file in set(self._files_of(unit).values()))
 
     @property
     def precision(self) -> Precision:
@@ -121,7 +125,7 @@ class Bundle:
             InputError: its lengths are not those that the manifest promises, or there are no files for the
                 unit.
             UnavailableError: the unit cannot be run, or emulated, on this machine.
-            GateError: the unit refuses the files.
+            GateError: the unit refuses the files, or its proof failed.
         """
         format_ = exporters.get(self.manifest.format)
         if unit == CPU:
@@ -141,7 +145,15 @@ class Bundle:
 
         Raises:
             InputError: the bundle holds no files for the chip.
+            GateError: the unit's proof failed, and such units are not allowed.
         """
+        record = self.manifest.units.get(str(unit))
+        if record is not None and not self.allow_failed:
+            what, named = f"{self.directory} on {unit}", f"{self.directory} --unit {unit}"
+            _refuse_failed(what, record.verification, named)
+        return self._files_of(unit)
+
+    def _files_of(self, unit: Unit) -> dict[int, Path]:
         record = self.manifest.units.get(str(unit))
         if record is not None:
             return {length: self.directory / name for length, name in record.files.items()}
@@ -261,12 +273,17 @@ class Bundle:
         return [self.answer(self.task.ask([item] if isinstance(item, str) else list(item))) for item in text]
 
 
-def open_bundle(directory: Path) -> Bundle:
+def open_bundle(directory: Path, *, allow_failed: bool = False) -> Bundle:
     """Open a bundle; check every file against the manifest, and the manifest against the artifact.
+
+    Args:
+        allow_failed: whether a bundle whose proof failed is opened, to be looked at or proven again. Nothing
+            else is to be done with one.
 
     Raises:
         InputError: not a bundle, a schema this version does not know, a file that is missing, foreign or
             altered, or a manifest that says otherwise than the artifact what its numbers mean.
+        GateError: its proof failed.
     """
     path = directory / MANIFEST
     try:
@@ -276,7 +293,7 @@ def open_bundle(directory: Path) -> Bundle:
             f"{directory} is not a bundle: {error.problem}",
             allowed="a directory that `squeezebert-edge export` wrote",
         ) from None
-    bundle = Bundle(directory, parse_manifest(path, content))
+    bundle = Bundle(directory, parse_manifest(path, content), allow_failed)
     if hashlib.sha256(content).hexdigest() != seal:
         raise InputError(f"{path}: not as it was written", hint="export it again")
     found, expected = files(directory), bundle.manifest.files
@@ -297,7 +314,19 @@ def open_bundle(directory: Path) -> Bundle:
             raise InputError(f"{directory}: its unit {name} has {what}", hint="export it again")
     _check_outputs(bundle)
     require_artifact_agrees(directory, bundle.manifest)
+    if not allow_failed:
+        _refuse_failed(str(directory), bundle.manifest.verification, str(directory))
     return bundle
+
+
+def _refuse_failed(what: str, proof: Verification, named: str) -> None:
+    """Raise GateError if a proof failed; `named` is what `verify` takes to make it again."""
+    if proof.status == "failed":
+        raise GateError(
+            f"{what} is not equal to the float model: {'; '.join(proof.failures)}",
+            allowed="what is verified, and `inspect` and `verify` for this one",
+            hint=f"squeezebert-edge verify {named}, or export again in another precision or form",
+        )
 
 
 def _check_outputs(bundle: Bundle) -> None:
@@ -330,6 +359,6 @@ def open_bundles(directories: Iterable[Path]) -> list[Bundle]:
     """Open bundles, each once however often it is named.
 
     Raises:
-        InputError: as `open_bundle`.
+        InputError, GateError: as `open_bundle`.
     """
     return [open_bundle(path) for path in dict.fromkeys(path.resolve() for path in directories)]

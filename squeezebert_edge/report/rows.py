@@ -289,7 +289,7 @@ def _keep_bundles(report: Report, bundles: Sequence[Path]) -> Report:
     known = {(row.seal, row.unit): row for row in report.rows}
     order = {key: place for place, key in enumerate(known)}
     rows = []
-    for bundle in map(open_bundle, bundles):
+    for bundle in (open_bundle(path, allow_failed=True) for path in bundles):
         row = Row.of(bundle)
         rows += [_with_accuracy(each, known) for each in (row, *row.further_units(bundle))]
     rows.sort(key=lambda row: order.get((row.seal, row.unit), len(order)))

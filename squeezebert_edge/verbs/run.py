@@ -95,8 +95,8 @@ def _labelled_examples(
 
 
 def _evaluate(bundle: Bundle, reference: BatchedAnswers | None, data: str | None, progress: Progress) -> Row:
-    """A bundle with its accuracy. One that could not be computed for its proof has none."""
-    if reference is None or bundle.manifest.verification.status == "not verified":
+    """A bundle with its accuracy. One whose proof failed, or could not be computed, has none."""
+    if reference is None or bundle.manifest.verification.status != "verified":
         return Row.of(bundle)
     runner = bundle.load_runner()
     comparison = compare(
@@ -110,10 +110,11 @@ def _evaluate(bundle: Bundle, reference: BatchedAnswers | None, data: str | None
 def _measure_latency(
     bundles: Sequence[Bundle], protocol: Protocol, data: Path | None, notes: list[str], progress: Progress
 ) -> Iterator[Record]:
-    """The records of the bundles that run here. A measurement that fails is noted, and the rest goes on."""
+    """The records of the verified bundles that run here. What fails is noted, and the rest goes on."""
     device = devices.open_device("host")
     for bundle in bundles:
-        if bundle.manifest.verification.by != "runtime":
+        proof = bundle.manifest.verification
+        if proof.by != "runtime" or proof.status == "failed":
             continue
         try:
             yield from benchmark_bundles([bundle], device, Request(protocol, data=data), progress=progress)

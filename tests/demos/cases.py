@@ -156,6 +156,7 @@ class DemoCases:
             "unknown task": {"task": "translation"},
             "labels is": {"labels": None},
             "none of its files": {"artifact": "../model.tflite"},
+            "is not equal to the float model": {"verification": {"status": "failed", "by": "runtime"}},
         }
         for number, (says, fields) in enumerate(later.items()):
             bundle = write_bundle(tmp_path / str(number), tokenizer)

@@ -154,7 +154,7 @@ def test_nothing_is_made_when_one_of_the_outputs_exists(tmp_path: Path) -> None:
 def test_a_proof_that_fails_is_in_the_manifest(tmp_path: Path) -> None:
     plan = Plan([("executorch", "fp32")], LENGTHS, gates=Gates(min_sqnr_db=199))
     (bundle,) = export_bundles(small_checkpoint(), plan, tmp_path)
-    assert open_bundle(bundle.directory).manifest.verification.status == "failed"
+    assert open_bundle(bundle.directory, allow_failed=True).manifest.verification.status == "failed"
 
 
 def test_a_product_outside_the_delegate_fails_the_export(

@@ -23,8 +23,8 @@ public struct ModelBundle: Sendable {
 
   /// Opens a bundle and checks every file against the manifest. It reads all of it: not on the main actor.
   ///
-  /// - Throws: `InputError`: not a bundle, a schema this version does not know, or a file that is missing, foreign or
-  ///   altered.
+  /// - Throws: `InputError`: not a bundle, a schema this version does not know, a file that is missing, foreign or
+  ///   altered, or a bundle whose proof failed.
   public init(at directory: URL) throws {
     let content: Data
     let sealed: Data
@@ -55,6 +55,11 @@ public struct ModelBundle: Sendable {
       if let foreign = unit.files.values.first(where: { manifest.files[$0] == nil }) {
         throw InputError("\(directory.path): \(name) runs \(foreign), none of its files")
       }
+    }
+    if manifest.verification.status == "failed" {
+      throw InputError(
+        "\(directory.path) is not equal to the float model",
+        hint: "squeezebert-edge verify BUNDLE, or export again in another precision or form")
     }
   }
 

@@ -70,8 +70,8 @@ public class Bundle private constructor(
         /**
          * Opens a bundle and checks every file against the manifest. It reads all of it: not for a main thread.
          *
-         * @throws InputException not a bundle, a schema this version does not know, or a file that is missing,
-         *     foreign or altered.
+         * @throws InputException not a bundle, a schema this version does not know, a file that is missing, foreign
+         *     or altered, or a bundle whose proof failed.
          */
         public fun open(files: BundleFiles): Bundle {
             val content: ByteArray
@@ -101,10 +101,14 @@ public class Bundle private constructor(
                 val foreign = made.files.values - sizes.keys
                 if (foreign.isNotEmpty()) throw InputException("$files: $unit runs $foreign, none of its files")
             }
+            if (manifest.verification == FAILED) {
+                throw InputException("$files is not equal to the float model", hint = PROVE_AGAIN)
+            }
             return Bundle(files, manifest, sealed, artifact.values.sum())
         }
 
         private const val EXPORT_AGAIN = "export it again, and copy all of it"
+        private const val PROVE_AGAIN = "squeezebert-edge verify BUNDLE, or export again in another precision or form"
 
         /** The size of every file, all of which are as expected. */
         private fun checkedSizes(files: BundleFiles, expected: Map<String, String>): Map<String, Long> {

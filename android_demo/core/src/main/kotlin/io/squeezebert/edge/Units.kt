@@ -6,15 +6,21 @@ public const val CPU: String = "cpu"
 /** The GPU of a phone. */
 public const val GPU: String = "gpu"
 
+/** What [Manifest.verification] says of a proof that did not hold. */
+internal const val FAILED: String = "failed"
+
 /** Begins the name of an NPU, which ends with its chip: a file is compiled for one. */
 public const val NPU: String = "npu:"
 
 /**
  * The files that a unit runs, by length: its own, or the artifact where nothing is compiled for it.
  *
- * @throws InputException the bundle holds no files for the chip.
+ * @throws InputException the bundle holds no files for the chip, or the unit's proof failed.
  */
-public fun Manifest.filesOf(unit: String?): Map<Int, String> = units[unit]?.files ?: run {
+public fun Manifest.filesOf(unit: String?): Map<Int, String> = units[unit]?.let {
+    if (it.verification == FAILED) throw InputException("on $unit the bundle is not equal to the float model")
+    it.files
+} ?: run {
     if (unit != null && unit.startsWith(NPU)) {
         throw InputException(
             "the bundle holds no files for $unit",

@@ -41,7 +41,7 @@ public object TinyBundle {
         "\"files\":",
         """"unit": "cpu", "units": {
             "npu:SM8650": {"files": {"8": "model.tflite", "16": "model.tflite"}, "verification": {"status": "verified"}},
-            "npu:SM8550": {"files": {"8": "model.tflite", "16": "vocab.txt"}, "verification": {"status": "failed"}},
+            "npu:SM8550": {"files": {"8": "model.tflite", "16": "vocab.txt"}, "verification": {"status": "not verified"}},
             "gpu": {"files": {"8": "model.tflite", "16": "model.tflite"}, "verification": {"status": "verified"}}
         }, "files":""",
     )
