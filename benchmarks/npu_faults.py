@@ -8,6 +8,7 @@ nothing of this project.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import subprocess
 import sys
@@ -206,6 +207,27 @@ def product_by_a_constant(*, per_channel: bool) -> tuple[Network, bytes, Any, An
     return network, network.content(entering, output), stored, right
 
 
+def error_of_a_device(chip_at: int) -> int:
+    """What QnnDevice_create says of a chip whose number stands at this byte of its custom config."""
+    library = ctypes.CDLL(onnxruntime_qnn.get_qnn_htp_path())
+    providers, count = ctypes.POINTER(ctypes.c_void_p)(), ctypes.c_uint32()
+    library.QnnInterface_getProviders(ctypes.byref(providers), ctypes.byref(count))
+
+    def function(number: int) -> Any:
+        """One of the interface's, which stand behind its name and versions."""
+        kind = ctypes.CFUNCTYPE(ctypes.c_uint64, *[ctypes.c_void_p] * 3)
+        return kind(ctypes.c_void_p.from_address((providers[0] or 0) + 40 + 8 * number).value or 0)
+
+    custom = (ctypes.c_uint32 * 16)()  # QNN_HTP_DEVICE_CONFIG_OPTION_SOC is 0
+    custom[chip_at // 4] = int(SOC_MODELS["SM8650"])
+    config = (ctypes.c_void_p * 4)(0, ctypes.addressof(custom))  # QNN_DEVICE_CONFIG_OPTION_CUSTOM is 0
+    configs = (ctypes.c_void_p * 2)(ctypes.addressof(config), None)
+    device = ctypes.c_void_p()
+    create_backend, create_device = function(1), function(40)
+    create_backend(None, None, ctypes.byref(ctypes.c_void_p()))
+    return int(create_device(None, configs, ctypes.byref(device)))
+
+
 def decibels(found: Any, right: Any) -> float:
     """Signal to noise."""
     return float(10 * np.log10((right**2).mean() / ((found.reshape(right.shape) - right) ** 2).mean()))
@@ -235,6 +257,9 @@ def main() -> None:
         cpu = decibels(on_cpu(network, content, value), right)
         emulated = decibels(in_emulator(network, content, value, soc), right)
         print(f"{name:36} {cpu:12.1f} {emulated:18.1f}", flush=True)
+    print(
+        "4 a device whose chip stands at byte 4 (8): error", error_of_a_device(4), f"({error_of_a_device(8)})"
+    )
 
 
 if __name__ == "__main__":

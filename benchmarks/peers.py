@@ -77,6 +77,7 @@ def plain_tflite(directory: Path, precision: str) -> Path:
 
     from exporters.tflite import quantization as quantizer
     from exporters.tflite.export import NamedModule, finished
+    from exporters.tflite.model import unpack
 
     names = ("input_ids", "attention_mask", "token_type_ids")
     module = NamedModule(Logits(Squeeze().theirs), ("logits",)).eval()
@@ -87,7 +88,7 @@ def plain_tflite(directory: Path, precision: str) -> Path:
 
         recipe = recipe_manager.RecipeManager()
         recipe.add_dynamic_config(".*", qtyping.TFLOperationName.ALL_SUPPORTED, 8)
-        content = quantizer.rewritten(quantizer.opened(content), recipe)
+        content = quantizer.rewritten(unpack(content), recipe)
     path.write_bytes(finished(content, {}))
     return path
 

@@ -25,7 +25,7 @@ from latency import machine, versions
 from exporters.errors import GateError, UnavailableError
 from exporters.tflite import FORMAT, npu
 from exporters.tflite.chips import CHIPS
-from exporters.tflite.quantization import opened
+from exporters.tflite.model import unpack
 from exporters.units import Unit, parse_unit
 from squeezebert_edge.bundle.opened import Bundle
 from squeezebert_edge.checkpoint.checkpoint import Checkpoint, load_checkpoint
@@ -88,7 +88,7 @@ def compile_full_size(tell: Progress) -> str:
         full_size(source, "text-classification")
         plan = Plan([("tflite", "fp16")], (128,))
         (bundle,) = export_bundles(load_checkpoint(str(source)), plan, Path(directory), progress=tell)
-        model, file = opened(bundle.artifact.read_bytes()), Path(directory) / "compiled.tflite"
+        model, file = unpack(bundle.artifact.read_bytes()), Path(directory) / "compiled.tflite"
         start = time.perf_counter()
         compiled = npu.compile_length(model, 128, CHIPS["SM8650"], file)
         seconds = time.perf_counter() - start

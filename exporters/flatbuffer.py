@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from mmap import mmap
+from mmap import ACCESS_READ, mmap
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,22 @@ class Table:
             return 0, 0
         vector = place + _uint(self.content, place)
         return vector + 4, _uint(self.content, vector)
+
+
+@contextmanager
+def open_root(path: Path, identifier: bytes) -> Iterator[Table]:
+    """The root table of a file, as long as the block runs.
+
+    Args:
+        identifier: how the file's identifier, from its fifth byte on, begins.
+
+    Raises:
+        ValueError: another kind of file.
+    """
+    with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
+        if content[4 : 4 + len(identifier)] != identifier:
+            raise ValueError(f"{path} has no identifier {identifier.decode()}")
+        yield Table.root(content)
 
 
 def _uint(content: bytes | mmap, place: int) -> int:

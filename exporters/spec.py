@@ -101,6 +101,11 @@ class Delegation:
     products: tuple[str, ...] = ()
     reason: str | None = None
 
+    @property
+    def left(self) -> int:
+        """How many operators are outside, whether they are known by name or not."""
+        return (self.total or 0) - (self.delegated or 0)
+
     @classmethod
     def of(cls, delegated: int, outside: Mapping[str, int], is_product: Callable[[str], bool]) -> Delegation:
         """What is said of so many operators inside, and those outside by name."""

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import mmap
-import re
 from pathlib import Path
 
-from exporters.flatbuffer import Table
+from exporters.flatbuffer import Table, open_root
+from exporters.lengths import by_length
 from exporters.spec import Description
 
 # Fields of Program, ExecutionPlan, EValue and String, by number.
@@ -23,13 +22,10 @@ def describe(path: Path) -> Description:
     Raises:
         ValueError, struct.error: not a program.
     """
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        if content[4:6] != b"ET":
-            raise ValueError(f"{path} is not an ExecuTorch program")
-        plans = {plan.text(PLAN_NAME): plan for plan in Table.root(content).tables(PLANS)}
+    with open_root(path, b"ET") as program:
+        plans = {plan.text(PLAN_NAME): plan for plan in program.tables(PLANS)}
         metadata = json.loads(_answer(plans["metadata"])) if "metadata" in plans else {}
-    lengths = {name: re.fullmatch(r"length_(\d+)", name) for name in plans}
-    return Description(metadata, {int(match[1]): name for name, match in lengths.items() if match})
+        return Description(metadata, by_length(plans))
 
 
 def _answer(plan: Table) -> str:

@@ -22,6 +22,7 @@ from exporters.errors import EdgeError, InputError
 from exporters.executorch import FORMAT, quantization
 from exporters.executorch.norms import with_delegated_norms
 from exporters.executorch.shortcuts import shortcuts
+from exporters.lengths import entry_point
 from exporters.quiet import quiet_tools
 from exporters.spec import Artifact, Delegation, ExportRequest
 from exporters.tensors import describe
@@ -36,7 +37,7 @@ def export(request: ExportRequest, path: Path) -> Artifact:
         InputError: an unknown precision, or a module that ExecuTorch cannot lower.
     """
     precision = FORMAT.precision(request.precision)
-    entry_points = {length: f"length_{length}" for length in request.lengths}
+    entry_points = {length: entry_point(length) for length in request.lengths}
     inputs, outputs = describe(request)
     try:
         with quiet_tools(), shortcuts():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor
 
 from exporters.errors import InputError
+from exporters.lengths import by_length, entry_point
 from exporters.quiet import quiet_runtime, quiet_tools
 from exporters.spec import ComputedBy
 from exporters.tensors import length_of
@@ -61,8 +61,7 @@ class ExecuTorchRunner:
         with quiet_runtime():  # the pool is made by who first asks for its size
             self._generation = ThreadPool.resize(threads)
         self._program = self._open()
-        found = (re.fullmatch(r"length_(\d+)", name) for name in self._program.method_names)
-        self.lengths: tuple[int, ...] = tuple(sorted(int(match[1]) for match in found if match))
+        self.lengths: tuple[int, ...] = tuple(by_length(self._program.method_names))
         if not self.lengths or not {"input_names", "output_names"} <= self._program.method_names:
             raise InputError(
                 f"{path}: methods {', '.join(sorted(self._program.method_names))}",
@@ -106,7 +105,7 @@ class ExecuTorchRunner:
         if generation != self._generation:
             self._program, self._generation = self._open(), generation
         tensors = [torch.tensor(inputs[name]) for name in self.inputs]
-        outputs = self._execute(f"length_{length}", tensors)
+        outputs = self._execute(entry_point(length), tensors)
         return {name: output.numpy() for name, output in zip(self.outputs, outputs, strict=True)}
 
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from exporters.lengths import by_length
 from exporters.process import serve
 from exporters.spec import ComputedBy
 from exporters.tensors import length_of
-from exporters.tflite.signatures import length_named
 
 if TYPE_CHECKING:
     from exporters.arrays import Array
@@ -37,8 +37,8 @@ class AcceleratedRunner:
         if not self._model.is_fully_accelerated():
             raise RuntimeError("the GPU accelerator left operators to the CPU")
         signatures = self._model.get_signature_list()
-        self._keys = {length_named(name): name for name in signatures}
-        self.lengths: tuple[int, ...] = tuple(sorted(self._keys))
+        self._keys = by_length(signatures)
+        self.lengths: tuple[int, ...] = tuple(self._keys)
         first = signatures[self._keys[self.lengths[0]]]
         self.inputs: tuple[str, ...] = tuple(first["inputs"])
         self.outputs: tuple[str, ...] = tuple(first["outputs"])

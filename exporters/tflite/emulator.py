@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from exporters.lengths import by_length
 from exporters.process import serve
 from exporters.spec import ComputedBy
 from exporters.tensors import length_of
-from exporters.tflite.signatures import length_named
+from exporters.tflite.model import unpack
 
 if TYPE_CHECKING:
     from exporters.arrays import Array
@@ -105,11 +106,10 @@ class _CompiledGraph:
     """A compiled file: one signature that is one call of the NPU."""
 
     def __init__(self, path: Path) -> None:
-        from ai_edge_litert.tools import flatbuffer_utils
         from flatbuffers import flexbuffers
 
         self._path = path
-        model = flatbuffer_utils.read_model(str(path))
+        model = unpack(path.read_bytes())
         (graph,), (signature,) = model.subgraphs, model.signatureDefs
         codes = [model.operatorCodes[operator.opcodeIndex].customCode for operator in graph.operators]
         if codes != [b"DISPATCH_OP"]:
@@ -117,7 +117,7 @@ class _CompiledGraph:
                 f"{path.name} leaves operators to the CPU, so the emulator does not run it whole"
             )
         (call,) = graph.operators
-        self.length = length_named(signature.signatureKey.decode())
+        (self.length,) = by_length([signature.signatureKey.decode()])
         tensors = {index: _Tensor(graph.tensors[index]) for index in [*call.inputs, *call.outputs]}
         self.inputs = {each.name.decode(): tensors[each.tensorIndex] for each in signature.inputs}
         self.outputs = {each.name.decode(): tensors[each.tensorIndex] for each in signature.outputs}

@@ -16,17 +16,18 @@ from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from exporters.errors import InputError
+from exporters.lengths import entry_point
 from exporters.quiet import quiet_runtime, quiet_tools
 from exporters.spec import Artifact, Delegation, ExportRequest
 from exporters.tensors import describe
 from exporters.tflite import FORMAT, quantization
 from exporters.tflite.integer import integer_only
-from exporters.tflite.signatures import METADATA_NAME, signature_of
+from exporters.tflite.model import pack, unpack
+from exporters.tflite.signatures import METADATA_NAME
 
 PRODUCTS = {"FULLY_CONNECTED", "BATCH_MATMUL", "CONV_2D", "DEPTHWISE_CONV_2D"}
 
@@ -59,7 +60,7 @@ def export(request: ExportRequest, path: Path) -> Artifact:
     half = precision.weights == "float16"
     if half:
         _require_half_range(request.module)
-    entry_points = {length: signature_of(length) for length in request.lengths}
+    entry_points = {length: entry_point(length) for length in request.lengths}
     inputs, outputs = describe(request)
     packages = ["torch", "litert-torch", "litert-converter", "jax", "ai-edge-litert"]
     with quiet_tools():
@@ -109,9 +110,9 @@ def convert(request: ExportRequest) -> bytes:
 
     module = NamedModule(request.module, tuple(request.outputs)).eval()
     (first, example), *others = request.examples.items()
-    converter = signature(signature_of(first), module, sample_kwargs=dict(example))
+    converter = signature(entry_point(first), module, sample_kwargs=dict(example))
     for length, example in others:
-        converter.signature(signature_of(length), module, sample_kwargs=dict(example))
+        converter.signature(entry_point(length), module, sample_kwargs=dict(example))
     try:
         with _no_progress_shown():
             model = converter.convert()
@@ -148,21 +149,17 @@ def finished(content: bytes, metadata: Mapping[str, str]) -> bytes:
     quantizer puts weights behind the flatbuffer, where runtimes from before 2023 do not look.
     """
     from ai_edge_litert import schema_py_generated as schema
-    from ai_edge_litert.tools import flatbuffer_utils
 
-    model = flatbuffer_utils.read_model_from_bytearray(content)
+    model = unpack(content)
     buffer, entry = schema.BufferT(), schema.MetadataT()
     buffer.data = json.dumps(dict(metadata)).encode()
     entry.name, entry.buffer = METADATA_NAME, len(model.buffers)
     model.buffers.append(buffer)
     model.metadata = [*(model.metadata or []), entry]
-    for buffer in model.buffers:
-        if buffer.data is not None:
-            buffer.data = np.frombuffer(buffer.data, np.uint8)  # packed at once, not byte by byte
     for subgraph in model.subgraphs:
         for tensor in subgraph.tensors:
             tensor.name = re.sub(rb"(\w+\.)+[A-Za-z0-9]+[_/]", b"", tensor.name)  # package.Class_attribute
-    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+    return pack(model)
 
 
 def _delegation(path: Path) -> Delegation:

@@ -29,11 +29,11 @@ from torch import nn
 
 from exporters.arrays import Array
 from exporters.errors import InputError
+from exporters.lengths import by_length
 from exporters.products import BatchedLinear
 from exporters.quiet import quiet_runtime
 from exporters.spec import ExportRequest, Ranges
-from exporters.tflite.quantization import opened
-from exporters.tflite.signatures import length_named
+from exporters.tflite.model import operator_code, pack, unpack
 
 FLOAT = 32  # the width of an operator that is left in float
 SMALLEST = 1e-9  # that a range reaches to: a constant of 0 must not outweigh what it is added to
@@ -99,7 +99,7 @@ def integer_only(content: bytes, request: ExportRequest, bits: int) -> tuple[byt
     """
     if not request.calibration:
         raise InputError(f"{request.precision} without calibration data", allowed="rows of real text")
-    model = opened(content)
+    model = unpack(content)
     buffers: dict[bytes, int] = {}
     graphs = [Graph(model, subgraph, buffers) for subgraph in model.subgraphs]
     for graph in graphs:
@@ -115,7 +115,7 @@ def integer_only(content: bytes, request: ExportRequest, bits: int) -> tuple[byt
     kept = {number for number, name in products.items() if request.stays_float(name)}
     for graph in graphs:
         Rewriter(graph, observed, learned, bits, kept, request.lengths[-1]).rewrite()
-    return _packed(model), sorted(set(products.values()) - set(request.ranges))
+    return _pack_used(model), sorted(set(products.values()) - set(request.ranges))
 
 
 class Graph:
@@ -237,16 +237,9 @@ class Graph:
         """An operator with the options that it has by default, without which compilers refuse it."""
         from ai_edge_litert import schema_py_generated as schema
 
-        code = getattr(schema.BuiltinOperator, kind)
-        codes = [one.builtinCode for one in self.model.operatorCodes]
-        if code not in codes:
-            entry = schema.OperatorCodeT()
-            entry.builtinCode, entry.deprecatedBuiltinCode = code, min(code, 127)
-            entry.version = 1
-            self.model.operatorCodes.append(entry)
-            codes.append(code)
         made = schema.OperatorT()
-        made.opcodeIndex, made.inputs, made.outputs = codes.index(code), list(inputs), list(outputs)
+        made.opcodeIndex = operator_code(self.model, getattr(schema.BuiltinOperator, kind))
+        made.inputs, made.outputs = list(inputs), list(outputs)
         options = f"{kind.capitalize()}Options"
         made.builtinOptionsType = getattr(schema.BuiltinOptions, options)
         made.builtinOptions = getattr(schema, f"{options}T")()
@@ -544,17 +537,15 @@ def _observed(model: Any, graphs: list[Graph], request: ExportRequest) -> dict[P
     outputs = [graph.subgraph.outputs for graph in graphs]
     for graph in graphs:
         graph.subgraph.outputs = [tensor for tensor in graph.producers if tensor in graph.floats]
-    content = _packed(model)
+    content = _pack_used(model)
     for graph, kept in zip(graphs, outputs, strict=True):
         graph.subgraph.outputs = kept
     with quiet_runtime():
         interpreter = Interpreter(model_content=content)
+    places = {one.signatureKey.decode(): one.subgraphIndex for one in model.signatureDefs}
     runners = {
-        length_named(key := one.signatureKey.decode()): (
-            one.subgraphIndex,
-            interpreter.get_signature_runner(key),
-        )
-        for one in model.signatureDefs
+        length: (places[key], interpreter.get_signature_runner(key))
+        for length, key in by_length(places).items()
     }
     found: dict[Place, Range] = {}
     for row in request.calibration:
@@ -569,17 +560,14 @@ def _observed(model: Any, graphs: list[Graph], request: ExportRequest) -> dict[P
     return found
 
 
-def _packed(model: Any) -> bytes:
+def _pack_used(model: Any) -> bytes:
     """The flatbuffer of the schema's objects, without buffers that nothing refers to."""
-    from ai_edge_litert.tools import flatbuffer_utils
-
     used = {tensor.buffer for subgraph in model.subgraphs for tensor in subgraph.tensors}
     used |= {entry.buffer for entry in model.metadata or []}
     for index, buffer in enumerate(model.buffers):
-        if buffer.data is not None:
-            # An array is packed at once, not byte by byte.
-            buffer.data = np.frombuffer(bytes(buffer.data), np.uint8) if index in used else None
-    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+        if index not in used:
+            buffer.data = None
+    return pack(model)
 
 
 def _shape(tensor: Any) -> tuple[int, ...]:

@@ -12,13 +12,14 @@ import os
 import re
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -32,7 +33,7 @@ from exporters.tflite import FORMAT
 from exporters.tflite.chips import CHIPS, Chip, chip_named
 from exporters.tflite.export import convert, finished
 from exporters.tflite.integer import integer_only
-from exporters.tflite.quantization import opened
+from exporters.tflite.model import unpack
 from exporters.tflite.signatures import alone, read_metadata
 from exporters.units import EVERY_CHIP, Unit
 
@@ -41,9 +42,7 @@ if TYPE_CHECKING:
 
 COMPILE_SECONDS = 900.0  # for one file; a full-size network takes about 30 s
 LOG_LINES = 12  # of a failed compiler that are shown
-UNUSED_LIBRARY = (
-    "libQnnLpai.so"  # the plugin names it, uses nothing of it, and no package of Qualcomm's has it
-)
+UNUSED_LIBRARY = "libQnnLpai.so"  # Qualcomm's plugin names it and uses nothing of it; no package has it
 
 TITLES = {
     "qualcomm": "Qualcomm",
@@ -114,7 +113,7 @@ def export(
     """
     precision = FORMAT.precision(request.precision)
     tell("preparing it for NPUs")
-    model = opened(_source(request, artifact, precision))
+    model = unpack(_source(request, artifact, precision))
     for unit in units:
         chip = _chip(unit)
         compiled: dict[int, Compiled] = {}
@@ -126,13 +125,13 @@ def export(
             )
             compiled[length] = compile_length(model, length, chip, files[length])
         last = compiled[request.lengths[-1]]
-        worst = max(compiled.values(), key=lambda each: len(each.delegation.outside))
+        worst = max((each.delegation for each in compiled.values()), key=lambda each: each.left)
         yield (
             unit,
             UnitArtifact(
                 files=files,
                 arithmetic=_arithmetic(precision),
-                delegation=worst.delegation,
+                delegation=worst,
                 partitions=max(each.partitions for each in compiled.values()),
                 versions={
                     "ai-edge-litert": version("ai-edge-litert"),
@@ -176,16 +175,26 @@ def load(unit: Unit, files: Mapping[int, Path]) -> RunnerProcess:
             f"Qualcomm's emulator takes {', '.join(missing)}", hint="pip install 'squeezebert-edge[qualcomm]'"
         )
     for path in files.values():
-        stamp = read_metadata(path).get("LiteRtStamp", b"").replace(b"\0", b" ").split()
-        if stamp[-1:] != [chip.name.encode()]:
-            made_for = stamp[-1].decode(errors="replace") if stamp else "no chip"
-            raise InputError(f"{path} is made for {made_for}, not for {chip.name}", hint="export it again")
+        _require_stamp(path, chip)
     return RunnerProcess(
         "exporters.tflite.emulator",
         [str(chip.soc), *map(str, files.values())],
         environment={},
         computed_by="qualcomm-emulator",
     )
+
+
+def _require_stamp(path: Path, chip: Chip) -> None:
+    """Raise InputError if the compiler did not stamp a file for a chip."""
+    try:
+        stamp = read_metadata(path).get("LiteRtStamp", b"").replace(b"\0", b" ").split()
+    except (ValueError, struct.error):
+        raise InputError(
+            f"{path} is not a LiteRT model", hint="the file is damaged: export it again"
+        ) from None
+    if stamp[-1:] != [chip.name.encode()]:
+        made_for = stamp[-1].decode(errors="replace") if stamp else "no chip"
+        raise InputError(f"{path} is made for {made_for}, not for {chip.name}", hint="export it again")
 
 
 def _chip(unit: Unit) -> Chip:
@@ -232,13 +241,11 @@ def _invocation(vendor: str, chip: Chip) -> _Invocation:
     backend_class.create(config).call_component(None, None, call)
     found = call.found
     if chip.name not in known:  # Qualcomm's plugin knows more chips than LiteRT's list of them
-        found = _Invocation(found.manufacturer, chip.name, found.libraries, found.sdk, found.flags)
-    spec = find_spec("onnxruntime_qnn") if vendor == "qualcomm" and found.sdk is None else None
-    if (
-        spec is not None and spec.origin is not None
-    ):  # Qualcomm's libraries come with ONNX Runtime's provider too
-        sdk = str(Path(spec.origin).parent)
-        found = _Invocation(found.manufacturer, found.model, found.libraries, sdk, found.flags)
+        found = replace(found, model=chip.name)
+    if vendor == "qualcomm" and found.sdk is None:  # ONNX Runtime's provider brings Qualcomm's libraries too
+        spec = find_spec("onnxruntime_qnn")
+        if spec is not None and spec.origin is not None:
+            found = replace(found, sdk=str(Path(spec.origin).parent))
     return found
 
 

@@ -19,6 +19,7 @@ from exporters.precision import Precision, Rounding
 from exporters.products import BatchedLinear, quantized_parts, ranges_of
 from exporters.spec import ExportRequest
 from exporters.tflite import FORMAT
+from exporters.tflite.model import operator_code, pack, unpack
 
 if TYPE_CHECKING:
     from exporters.arrays import Array
@@ -35,7 +36,7 @@ def with_half_weights(content: bytes) -> bytes:
     recipe.add_quantization_config(
         ".*", operators.EMBEDDING_LOOKUP, algorithm_key=algorithm_manager.AlgorithmName.NO_QUANTIZE
     )
-    return _with_half_tables(opened(rewritten(opened(content), recipe)))
+    return _with_half_tables(unpack(rewritten(unpack(content), recipe)))
 
 
 def _with_half_tables(model: Any) -> bytes:
@@ -45,7 +46,6 @@ def _with_half_tables(model: Any) -> bytes:
     the CPU would keep the table in float32 too.
     """
     from ai_edge_litert import schema_py_generated as schema
-    from ai_edge_litert.tools import flatbuffer_utils
 
     gather, cast_ = schema.BuiltinOperator.GATHER, schema.BuiltinOperator.CAST
     halved: dict[int, int] = {}  # buffer -> the one that has it in float16
@@ -65,7 +65,7 @@ def _with_half_tables(model: Any) -> bytes:
             found.name, found.type = found.name + b"/float16", schema.TensorType.FLOAT16
             graph.tensors.append(found)
             cast = schema.OperatorT()
-            cast.opcodeIndex = _operator_code(model, cast_)
+            cast.opcodeIndex = operator_code(model, cast_)
             cast.inputs, cast.outputs = [len(graph.tensors) - 1], list(operator.outputs)
             cast.builtinOptionsType, cast.builtinOptions = (
                 schema.BuiltinOptions.CastOptions,
@@ -73,13 +73,13 @@ def _with_half_tables(model: Any) -> bytes:
             )
             cast.builtinOptions.inDataType = schema.TensorType.FLOAT16
             cast.builtinOptions.outDataType = schema.TensorType.FLOAT32
-            operator.opcodeIndex = _operator_code(model, gather)
+            operator.opcodeIndex = operator_code(model, gather)
             operator.inputs, operator.outputs = [table, ids], cast.inputs
             operator.builtinOptionsType = schema.BuiltinOptions.GatherOptions
             operator.builtinOptions = schema.GatherOptionsT()
             operators.append(cast)
         graph.operators = operators
-    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+    return pack(model)
 
 
 def _halve(model: Any, buffer: int) -> int:
@@ -93,24 +93,9 @@ def _halve(model: Any, buffer: int) -> int:
     return buffer
 
 
-def _operator_code(model: Any, builtin: int) -> int:
-    """The index of an operator's code in the model, which is added if it is not there."""
-    from ai_edge_litert import schema_py_generated as schema
-
-    for index, code in enumerate(model.operatorCodes):
-        if code.builtinCode == builtin:
-            return index
-    added = schema.OperatorCodeT()
-    added.builtinCode = builtin
-    added.deprecatedBuiltinCode = min(builtin, schema.BuiltinOperator.PLACEHOLDER_FOR_GREATER_OP_CODES)
-    added.version = 1
-    model.operatorCodes.append(added)
-    return len(model.operatorCodes) - 1
-
-
 def count_operators(path: Path) -> int:
     """How many operators the graph of the longest length has."""
-    return len(opened(path.read_bytes()).subgraphs[-1].operators)
+    return len(unpack(path.read_bytes()).subgraphs[-1].operators)
 
 
 def quantized(content: bytes, request: ExportRequest) -> tuple[bytes, list[str]]:
@@ -128,7 +113,7 @@ def quantized(content: bytes, request: ExportRequest) -> tuple[bytes, list[str]]
     products = (nn.Linear, BatchedLinear) if batched else (nn.Linear,)
     linears, tables = quantized_parts(request, products)
     ranges, calibrated = ranges_of(request, linears) if precision.calibrated else ({}, [])
-    model = opened(content)
+    model = unpack(content)
     statistics: dict[str, dict[str, Array]] = {}
     for number, (name, operator, tensors) in enumerate(_products(model, {**linears, **tables})):
         entering, leaving = tensors[operator.inputs[0]], tensors[operator.outputs[0]]
@@ -147,7 +132,7 @@ def float_operators(content: bytes) -> Counter[str]:
     from ai_edge_litert import schema_py_generated as schema
 
     names = {number: name for name, number in vars(schema.BuiltinOperator).items() if name.isupper()}
-    model = opened(content)
+    model = unpack(content)
     graph = model.subgraphs[-1]
     operators = [
         (names[model.operatorCodes[operator.opcodeIndex].builtinCode], operator)
@@ -226,13 +211,6 @@ def _statistics(range_: tuple[float, float] | None) -> dict[str, Array]:
     """A range as the quantizer takes it from a calibration."""
     assert range_ is not None
     return {name: np.array([[value]], np.float32) for name, value in zip(("min", "max"), range_, strict=True)}
-
-
-def opened(content: bytes) -> Any:
-    """The flatbuffer as the schema's objects (`ModelT`)."""
-    from ai_edge_litert.tools import flatbuffer_utils
-
-    return flatbuffer_utils.read_model_from_bytearray(content)
 
 
 def rewritten(model: Any, recipe: Any, statistics: dict[str, Any] | None = None) -> bytes:

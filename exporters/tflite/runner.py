@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import re
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from exporters.errors import InputError
+from exporters.lengths import by_length
 from exporters.quiet import quiet_runtime, quiet_tools
 from exporters.spec import ComputedBy
 from exporters.tensors import length_of
@@ -48,14 +48,14 @@ class LiteRTRunner:
             opened = interpreter(str(self.path), num_threads=threads)
             opened.allocate_tensors()
         signatures = list(opened.get_signature_list())
-        found = (re.fullmatch(r"length_(\d+)", name) for name in signatures)
-        self._runners = {int(match[1]): opened.get_signature_runner(match[0]) for match in found if match}
+        found = by_length(signatures)
+        self._runners = {length: opened.get_signature_runner(name) for length, name in found.items()}
         if not self._runners:
             raise InputError(
                 f"{self.path}: signatures {', '.join(signatures) or 'none'}",
                 allowed="signatures length_<S>, as export writes them",
             )
-        self.lengths: tuple[int, ...] = tuple(sorted(self._runners))
+        self.lengths: tuple[int, ...] = tuple(self._runners)
         # A signature lists its names by the alphabet; the tensors of the first stand in the module's order.
         first = next(iter(self._runners.values()))
         self.inputs = _in_order(first.get_input_details(), opened.get_input_details())

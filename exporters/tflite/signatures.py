@@ -4,39 +4,17 @@ from __future__ import annotations
 
 import copy
 import json
-import mmap
-import re
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from exporters.errors import InputError
-from exporters.flatbuffer import Table
+from exporters.flatbuffer import Table, open_root
+from exporters.lengths import by_length, entry_point
 from exporters.spec import Description
-
-
-def signature_of(length: int) -> str:
-    """The name of a length's signature."""
-    return f"length_{length}"
-
-
-def length_named(signature: str) -> int:
-    """The length of a signature.
-
-    Raises:
-        InputError: another signature than `export` writes.
-    """
-    match = re.fullmatch(r"length_(\d+)", signature)
-    if match is None:
-        raise InputError(
-            f"the model has a signature '{signature}'", allowed="signatures length_<S>, as export writes them"
-        )
-    return int(match[1])
-
+from exporters.tflite.model import pack
 
 METADATA_NAME = "squeezebert_edge"  # of the entry that export writes
+
+IDENTIFIER = b"TFL3"
 
 # Fields of Model, Metadata, Buffer and SignatureDef, by number (ai_edge_litert's schema.fbs).
 BUFFERS, METADATA, SIGNATURES = 4, 6, 7
@@ -48,12 +26,10 @@ def read_metadata(path: Path) -> dict[str, bytes]:
     """The entries of a model's metadata table, by name; read without LiteRT.
 
     Raises:
-        InputError: not a model.
+        ValueError, struct.error: not a model.
     """
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        if content[4:8] != b"TFL3":
-            raise InputError(f"{path} is not a LiteRT model", hint="the file is damaged: export it again")
-        return _metadata(Table.root(content))
+    with open_root(path, IDENTIFIER) as model:
+        return _metadata(model)
 
 
 def _metadata(model: Table) -> dict[str, bytes]:
@@ -63,18 +39,14 @@ def _metadata(model: Table) -> dict[str, bytes]:
 
 
 def describe(path: Path) -> Description:
-    """What `export` wrote into the metadata table, and the signatures `length_<S>`; read without LiteRT.
+    """What `export` wrote into the metadata table, and the signatures of lengths; read without LiteRT.
 
     Raises:
         ValueError, struct.error: not a model.
     """
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        if content[4:8] != b"TFL3":
-            raise ValueError(f"{path} is not a LiteRT model")
-        model = Table.root(content)
+    with open_root(path, IDENTIFIER) as model:
         metadata = json.loads(_metadata(model).get(METADATA_NAME, b"{}"))
-        signatures = [signature.text(SIGNATURE_KEY) for signature in model.tables(SIGNATURES)]
-    return Description(metadata, {length_named(signature): signature for signature in signatures})
+        return Description(metadata, by_length(each.text(SIGNATURE_KEY) for each in model.tables(SIGNATURES)))
 
 
 def alone(model: Any, length: int) -> bytes:
@@ -83,9 +55,7 @@ def alone(model: Any, length: int) -> bytes:
     Args:
         model: as the schema's objects (`ModelT`); it is left as it is.
     """
-    from ai_edge_litert.tools import flatbuffer_utils
-
-    key = signature_of(length).encode()
+    key = entry_point(length).encode()
     (signature,) = (each for each in model.signatureDefs if each.signatureKey == key)
     graph = copy.copy(model.subgraphs[signature.subgraphIndex])
     graph.tensors = [copy.copy(tensor) for tensor in graph.tensors]
@@ -98,16 +68,7 @@ def alone(model: Any, length: int) -> bytes:
         holder.buffer = place[holder.buffer]
     single = copy.copy(model)
     single.subgraphs, single.metadata = [graph], entries
-    single.buffers = list(_packed(model.buffers[index] for index in used))
+    single.buffers = [copy.copy(model.buffers[index]) for index in used]
     single.signatureDefs = [copy.copy(signature)]
     single.signatureDefs[0].subgraphIndex = 0
-    return bytes(flatbuffer_utils.convert_object_to_bytearray(single))
-
-
-def _packed(buffers: Iterable[Any]) -> Iterator[Any]:
-    """The buffers with their data as arrays, which are packed at once, not byte by byte."""
-    for buffer in buffers:
-        packed = copy.copy(buffer)
-        if packed.data is not None:
-            packed.data = np.frombuffer(bytes(packed.data), np.uint8)
-        yield packed
+    return pack(single)

@@ -17,6 +17,7 @@ from exporters.errors import InputError, quote
 from squeezebert_edge.bundle.manifest import VOCABULARY, Manifest
 
 if TYPE_CHECKING:
+    from exporters.spec import Description
     from squeezebert_edge.checkpoint.checkpoint import Checkpoint
 
 Meaning = Mapping[str, Any]  # by name, as JSON has it
@@ -59,7 +60,7 @@ def require_checkpoint_agrees(directory: Path, manifest: Manifest, checkpoint: C
 
 
 def require_artifact_agrees(directory: Path, manifest: Manifest) -> None:
-    """Raise InputError if a bundle's manifest does not mean what its artifact says of itself.
+    """Raise InputError if a bundle's manifest does not mean what its artifact, and units' files, say.
 
     What an artifact of an earlier version does not say is not compared, nor is anything where the format's
     package is not here.
@@ -69,10 +70,20 @@ def require_artifact_agrees(directory: Path, manifest: Manifest) -> None:
     if said is None:
         return
     meaning = _meaning_of_manifest(manifest)
-    of_artifact = {name: _read(said.metadata[name], meaning[name]) for name in meaning.keys() & said.metadata}
-    if said.entry_points:
-        of_artifact["entry_points"] = dict(said.entry_points)
-    _refuse(directory, _differences(meaning, of_artifact), "artifact")
+    _refuse(directory, _differences(meaning, _meaning_of(said, meaning)), "artifact")
+    for unit in manifest.units.values():
+        for length, file in unit.files.items():
+            own = format_.describe(directory / file) if format_ and file != manifest.artifact else None
+            if own is not None:
+                entry = {length: manifest.entry_points.get(length)}
+                expected = {**meaning, "form": unit.form, "entry_points": entry}
+                _refuse(directory, _differences(expected, _meaning_of(own, expected)), f"file {file}")
+
+
+def _meaning_of(said: Description, like: Meaning) -> Meaning:
+    """What an artifact says of itself, of the things that are compared."""
+    found = {name: _read(said.metadata[name], like[name]) for name in like.keys() & said.metadata}
+    return {**found, "entry_points": dict(said.entry_points)} if said.entry_points else found
 
 
 def _meaning_of_manifest(manifest: Manifest) -> Meaning:

@@ -11,7 +11,8 @@ import torch
 
 import exporters
 from exporters.errors import GateError, UnavailableError
-from exporters.spec import MAX_RANK, Artifact, ExportRequest, Format
+from exporters.precision import Gates
+from exporters.spec import MAX_RANK, Artifact, ExportRequest, Format, UnitArtifact, UnitExporter
 from exporters.units import CPU, Unit
 from squeezebert_edge import __version__
 from squeezebert_edge.bundle.manifest import MANIFEST, Manifest, UnitRecord, Verification, write_manifest
@@ -193,26 +194,25 @@ def _make_for_units(
         if plan.needs_own_network(units[0], name, exact):
             module = lay_out(quantizable(checkpoint, meaning), type(task), form.name)
             ranges = of_form(checkpoint.ranges, module) if meaning.calibrated else {}
-            request = replace(request, module=module, ranges=ranges, keep_float=plan.keep_float)
+            request = replace(
+                request,
+                module=module,
+                metadata=_metadata(checkpoint, plan.lengths, exact, form.name),
+                ranges=ranges,
+                keep_float=plan.keep_float,
+            )
         for unit, made in exporter.export(request, artifact, units, lambda stage: progress(stage, 0, 0)):
-            if made.delegation.outside and not plan.allow_undelegated:
+            if made.delegation.left and not plan.allow_undelegated:
                 taken = f"{made.delegation.delegated} of {made.delegation.total} operators"
+                left = ", ".join(made.delegation.outside) or "others that it does not name"
                 raise GateError(
-                    f"{unit} takes {taken} of {name} {exact}, not {', '.join(made.delegation.outside)}",
+                    f"{unit} takes {taken} of {name} {exact}, not {left}",
                     allowed="every operator",
                     hint="another --precision or --form, or --allow-undelegated",
                 )
-            try:
-                verification = verify(
-                    checkpoint,
-                    task,
-                    exporter.load(unit, made.files),
-                    meaning.unit_gates[kind].replaced_by(plan.gates),
-                    minimum=FEWER_INPUTS,
-                    progress=with_prefix(str(unit), progress),
-                )
-            except (GateError, UnavailableError) as error:
-                verification = Verification(status="not verified", by=None, failures=[str(error)])
+            limits = meaning.unit_gates[kind].replaced_by(plan.gates)
+            unit_progress = with_prefix(str(unit), progress)
+            verification = _verify_on(unit, exporter, made, checkpoint, task, limits, unit_progress)
             yield (
                 unit,
                 UnitRecord(
@@ -226,6 +226,28 @@ def _make_for_units(
                     verification=verification,
                 ),
             )
+
+
+def _verify_on(
+    unit: Unit,
+    exporter: UnitExporter,
+    made: UnitArtifact,
+    checkpoint: Checkpoint,
+    task: Task,
+    gates: Gates,
+    progress: Progress,
+) -> Verification:
+    """The proof of what a unit runs. A unit that refuses the files which were made for it has failed."""
+    if made.delegation.left:
+        failure = "what it leaves to the CPU is computed on a phone only"
+        return Verification(status="not verified", by=None, failures=[failure])
+    try:
+        runner = exporter.load(unit, made.files)
+    except UnavailableError as error:
+        return Verification(status="not verified", by=None, failures=[str(error)])
+    except GateError as error:
+        return Verification(status="failed", by=None, failures=[str(error)])
+    return verify(checkpoint, task, runner, gates, minimum=FEWER_INPUTS, progress=progress)
 
 
 def _require_delegated(artifact: Artifact, made: str, form: str) -> None:

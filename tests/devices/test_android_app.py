@@ -13,9 +13,8 @@ from pathlib import Path
 import pytest
 
 from exporters.errors import EdgeError, GateError, InputError, UnavailableError
-from exporters.spec import Delegation
 from squeezebert_edge import devices
-from squeezebert_edge.bundle.manifest import UnitRecord, Verification, write_manifest
+from squeezebert_edge.bundle.manifest import write_manifest
 from squeezebert_edge.bundle.opened import Bundle, open_bundle
 from squeezebert_edge.devices import demo_app
 from squeezebert_edge.devices.android import app as android_app
@@ -28,6 +27,7 @@ from tests.fakes.adbd import AWAKE, FakePhone, Plug, needs_adb
 from tests.kit.devices import ask, sample_rows
 from tests.kit.evaluated import DATA, answered, bundle_of, call
 from tests.kit.processes import gone, needs_proc, running, start_cli, wait_for
+from tests.kit.units import unit_record
 
 ROOT = Path(__file__).parents[2]
 LENGTHS = (16, 32)
@@ -156,16 +156,7 @@ def for_chips(bundle: Bundle, directory: Path, *chips: str) -> Bundle:
         files = {length: f"model.{chip}.{length}.tflite" for length in lengths}
         for name in files.values():
             (copy / name).write_bytes(b"compiled")
-        units[f"npu:{chip}"] = UnitRecord(
-            files=files,
-            form="conv2d",
-            form_decided_by="a test",
-            arithmetic="float16",
-            delegation=Delegation(3, 3),
-            partitions=1,
-            versions={},
-            verification=Verification(status="verified", by="qualcomm-emulator"),
-        )
+        units[f"npu:{chip}"] = unit_record(files, "qualcomm-emulator")
     write_manifest(copy, bundle.manifest.model_dump(exclude={"files", "schema_version"}) | {"units": units})
     return open_bundle(copy)
 

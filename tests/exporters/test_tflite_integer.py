@@ -19,7 +19,8 @@ from exporters.quiet import quiet_tools
 from exporters.spec import Artifact, Delegation, ExportRequest, Ranges
 from exporters.tflite import export, npu
 from exporters.tflite.integer import integer_only
-from exporters.tflite.quantization import float_operators, opened
+from exporters.tflite.model import unpack
+from exporters.tflite.quantization import float_operators
 from exporters.tflite.runner import load
 from exporters.units import Unit
 from squeezebert_edge.model.heads import ARCHITECTURES
@@ -89,7 +90,7 @@ def named(content: bytes) -> list[tuple[str, list[Any], list[Any]]]:
     from ai_edge_litert import schema_py_generated as schema
 
     names = {number: name for name, number in vars(schema.BuiltinOperator).items() if name.isupper()}
-    model = opened(content)
+    model = unpack(content)
     graph = model.subgraphs[-1]
     return [
         (
@@ -185,7 +186,7 @@ def test_lengths_share_their_weights() -> None:
     one, two = (
         sum(
             len(buffer.data)
-            for buffer in opened(integers(CLASSIFIER, 8, lengths=lengths)).buffers
+            for buffer in unpack(integers(CLASSIFIER, 8, lengths=lengths)).buffers
             if buffer.data is not None
         )
         for lengths in ((16,), LENGTHS)

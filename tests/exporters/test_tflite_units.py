@@ -17,10 +17,10 @@ import pytest
 import exporters
 from exporters.errors import GateError, InputError, UnavailableError
 from exporters.process import ProcessError, RunnerProcess
-from exporters.spec import Delegation, UnitArtifact
+from exporters.spec import ComputedBy, Delegation, Runner, UnitArtifact
 from exporters.tflite import FORMAT, gpu, npu
 from exporters.tflite.chips import CHIPS
-from exporters.tflite.quantization import opened
+from exporters.tflite.model import unpack
 from exporters.tflite.signatures import alone
 from exporters.units import GPU, Unit, parse_unit
 from squeezebert_edge.model.heads import ARCHITECTURES
@@ -37,6 +37,15 @@ def made_for(made: Made, kind: str, unit: Unit) -> UnitArtifact:
     )
     assert found == unit
     return artifact
+
+
+def assert_answers(runner: Runner, by: ComputedBy, made: Made) -> None:
+    """A unit's runner gives what the CPU gives."""
+    assert (runner.lengths, runner.computed_by) == (LENGTHS, by)
+    cpu = FORMAT.load(made.path)
+    for length in LENGTHS:
+        inputs = row(length, 5)
+        assert_near(runner(inputs), cpu(inputs))
 
 
 def assert_near(found: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray]) -> None:
@@ -68,11 +77,7 @@ def test_the_gpu_takes_every_operator_of_every_head(half: Made) -> None:
     assert made.delegation == Delegation(made.delegation.total, made.delegation.total)
     assert set(made.files.values()) == {half.path}
     runner = gpu.load(GPU, made.files)
-    assert runner.lengths == LENGTHS
-    assert runner.computed_by == "webgpu"
-    for length in LENGTHS:
-        inputs = row(length, 5)
-        assert_near(runner(inputs), FORMAT.load(half.path)(inputs))
+    assert_answers(runner, "webgpu", half)
 
 
 @needs_gpu
@@ -95,7 +100,7 @@ def test_what_the_gpu_leaves_to_the_cpu_is_named(tmp_path: Path) -> None:
     recipe.add_weight_only_config(
         ".*", qtyping.TFLOperationName.ALL_SUPPORTED, 16, algorithm_key="float_casting"
     )
-    whole.path.write_bytes(rewritten(opened(whole.path.read_bytes()), recipe))
+    whole.path.write_bytes(rewritten(unpack(whole.path.read_bytes()), recipe))
     made = made_for(whole, "gpu", GPU)
     assert made.delegation.outside == ("DEQUANTIZE", "EMBEDDING_LOOKUP")
     with pytest.raises(GateError, match="the GPU leaves DEQUANTIZE, EMBEDDING_LOOKUP to the CPU"):
@@ -133,11 +138,7 @@ def test_the_npu_takes_every_operator_of_every_head(half: Made, chip: str) -> No
     ]
     assert "Qualcomm SDK" in made.versions
     runner = npu.load(unit, made.files)
-    assert runner.lengths == LENGTHS
-    assert runner.computed_by == "qualcomm-emulator"
-    for length in LENGTHS:
-        inputs = row(length, 5)
-        assert_near(runner(inputs), FORMAT.load(half.path)(inputs))
+    assert_answers(runner, "qualcomm-emulator", half)
 
 
 @needs_npu
@@ -278,7 +279,7 @@ def test_another_vendor_goes_through_the_same_door(
 
 def test_a_signature_alone_computes_what_it_did(small: Made, tmp_path: Path) -> None:
     single = tmp_path / "single.tflite"
-    single.write_bytes(alone(opened(small.path.read_bytes()), LENGTHS[0]))
+    single.write_bytes(alone(unpack(small.path.read_bytes()), LENGTHS[0]))
     assert single.stat().st_size < small.path.stat().st_size
     runner = FORMAT.load(single)
     assert runner.lengths == LENGTHS[:1]

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.util import find_spec
+from typing import Any
 
 import pytest
 
 from exporters.errors import EdgeError
+from exporters.spec import ComputedBy, Delegation
 from exporters.tflite import gpu, npu
 from exporters.units import GPU, Unit
+from squeezebert_edge.bundle.manifest import UnitRecord, Verification
 
 SM8650 = Unit("npu", "SM8650")
 
@@ -28,3 +32,16 @@ needs_gpu = pytest.mark.skipif(_no_gpu is not None, reason=_no_gpu or "")
 needs_npu = pytest.mark.skipif(
     _no_npu is not None or bool(_no_emulator), reason=_no_npu or f"needs {', '.join(_no_emulator)}"
 )
+
+
+def unit_record(files: Mapping[int, str], by: ComputedBy | None = None) -> UnitRecord:
+    """A unit that was proven, for what runs none."""
+    fields: dict[str, Any] = {"form": "conv2d", "form_decided_by": "a test", "arithmetic": "float16"}
+    return UnitRecord(
+        files=dict(files),
+        delegation=Delegation(3, 3),
+        partitions=1,
+        versions={},
+        verification=Verification(status="verified", by=by),
+        **fields,
+    )

@@ -11,14 +11,14 @@ import pytest
 from typer.testing import CliRunner
 
 from exporters.errors import InputError
-from exporters.spec import Delegation
 from exporters.units import GPU, Unit
-from squeezebert_edge.bundle.manifest import UnitRecord, Verification, write_manifest
+from squeezebert_edge.bundle.manifest import write_manifest
 from squeezebert_edge.bundle.opened import Bundle, open_bundle
 from squeezebert_edge.cli.commands import app
 from squeezebert_edge.verbs import ai_pack, demo
 from tests.demos.tokenizer_cases import write_bundle
 from tests.kit.small import small_checkpoint
+from tests.kit.units import unit_record
 
 CHIPS = ("SM8650", "MT6989", "Tensor_G4", "SA8295")
 
@@ -32,19 +32,7 @@ def made_for(directory: Path, *chips: str) -> Path:
         units[f"npu:{chip}"] = {length: f"model.{chip}.{length}.tflite" for length in (16, 48)}
         for name in units[f"npu:{chip}"].values():
             (directory / name).write_text(f"compiled as {name}")
-    records = {
-        name: UnitRecord(
-            files=files,
-            form="conv2d",
-            form_decided_by="a test",
-            arithmetic="float16",
-            delegation=Delegation(3, 3),
-            partitions=1,
-            versions={},
-            verification=Verification(status="verified", by=None),
-        )
-        for name, files in units.items()
-    }
+    records = {name: unit_record(files) for name, files in units.items()}
     write_manifest(directory, fields | {"units": records})
     return directory
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from exporters.errors import EdgeError, GateError, InputError, UnavailableError
+from exporters.errors import GateError, InputError, UnavailableError
+from exporters.spec import Delegation
+from exporters.tflite import npu
 from exporters.tflite.chips import Chip
 from exporters.units import CPU, GPU, Unit
 from squeezebert_edge.bundle.manifest import MANIFEST, Manifest, write_manifest
@@ -155,6 +158,17 @@ def test_the_file_of_another_checkpoint_fails(copied: Bundle, tmp_path: Path) ->
 
 
 @needs_npu
+def test_the_file_of_a_checkpoint_of_another_name_is_refused(
+    checkpoint: Checkpoint, copied: Bundle, tmp_path: Path
+) -> None:
+    other = replace(checkpoint, sha256="1" * 64)
+    (foreign,) = export_bundles(other, Plan([HALF], LENGTHS, units=[SM8650]), tmp_path / "other")
+    shutil.copyfile(foreign.files_of(SM8650)[16], copied.files_of(SM8650)[16])
+    with pytest.raises(InputError, match=r"the file model.SM8650.16.tflite contradict.*source_sha256"):
+        seal(copied)
+
+
+@needs_npu
 def test_a_truncated_file_fails(copied: Bundle) -> None:
     file = copied.files_of(SM8650)[LENGTHS[0]]
     file.write_bytes(file.read_bytes()[:-20_000])
@@ -177,8 +191,8 @@ def test_a_unit_whose_file_is_not_there_is_refused(copied: Bundle) -> None:
 def test_the_file_of_another_length_is_refused(copied: Bundle) -> None:
     shorter, longer = copied.files_of(SM8650).values()
     shutil.copyfile(shorter, longer)
-    with pytest.raises(EdgeError, match="lengths"):
-        verify_bundle(seal(copied), unit=SM8650)
+    with pytest.raises(InputError, match="entry_points"):
+        seal(copied)
 
 
 # What is refused before anything is made
@@ -241,7 +255,31 @@ def test_an_operator_outside_fails_the_export(
     unit = bundle.manifest.units["npu:SM7675"]
     assert unit.delegation.outside
     assert unit.verification.status == "not verified"
-    assert "leaves operators to the CPU" in unit.verification.failures[0]
+    assert "leaves to the CPU" in unit.verification.failures[0]
+
+
+@needs_npu
+def test_an_operator_that_no_log_names_fails_the_export_too(
+    checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled = npu.Compiled(Delegation(9, 10), 1, "2.50")
+    monkeypatch.setattr(npu, "compile_length", lambda model, length, chip, out: compiled)
+    with pytest.raises(GateError, match="takes 9 of 10 operators of tflite fp16, not others"):
+        list(export_bundles(checkpoint, Plan([HALF], (16,), units=[SM8650]), tmp_path))
+    assert list(tmp_path.iterdir()) == []
+
+
+@needs_npu
+def test_a_unit_that_refuses_its_own_file_has_failed(
+    checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(unit: Unit, files: object) -> None:
+        raise GateError("QNN_CONTEXT_ERROR_INVALID_ARGUMENT")
+
+    monkeypatch.setattr(npu, "load", refuse)
+    (bundle,) = export_bundles(checkpoint, Plan([HALF], (16,), units=[SM8650]), tmp_path)
+    found = bundle.manifest.units["npu:SM8650"].verification
+    assert (found.status, found.failures) == ("failed", ["QNN_CONTEXT_ERROR_INVALID_ARGUMENT"])
 
 
 def test_a_bundle_without_a_chip_s_files_says_so(checkpoint: Checkpoint, tmp_path: Path) -> None:
