@@ -57,7 +57,7 @@ def test_every_head_is_verified_in_every_format(
         assert (found.status, found.failures) == ("verified", [])
     assert found.inputs >= parity.MINIMUM_INPUTS
     assert bundle.directory == tmp_path / "-".join(pair)
-    runner = open_bundle(bundle.directory).load_runner()
+    runner = open_bundle(bundle.directory, allow_failed=bool(found.failures)).load_runner()
     assert runner.lengths == LENGTHS
     assert runner.outputs == task.outputs
     answers(bundle, Reference(checkpoint.model, task))
@@ -197,7 +197,7 @@ def test_core_ml_bundles_are_made_for_the_neural_engine(tmp_path: Path, precisio
     checkpoint = small_checkpoint(num_hidden_layers=1)
     plan = add_calibration(Plan([("coreml", precision)], LENGTHS), checkpoint, None, 16)
     (bundle,) = export_bundles(checkpoint, plan, tmp_path)
-    manifest = open_bundle(bundle.directory).manifest
+    manifest = open_bundle(bundle.directory, allow_failed=True).manifest
     groups = "-groups" if precision == "int8-static" else ""
     assert manifest.form == f"neural-engine{groups}"
     found = manifest.structure
