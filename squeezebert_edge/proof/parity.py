@@ -29,8 +29,9 @@ if TYPE_CHECKING:
     from squeezebert_edge.checkpoint.checkpoint import Checkpoint
 
 MINIMUM_INPUTS = 64
+VOCABULARY_ROWS = 64  # at most
 FULL_EVERY = 4  # of so many inputs of a length, one fills it
-FEWER_INPUTS = 16  # where a row takes seconds, as in an emulator
+FEWER_INPUTS, FEWER_VOCABULARY_ROWS = 16, 4  # where a row takes seconds, as in an emulator
 
 
 def verify(
@@ -40,7 +41,7 @@ def verify(
     gates: Gates,
     *,
     examples: Sequence[Example] | None = None,
-    minimum: int = MINIMUM_INPUTS,
+    fewer: bool = False,
     progress: Progress = silent,
 ) -> Verification:
     """Compare an artifact with its checkpoint's float model at every length.
@@ -48,7 +49,7 @@ def verify(
     Args:
         runner: the artifact.
         examples: real inputs; by default the task's built-in samples.
-        minimum: rows to compare at least.
+        fewer: whether FEWER_INPUTS are enough, since a row takes seconds.
 
     Returns:
         What was found. Its status is "failed" if a gate was not met or the artifact fails as it runs, and
@@ -58,20 +59,24 @@ def verify(
         InputError: the examples are wrong.
         GateError: the float model of this installation is wrong, so that it proves nothing.
     """
+    minimum, most = (FEWER_INPUTS, FEWER_VOCABULARY_ROWS) if fewer else (MINIMUM_INPUTS, VOCABULARY_ROWS)
     inputs = choose_inputs(
         task, checkpoint.tokenizer, runner.lengths, examples or task.built_in_examples(), minimum
     )
+    walk = list(walk_vocabulary(len(checkpoint.tokenizer.vocab), runner.lengths[-1], most))
+    total = len(inputs) + len(walk)
     proof = _Proof(task, checkpoint.tokenizer, Reference(checkpoint.model, type(task)), runner)
     random = np.random.default_rng(0)
     try:
+        found = []
         for done, item in enumerate(inputs):
-            progress("verifying", done, len(inputs))
-            proof.compare(item)
-        for row in walk_vocabulary(len(checkpoint.tokenizer.vocab), runner.lengths[-1], minimum):
+            progress("verifying", done, total)
+            found.append(proof.compare(item)[0])
+        for done, row in enumerate(walk, len(inputs)):
+            progress("verifying", done, total)
             proof.walk(row)
-        for item in _shortest_of_each_length(inputs):
-            longer = [length for length in runner.lengths if length > item.length]
-            proof.change_padding(item.encodings[0], item.length, longer, random)
+        for index in _shortest_of_each_length(inputs):
+            proof.change_padding(inputs[index], found[index], random)
         for length in runner.lengths:
             proof.run_without_tokens(length)
     except InputError:
@@ -80,7 +85,7 @@ def verify(
         return Verification(status="failed", by=runner.computed_by, failures=[str(error)])
     except EdgeError as error:
         return Verification(status="not verified", by=None, failures=[str(error)])
-    progress("verifying", len(inputs), len(inputs))
+    progress("verifying", total, total)
     return proof.judge(gates)
 
 
@@ -153,11 +158,11 @@ def _join(examples: Sequence[Example], length: int) -> Example:
     return Example(" ".join(texts), None if first.pair is None else " ".join(pairs), first.choices)
 
 
-def _shortest_of_each_length(inputs: Sequence[ProofInput]) -> Iterator[ProofInput]:
-    """The two shortest inputs of each length that are not empty."""
+def _shortest_of_each_length(inputs: Sequence[ProofInput]) -> Iterator[int]:
+    """Where the two shortest inputs of each length stand that are not empty."""
     for length in dict.fromkeys(item.length for item in inputs):
-        with_text = [item for item in inputs if item.length == length and item.example.text]
-        yield from sorted(with_text, key=lambda item: len(item.encodings[0]))[:2]
+        with_text = [i for i, item in enumerate(inputs) if item.length == length and item.example.text]
+        yield from sorted(with_text, key=lambda i: len(inputs[i].encodings[0]))[:2]
 
 
 @dataclass
@@ -183,8 +188,12 @@ class _Proof:
     padding_decides: bool = False
     not_finite: list[int] = field(default_factory=list)
 
-    def compare(self, item: ProofInput) -> None:
-        """Compare the artifact on an input's padded rows with the reference on the tokens alone."""
+    def compare(self, item: ProofInput) -> list[Row]:
+        """Compare the artifact on an input's padded rows with the reference on the tokens alone.
+
+        Returns:
+            The artifact's rows.
+        """
         expected, found = [], []
         for encoding in item.encodings:
             expected.append(self.task.row(encoding, self.reference(self._pad(encoding, len(encoding)))))
@@ -196,6 +205,7 @@ class _Proof:
         agree = self.task.decide(expected) == self.task.decide(found)
         self.decisions += agree.size
         self.agreed += int(agree.sum())
+        return found
 
     def walk(self, inputs: Mapping[str, Array]) -> None:
         """Compare the artifact with the reference on a full row of token ids."""
@@ -203,16 +213,18 @@ class _Proof:
         for name in self.task.outputs:
             self.walked.setdefault(name, Comparison()).add(expected[name], found[name])
 
-    def change_padding(
-        self, encoding: Encoding, length: int, longer: Sequence[int], random: np.random.Generator
-    ) -> None:
-        """Run a row again at longer lengths, and with random token ids where the mask is 0."""
-        base = self._run(encoding, length)
-        inputs = self._pad(encoding, length)
+    def change_padding(self, item: ProofInput, base: Row, random: np.random.Generator) -> None:
+        """Run an input's first row at longer lengths, and with random token ids where the mask is 0.
+
+        Args:
+            base: what the artifact gave for the row.
+        """
+        encoding = item.encodings[0]
+        inputs = self._pad(encoding, item.length)
         masked = inputs["attention_mask"] == 0
         inputs["input_ids"][masked] = random.integers(0, len(self.tokenizer.vocab), int(masked.sum()))
         inputs["token_type_ids"][masked] = 1
-        others = [self._run(encoding, other) for other in longer]
+        others = [self._run(encoding, longer) for longer in self.runner.lengths if longer > item.length]
         others.append(self.task.row(encoding, self.runner(inputs)))
         for other in others:
             self.padding_decides |= bool((self.task.decide([base]) != self.task.decide([other])).any())

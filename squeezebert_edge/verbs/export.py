@@ -32,7 +32,7 @@ from squeezebert_edge.forms.balancing import quantizable
 from squeezebert_edge.forms.catalog import lay_out
 from squeezebert_edge.plumbing.progress import Progress, silent, with_prefix
 from squeezebert_edge.plumbing.staging import refuse_existing, stage_directory
-from squeezebert_edge.proof.parity import FEWER_INPUTS, verify
+from squeezebert_edge.proof.parity import verify
 from squeezebert_edge.proof.reference import require_sound_reference
 from squeezebert_edge.tasks.heads import Task
 from squeezebert_edge.verbs.plan import Plan
@@ -247,7 +247,7 @@ def _verify_on(
         return Verification(status="not verified", by=None, failures=[str(error)])
     except GateError as error:
         return Verification(status="failed", by=None, failures=[str(error)])
-    return verify(checkpoint, task, runner, gates, minimum=FEWER_INPUTS, progress=progress)
+    return verify(checkpoint, task, runner, gates, fewer=True, progress=progress)
 
 
 def _require_delegated(artifact: Artifact, made: str, form: str) -> None:

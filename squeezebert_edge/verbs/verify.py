@@ -7,7 +7,7 @@ from exporters.units import CPU, Unit
 from squeezebert_edge.bundle.manifest import Verification
 from squeezebert_edge.bundle.opened import Bundle
 from squeezebert_edge.plumbing.progress import Progress, silent
-from squeezebert_edge.proof.parity import FEWER_INPUTS, MINIMUM_INPUTS, verify
+from squeezebert_edge.proof.parity import verify
 
 
 def verify_bundle(
@@ -42,6 +42,6 @@ def verify_bundle(
         bundle.task,
         runner,
         limits,
-        minimum=MINIMUM_INPUTS if unit == CPU else FEWER_INPUTS,
+        fewer=unit != CPU,
         progress=progress,
     )
