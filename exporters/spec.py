@@ -189,6 +189,7 @@ class UnitArtifact:
     delegation: the operators that the unit takes, of those there are.
     partitions: into how many pieces they fall; between two of them the CPU has its turn.
     versions: package or tool -> version of everything that shaped the files or judged them.
+    warnings: what the tools say of their versions.
     """
 
     files: Mapping[int, Path]
@@ -196,6 +197,7 @@ class UnitArtifact:
     delegation: Delegation
     partitions: int
     versions: Mapping[str, str]
+    warnings: Sequence[str] = ()
 
 
 class Runner(Protocol):

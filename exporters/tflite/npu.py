@@ -137,6 +137,7 @@ def export(
                     "ai-edge-litert": version("ai-edge-litert"),
                     f"{TITLES[chip.vendor]} SDK": last.sdk_version,
                 },
+                warnings=last.warnings,
             ),
         )
 
@@ -251,11 +252,12 @@ def _invocation(vendor: str, chip: Chip) -> _Invocation:
 
 @dataclass(frozen=True)
 class Compiled:
-    """What a compiler said of its work."""
+    """What a compiler said of its work; warnings: about the versions of the SDK's libraries."""
 
     delegation: Delegation
     partitions: int
     sdk_version: str
+    warnings: tuple[str, ...] = ()
 
 
 def compile_length(model: Any, length: int, chip: Chip, out: Path) -> Compiled:
@@ -298,6 +300,7 @@ def compile_length(model: Any, length: int, chip: Chip, out: Path) -> Compiled:
         Delegation(inside, total, outside=listed if inside < total else ()),
         partitions,
         found[1] if found else "unknown",
+        tuple(re.findall(r"^WARNING: \[[^]]*\] (.*\bversion\b.*)$", log, re.MULTILINE)),
     )
 
 

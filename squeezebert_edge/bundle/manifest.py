@@ -121,7 +121,7 @@ class UnitRecord(_Record):
     files: length -> the file that serves it: compiled for the unit, or the artifact itself.
     form, form_decided_by: as the bundle has them, of what the files were made from.
     arithmetic: what the unit computes with. partitions: into how many pieces the operators inside it fall.
-    versions: of what shaped the files or judged them.
+    versions: of what shaped the files or judged them. warnings: what the tools say of their versions.
     """
 
     files: dict[int, FileName]
@@ -131,6 +131,7 @@ class UnitRecord(_Record):
     delegation: Delegation
     partitions: int
     versions: dict[str, str]
+    warnings: list[str] = []
     verification: Verification
 
 

@@ -228,6 +228,9 @@ def print_bundles(title: str, bundles: Sequence[Bundle]) -> None:
         for exact, reason in bundle.manifest.precision.tried.items():
             made = bundle.manifest.precision.exact
             show.note(f"{bundle.directory} is {made}, because {exact} does not pass: {reason}")
+        for name, unit in bundle.manifest.units.items():
+            for warning in unit.warnings:
+                show.note(f"{bundle.directory} on {name}: warning: {warning}")
         if bundle.manifest.precision.kept_float:
             kept = ", ".join(bundle.manifest.precision.kept_float)
             show.note(f"{bundle.directory}: {kept} stayed in float")

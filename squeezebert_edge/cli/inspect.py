@@ -127,7 +127,8 @@ def _unit(unit: UnitRecord) -> str:
     files = ", ".join(dict.fromkeys(unit.files.values()))
     taken = f"{unit.delegation.delegated} of {unit.delegation.total} operators in {unit.partitions}"
     versions = ", ".join(f"{name} {version}" for name, version in unit.versions.items())
-    return f"{unit.verification.words}, {unit.arithmetic}, {taken}; {files}; {versions}"
+    said = "; ".join([files, versions, *(f"warning: {warning}" for warning in unit.warnings)])
+    return f"{unit.verification.words}, {unit.arithmetic}, {taken}; {said}"
 
 
 def _structure(found: Structure) -> str:

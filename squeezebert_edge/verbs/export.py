@@ -223,6 +223,7 @@ def _make_for_units(
                     delegation=made.delegation,
                     partitions=made.partitions,
                     versions=dict(made.versions),
+                    warnings=list(made.warnings),
                     verification=verification,
                 ),
             )

@@ -259,6 +259,8 @@ def test_another_vendor_goes_through_the_same_door(
         f'echo "$LD_LIBRARY_PATH" "$@" > {said}\n'
         'for each in "$@"; do case $each in --model=*) cp ${each#--model=} copied;; esac; done\n'
         'for each in "$@"; do case $each in --o=*) mv copied ${each#--o=};; esac; done\n'
+        "echo 'WARNING: [manager.cc:2] Library version 9.9 is used. The version LiteRT using is 9.8.'\n"
+        "echo 'WARNING: [gpu_registry.cc:160] GPU accelerator could not be loaded and registered.'\n"
         "echo 'Applying plugin with SDK version: v9.9'\n"
         "echo 'selected 3 ops, from a total of 3 ops. resulted in 1 partitions'",
     )
@@ -267,6 +269,7 @@ def test_another_vendor_goes_through_the_same_door(
     npu.require([unit])
     made = made_for(small, "npu", unit)
     assert made.versions["MediaTek SDK"] == "9.9"
+    assert made.warnings == ("Library version 9.9 is used. The version LiteRT using is 9.8.",)
     assert made.delegation == Delegation(3, 3)
     words = said.read_text().split()
     assert words[0].startswith(str(tmp_path / "sdk-v9"))
