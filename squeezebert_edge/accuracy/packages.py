@@ -16,6 +16,13 @@ def can_measure_accuracy() -> bool:
     return all(importlib.util.find_spec(name) for name in PACKAGES)
 
 
+def require_packages() -> None:
+    """Raise InputError if one of them is not installed."""
+    for name in PACKAGES:
+        if importlib.util.find_spec(name) is None:
+            raise _missing(name)
+
+
 def import_package(module: str) -> Any:
     """Import a module of one of them.
 
@@ -25,7 +32,11 @@ def import_package(module: str) -> Any:
     try:
         return importlib.import_module(module)
     except ImportError:
-        raise InputError(
-            f"measuring accuracy needs {module.partition('.')[0]}, which is not installed",
-            hint="pip install 'squeezebert-edge[evaluate]'",
-        ) from None
+        raise _missing(module.partition(".")[0]) from None
+
+
+def _missing(package: str) -> InputError:
+    return InputError(
+        f"measuring accuracy needs {package}, which is not installed",
+        hint="pip install 'squeezebert-edge[evaluate]'",
+    )

@@ -84,14 +84,14 @@ def load_checkpoint(
         UnavailableError: a hub id, and the hub cannot be reached.
     """
     try:
-        file = _locate(source)
+        file = locate(source)
         config = SqueezeBertConfig.from_file(file.parent / hub.CONFIG_FILE)
         tokenizer = Tokenizer.from_directory(file.parent)
-        accepted = _check_vocabulary(tokenizer, config, file.parent)
+        accepted = check_vocabulary(tokenizer, config, file.parent)
         stored, prefix = matching.without_prefix(weights.read(file))
         if prefix:
             accepted.append(f"all weights' names begin with '{prefix}': it is left out")
-        name = _choose_architecture(architecture, config, stored, file.parent)
+        name = choose_architecture(architecture, config, stored, file.parent)
         if labels is not None:
             _check_new_labels(name, file.parent, for_training=for_training)
         new_head = _why_new_head(name, config, stored, labels)
@@ -102,7 +102,7 @@ def load_checkpoint(
                 hint=_how_to_train(name, file.parent),
             )
         config = _config_to_load(config, name, labels)
-        model, matched = _build(name, config, stored, file, new_head=bool(new_head))
+        model, matched = build(name, config, stored, file, new_head=bool(new_head))
         sha256 = content_sha256(file.parent / hub.CONFIG_FILE, weights.files(file), tokenizer)
         ranges = read(file.parent) or {}
     except OSError as error:
@@ -189,7 +189,7 @@ def content_sha256(config_file: Path, weight_files: Sequence[Path], tokenizer: T
     return digest.hexdigest()
 
 
-def _locate(source: str | Path) -> Path:
+def locate(source: str | Path) -> Path:
     """The weight file or index that `source` stands for; config and vocabulary lie beside it."""
     if source == DEFAULT:
         return weights.find(Path(str(resources.files("squeezebert_edge"))) / "assets" / DEFAULT)
@@ -207,7 +207,8 @@ def _locate(source: str | Path) -> Path:
     return weights.find(hub.fetch(hub_id["repository"], hub_id["revision"]))
 
 
-def _check_vocabulary(tokenizer: Tokenizer, config: SqueezeBertConfig, directory: Path) -> list[str]:
+def check_vocabulary(tokenizer: Tokenizer, config: SqueezeBertConfig, directory: Path) -> list[str]:
+    """What was accepted about a vocabulary beside its config; refused where words have no embeddings."""
     words, rows = len(tokenizer.vocab), config.vocab_size
     if words > rows:
         raise InputError(
@@ -221,7 +222,7 @@ def _check_vocabulary(tokenizer: Tokenizer, config: SqueezeBertConfig, directory
     return [f"config.json's pad_token_id is {config.pad_token_id}; padding uses the vocabulary's, {pad}"]
 
 
-def _choose_architecture(
+def choose_architecture(
     asked: str | None, config: SqueezeBertConfig, stored: Mapping[str, Tensor], directory: Path
 ) -> str:
     """The architecture to load."""
@@ -302,7 +303,7 @@ def _config_to_load(config: SqueezeBertConfig, name: str, labels: Sequence[str] 
     return config
 
 
-def _build(
+def build(
     name: str, config: SqueezeBertConfig, stored: Mapping[str, Tensor], file: Path, *, new_head: bool
 ) -> tuple[SqueezeBertPreTrainedModel, list[str]]:
     """The model with the stored weights, and what was accepted in them."""

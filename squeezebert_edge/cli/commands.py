@@ -8,6 +8,7 @@ import typer
 
 from squeezebert_edge import __version__
 from squeezebert_edge.cli.bench import bench
+from squeezebert_edge.cli.convert import convert
 from squeezebert_edge.cli.demo import demo
 from squeezebert_edge.cli.devices import devices
 from squeezebert_edge.cli.evaluate import evaluate
@@ -32,7 +33,7 @@ PANELS = {
     "Make and prove": (run, export, verify),
     "Measure": (evaluate, bench, tune, sensitivity, devices, report),
     "Use": (predict, demo),
-    "Checkpoints": (inspect, train),
+    "Checkpoints": (inspect, convert, train),
 }
 for panel, verbs in PANELS.items():
     for verb in verbs:

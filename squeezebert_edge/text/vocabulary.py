@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,8 @@ from exporters.errors import InputError, quote
 from squeezebert_edge.plumbing.reading import CONTENTS, read_text
 
 LONGEST_WORD = 1000  # BERT has 100 or 200, and cutting a word takes time with the cube of its length
+_UNUSED = re.compile(r"\[unused\d+\]")  # BERT's spare rows, which no text becomes
+PREFIX = "##"  # of a piece that stands inside a word
 ROLES = ("pad", "unk", "cls", "sep", "mask")
 
 # White_Space of Unicode: what `tokenizers` trims from the end of a line of vocab.txt. str.rstrip() alone
@@ -132,3 +135,41 @@ def check_words(words: Sequence[str], flags: TokenizerFlags) -> None:
             allowed="a vocabulary with every special token",
             hint="if they have other names, state those in tokenizer_config.json (unk_token, ...)",
         )
+
+
+def choose_words(
+    words: Sequence[str], flags: TokenizerFlags, uses: Mapping[int, int], size: int
+) -> list[int]:
+    """The rows of a smaller vocabulary, ascending, that can still spell what the whole one can.
+
+    Special tokens and single characters stay, at a word's beginning and inside it, and pieces that these
+    cannot spell. The rest of the room goes to the words that are used most, then to those of the lowest rows,
+    which in BERT's vocabularies are the commonest.
+
+    Args:
+        uses: row -> how often it is used; 0 where it is absent.
+        size: how many rows are wanted.
+
+    Raises:
+        InputError: so many rows are more than there are, or too few for what must stay.
+    """
+    held = set(words)
+    special = set(flags.special_tokens.values())
+
+    def must_stay(word: str) -> bool:
+        first, rest = (word[:3], word[3:]) if word.startswith(PREFIX) else (word[:1], word[1:])
+        spelled = first in held and all(PREFIX + character in held for character in rest)
+        return word in special or not rest or not spelled
+
+    kept = [row for row, word in enumerate(words) if must_stay(word)]
+    if not len(kept) <= size <= len(words):
+        raise InputError(
+            f"a vocabulary of {size} words cannot be cut from these {len(words)}",
+            allowed=f"{len(kept)}, the special tokens and characters, to {len(words)}",
+        )
+    known = set(kept)
+    others = sorted(
+        (row for row in range(len(words)) if row not in known),
+        key=lambda row: (-uses.get(row, 0), bool(_UNUSED.fullmatch(words[row])), row),
+    )
+    return sorted(kept + others[: size - len(kept)])

@@ -38,6 +38,7 @@ class TrainingConfig:
     quantize: int8 trains with the rounding of `int8-static`, so that the network learns to bear it.
     temperature, teacher_weight: of a teacher's logits, and the share that they have beside the labels.
     hidden_weight: of the hidden states' mean squared error from the teacher's.
+    attention_weight: of the attentions' divergence from the teacher's, which must have as many heads.
     """
 
     learning_rate: float
@@ -55,6 +56,7 @@ class TrainingConfig:
     temperature: float = 2.0
     teacher_weight: float = 0.5
     hidden_weight: float = 1.0
+    attention_weight: float = 0.0
 
     def __post_init__(self) -> None:
         checks = {
@@ -73,10 +75,23 @@ class TrainingConfig:
             "temperature": (self.temperature > 0, "more than 0"),
             "teacher_weight": (0 <= self.teacher_weight <= 1, "a share from 0 to 1"),
             "hidden_weight": (self.hidden_weight >= 0, "0 or more"),
+            "attention_weight": (self.attention_weight >= 0, "0 or more"),
         }
         for name, (holds, allowed) in checks.items():
             if not holds:
                 raise InputError(f"{name} is {getattr(self, name)}", allowed=allowed)
+
+
+# A BERT's student begins near its teacher, and imitates it: what the labels add is little.
+CONVERSION = TrainingConfig(
+    learning_rate=3e-4,
+    epochs=8,
+    batch_size=64,
+    warmup=0.05,
+    dropout=0.0,
+    teacher_weight=0.9,
+    attention_weight=0.0,
+)
 
 
 @dataclass(frozen=True)

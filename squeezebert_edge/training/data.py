@@ -18,13 +18,14 @@ from squeezebert_edge.tasks.heads import Task, TextClassification
 from squeezebert_edge.tasks.labels import spell
 from squeezebert_edge.text.tokenizer import Tokenizer
 
+NO_LABEL = -100  # the class of a text that has none, which torch's cross entropy leaves out
 BUCKET = 64  # batches: examples are sorted by length among so many, which leaves the order random enough
 _NUMBER = re.compile(r"[+-]?(\d+\.\d*|\.\d+)([eE][+-]?\d+)?")
 
 
 @dataclass(frozen=True)
 class EncodedExample:
-    """An example's tokens, their types, and the number of its class."""
+    """An example's tokens, their types, and the number of its class, or NO_LABEL."""
 
     ids: list[int]
     token_types: list[int]
@@ -96,8 +97,13 @@ def hold_out(examples: Sequence[Example], share: float, seed: int) -> tuple[list
     return kept, held
 
 
-def read_classes(examples: Sequence[Example], labels: Sequence[str], what: str) -> Task:
+def read_classes(
+    examples: Sequence[Example], labels: Sequence[str], what: str, hint: str | None = None
+) -> Task:
     """The task that knows what the labels of a whole file mean; `what` names the file in errors.
+
+    Args:
+        hint: what to do about labels that are not among those given.
 
     Raises:
         InputError: an example has no label, or one that is not among `labels`.
@@ -108,15 +114,18 @@ def read_classes(examples: Sequence[Example], labels: Sequence[str], what: str) 
         return TextClassification(labels, "single_label_classification").reads(examples)
     except InputError as error:
         raise InputError(
-            f"the {what}: {error.problem}", allowed=error.allowed,
-            hint="--labels names the classes; other classes than the checkpoint's begin a new head",
-        ) from None  # fmt: skip
+            f"the {what}: {error.problem}",
+            allowed=error.allowed,
+            hint=hint or "--labels names the classes; other classes than the checkpoint's begin a new head",
+        ) from None
 
 
 def encode(
-    examples: Sequence[Example], tokenizer: Tokenizer, task: Task, max_length: int, what: str
+    examples: Sequence[Example], tokenizer: Tokenizer, task: Task | None, max_length: int, what: str
 ) -> list[EncodedExample]:
     """Tokens and class numbers of every example, as `read_classes` reads them; `what` names them in errors.
+
+    Without a task none has a label.
 
     Raises:
         InputError: there is none.
@@ -126,7 +135,8 @@ def encode(
     encoded = []
     for example in examples:
         encoding = tokenizer.encode(example.text, example.pair, max_length=max_length)
-        encoded.append(EncodedExample(encoding.ids, encoding.token_types, task.label_index(example.label)))
+        label = NO_LABEL if task is None else task.label_index(example.label)
+        encoded.append(EncodedExample(encoding.ids, encoding.token_types, label))
     return encoded
 
 

@@ -1,7 +1,8 @@
 """What a step of training minimizes: cross entropy with the labels, and a teacher's part where there is one.
 
 Logits are distilled after Hinton et al. 2015 (arXiv 1503.02531), hidden states after TinyBERT (Jiao et al.
-2020, arXiv 1909.10351): layers paired evenly, through a learned projection where the two differ in width.
+2020, arXiv 1909.10351): layers paired evenly, through a learned projection where the two differ in width;
+attention as in MiniLM (Wang et al. 2020, arXiv 2002.10957), but in every pair of layers.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 
 from squeezebert_edge.model.base import SqueezeBertPreTrainedModel
 from squeezebert_edge.training.config import TrainingConfig
-from squeezebert_edge.training.data import Batch
+from squeezebert_edge.training.data import NO_LABEL, Batch
 from squeezebert_edge.training.teacher import Teacher
 
 
@@ -35,8 +36,9 @@ def pair_layers(student: int, teacher: int) -> list[tuple[int, int]]:
 class Objective(nn.Module):
     """What a step minimizes, of each text: cross entropy with its label, or that and the teacher's part.
 
-    With a teacher: (1 - w) CE + w T^2 KL(teacher, student at temperature T) + h MSE, the mean squared error
-    of the paired hidden states over the real tokens, with w, T and h from the configuration.
+    With a teacher: (1 - w) CE + w T^2 KL(teacher, student at temperature T) + h MSE + a KL, the mean squared
+    error of the paired hidden states over the real tokens, and the mean divergence of what the paired layers'
+    heads attend to from them, with w, T, h and a from the configuration. A text without a label has no CE.
     The projection is among the parameters here, and not among the student's.
     """
 
@@ -64,12 +66,13 @@ class Objective(nn.Module):
             batch.attention_mask,
             batch.token_type_ids,
             output_hidden_states=teacher is not None,
+            output_attentions=self.config.attention_weight > 0,
             return_dict=True,
         )
-        labelled = F.cross_entropy(student.logits, batch.labels, reduction="none")
+        labelled = F.cross_entropy(student.logits, batch.labels, reduction="none", ignore_index=NO_LABEL)
         if teacher is None:
             return labelled
-        logits, hidden = teacher(batch)
+        logits, hidden, scores = teacher(batch)
         share, temperature = self.config.teacher_weight, self.config.temperature
         imitated = F.kl_div(
             F.log_softmax(student.logits / temperature, dim=1),
@@ -78,13 +81,34 @@ class Objective(nn.Module):
             log_target=True,
         ).sum(1)
         loss = (1 - share) * labelled + share * temperature**2 * imitated
-        return loss + self.config.hidden_weight * self._hidden(student.hidden_states, hidden, batch)
+        loss = loss + self.config.hidden_weight * self._hidden(student.hidden_states, hidden, batch)
+        if self.config.attention_weight == 0:
+            return loss
+        return loss + self.config.attention_weight * self._attention(student.attentions, scores, batch)
 
     def _hidden(self, student: Sequence[Tensor], teacher: Sequence[Tensor], batch: Batch) -> Tensor:
         """The mean squared error of the paired hidden states over each text's tokens, (B,)."""
-        real = batch.attention_mask / batch.attention_mask.sum(1, keepdim=True)  # (B, S)
         errors = [
             (self.projection(student[own]) - teacher[other]).square().mean(2)  # (B, S, C) -> (B, S)
             for own, other in self._pairs
         ]
-        return (torch.stack(errors).mean(0) * real).sum(1)  # (B, S) -> (B,)
+        return _over_tokens(torch.stack(errors).mean(0), batch)
+
+    def _attention(self, student: Sequence[Tensor], teacher: Sequence[Tensor], batch: Batch) -> Tensor:
+        """The mean divergence of the paired layers' attention, over heads and each text's tokens, (B,)."""
+        divergences = [
+            F.kl_div(
+                F.log_softmax(student[own - 1], dim=-1),  # scores, (B, H, S, S)
+                F.log_softmax(teacher[other - 1], dim=-1),
+                reduction="none",
+                log_target=True,
+            ).sum(3).mean(1)  # (B, H, S, S) -> (B, S)
+            for own, other in self._pairs[1:]
+        ]  # fmt: skip
+        return _over_tokens(torch.stack(divergences).mean(0), batch)
+
+
+def _over_tokens(values: Tensor, batch: Batch) -> Tensor:
+    """The mean of (B, S) over each text's tokens, (B,)."""
+    real = batch.attention_mask / batch.attention_mask.sum(1, keepdim=True)
+    return (values * real).sum(1)

@@ -74,10 +74,11 @@ class Run:
         data: Data,
         processes: Processes,
         state_path: Path,
+        origin: str | None = None,
     ) -> None:
         self.config, self.data, self.processes = config, data, processes
         self.state_path = state_path
-        self.settings = _settings(config, model, teacher, data)
+        self.settings = _settings(config, model, teacher, data, origin)
         self.noise = BatchNoise(processes.device)
         self.network = prepare_for_training(model, self.noise, config.dropout).to(processes.device)
         self.ranges = None if config.quantize is None else fake_quantize(self.network)
@@ -291,16 +292,20 @@ def _optimizer(objective: nn.Module, config: TrainingConfig) -> torch.optim.Adam
 
 
 def _settings(
-    config: TrainingConfig, model: SqueezeBertPreTrainedModel, teacher: Teacher | None, data: Data
+    config: TrainingConfig,
+    model: SqueezeBertPreTrainedModel,
+    teacher: Teacher | None,
+    data: Data,
+    origin: str | None,
 ) -> dict[str, str | int | float | None]:
-    """Everything that the result depends on, by name."""
+    """Everything that the result depends on, by name; of the first weights their origin, if it is given."""
     settings = asdict(config)
     del settings["device"]
     network = {name: json.dumps(value) for name, value in model.config.to_dict().items()}
     return {
         **settings,
         **network,
-        "starting weights": weights.sha256(model.state_dict()),
+        "starting weights": origin or weights.sha256(model.state_dict()),
         "teacher": None if teacher is None else teacher.sha256,
         "training data": fingerprint(data.training),
         "validation data": fingerprint(data.validation),

@@ -72,7 +72,7 @@ def read_state(path: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
         raise InputError(
             f"{path} belongs to a training with other settings:\n  {listed}",
             allowed="the settings it was begun with",
-            hint="repeat them to resume, or --force instead of --resume to begin anew",
+            hint="repeat them to continue, or begin anew with --force, without --resume",
         )
     return dict(state)
 

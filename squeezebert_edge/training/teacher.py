@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,12 +16,23 @@ from exporters.quiet import quiet_tools
 from squeezebert_edge.checkpoint import weights
 from squeezebert_edge.checkpoint.checkpoint import load_checkpoint
 from squeezebert_edge.checkpoint.hub import CONFIG_FILE
+from squeezebert_edge.model.base import SqueezeBertPreTrainedModel
 from squeezebert_edge.model.config import MODEL_TYPE
 from squeezebert_edge.model.heads import SqueezeBertForSequenceClassification
 from squeezebert_edge.plumbing.reading import read_object
 from squeezebert_edge.text.tokenizer import Tokenizer
 from squeezebert_edge.text.vocabulary import read_vocab
 from squeezebert_edge.training.data import Batch
+from squeezebert_edge.training.layers import BatchNoise, prepare_for_training
+
+
+class TeacherAnswer(NamedTuple):
+    """Logits (B, classes); the embeddings and each layer's output, (B, S, C) each; attention scores before
+    softmax, (B, heads, S, S) of each layer, or none."""
+
+    logits: Tensor
+    hidden: tuple[Tensor, ...]
+    scores: tuple[Tensor, ...]
 
 
 @dataclass(frozen=True)
@@ -31,11 +42,19 @@ class Teacher:
     network: called as transformers' models are.
     vocab: the words that its input ids stand for.
     sha256: of its weights (weights.sha256).
+    gives_scores: whether it answers with attention scores too.
     """
 
     network: nn.Module
     vocab: list[str]
     sha256: str
+    gives_scores: bool = False
+
+    @classmethod
+    def of(cls, network: SqueezeBertPreTrainedModel, tokenizer: Tokenizer, sha256: str) -> Teacher:
+        """A network of ours, which answers with attention scores too."""
+        quick = prepare_for_training(network, BatchNoise(torch.device("cpu")), dropout=None)
+        return cls(quick.eval().requires_grad_(False), tokenizer.vocab, sha256, gives_scores=True)
 
     @property
     def config(self) -> Any:
@@ -69,14 +88,16 @@ class Teacher:
                 f"max_length is {max_length}", allowed=f"at most {longest}, the teacher's positions"
             )
 
-    def __call__(self, batch: Batch) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Logits (B, classes), and the embeddings and each layer's output, (B, S, C) each."""
+    def __call__(self, batch: Batch) -> TeacherAnswer:
+        """What it makes of a batch."""
         inputs = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
         if "token_type_ids" in inspect.signature(self.network.forward).parameters:  # DistilBERT has none
             inputs["token_type_ids"] = batch.token_type_ids
         with torch.no_grad():
-            output = self.network(**inputs, output_hidden_states=True, return_dict=True)
-        return output.logits, output.hidden_states
+            output = self.network(
+                **inputs, output_hidden_states=True, output_attentions=self.gives_scores, return_dict=True
+            )
+        return TeacherAnswer(output.logits, output.hidden_states, output.attentions or ())
 
 
 def load_teacher(source: str | Path) -> Teacher:

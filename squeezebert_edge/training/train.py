@@ -105,6 +105,8 @@ def train(
     out: Path,
     *,
     teacher: Teacher | None = None,
+    unlabelled: Sequence[Example] = (),
+    origin: str | None = None,
     dtype: torch.dtype = torch.float32,
     resume: bool = False,
     force: bool = False,
@@ -122,6 +124,9 @@ def train(
         validation: None holds out `config.hold_out` of `training`.
         out: the directory to write; with quantization.json if `config.quantize`.
         teacher: whose logits and hidden states are learned beside the labels (load_teacher).
+        unlabelled: texts on which the teacher alone is learned from.
+        origin: what the model's weights follow from. A training is resumed only with the same, by default
+            with the same weights; with an origin it may be resumed with any weights, as they are not read.
         dtype: of the stored weights, torch.float32 or torch.float16.
         resume: continue from the state of an interrupted training with the same settings.
         force: replace a checkpoint that is at `out`, and forget an unfinished training.
@@ -158,8 +163,10 @@ def train(
     )
     if len({example.label for example in data.training}) < 2:
         raise InputError("the training data has one class only", allowed="two classes or more")
+    if unlabelled:
+        data.training.extend(training_data.encode(unlabelled, tokenizer, None, longest, "unlabelled text"))
     with join_processes(config.device) as processes:
-        run = Run(config, model, teacher, data, processes, state_path(out))
+        run = Run(config, model, teacher, data, processes, state_path(out), origin)
         if resume:
             run.resume(log)
         seconds = run.run_to_end(progress, log)

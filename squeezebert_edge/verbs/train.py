@@ -83,8 +83,8 @@ def train_classifier(
         )
     if rank() == 0:
         progress(f"reading {data}", 0, 0)
-    examples = _read_labelled(data, labels, log)
-    validated = None if validation is None else _read_labelled(validation, labels, log)
+    examples = read_labelled(data, labels, log)
+    validated = None if validation is None else read_labelled(validation, labels, log)
     if isinstance(begin, Scratch):
         model, tokenizer = _begin(begin, config, examples, labels)
     else:
@@ -106,7 +106,7 @@ def train_classifier(
     )
 
 
-def _read_labelled(data: Path, labels: Sequence[str] | None, log: Callable[[str], None]) -> list[Example]:
+def read_labelled(data: Path, labels: Sequence[str] | None, log: Callable[[str], None]) -> list[Example]:
     """The examples of a file but for those whose label says that there is none."""
     examples = read_texts(data)
     labelled = [example for example in examples if is_gold(example.label, labels or ())]

@@ -35,7 +35,7 @@ def test_sizes_are_compared_before_a_network_is_made(
     path = save_small(tmp_path / "a") / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | sizes))
     monkeypatch.setattr("squeezebert_edge.checkpoint.checkpoint.ARCHITECTURES", {})
-    monkeypatch.setattr("squeezebert_edge.checkpoint.checkpoint._choose_architecture", lambda *_: NAME)
+    monkeypatch.setattr("squeezebert_edge.checkpoint.checkpoint.choose_architecture", lambda *_: NAME)
     started = time.monotonic()
     with pytest.raises(InputError):
         load_checkpoint(tmp_path / "a")
