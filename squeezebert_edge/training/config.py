@@ -84,13 +84,13 @@ class TrainingConfig:
 
 # A BERT's student begins near its teacher, and imitates it: what the labels add is little.
 CONVERSION = TrainingConfig(
-    learning_rate=3e-4,
+    learning_rate=5e-4,
     epochs=8,
     batch_size=64,
     warmup=0.05,
     dropout=0.0,
     teacher_weight=0.9,
-    attention_weight=0.0,
+    attention_weight=0.5,
 )
 
 

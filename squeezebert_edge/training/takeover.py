@@ -5,7 +5,7 @@ its width C, its heads and its inner width I, but G groups in each convolution e
 outputs of a group read C/G (or I/G) channels only.
 
 1. `order_channels`: which channel stands where means nothing in a BERT, as long as all weights agree on it:
-   one order of the C hidden channels for all layers, and in each layer one of its heads and one of its I inner
+   one order of the C hidden channels for all layers, and in each layer one of its heads and of its I inner
    channels. Taken is an order in which the G blocks on the diagonals hold most of the dense weights' energy
    (sum of squares). The ordered network computes what the teacher computes.
 2. `take_over`: a block alone lacks what its outputs had of the other groups' inputs. Hidden channels are

@@ -82,7 +82,7 @@ def test_what_is_no_bert_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_cased_bert_is_read_as_such_or_refused(tmp_path: Path) -> None:
-    words = [word.capitalize() if index % 2 else word for index, word in enumerate(TOKENIZER.vocab)]
+    words = [word.capitalize() if len(word) > 2 and word.isalpha() else word for word in TOKENIZER.vocab]
     cased = Tokenizer(words, TokenizerFlags(lower_case=False))
     directory = save_bert(random_bert(), tmp_path / "cased", cased)
     found = load_bert(directory)

@@ -8,9 +8,11 @@ import csv
 import itertools
 import json
 import os
+import re
 import subprocess
 import sys
 import unicodedata
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,7 +25,7 @@ from hypothesis import strategies as st
 
 from exporters.errors import InputError
 from squeezebert_edge.text.tokenizer import Encoding, Tokenizer, pad, shortest_length
-from squeezebert_edge.text.vocabulary import TokenizerFlags, read_vocab
+from squeezebert_edge.text.vocabulary import TokenizerFlags, choose_words, read_vocab
 from tests.demos.tokenizer_cases import characters_of
 from tests.kit import hostile
 
@@ -821,3 +823,35 @@ def test_bos_and_eos_that_are_cls_and_sep_change_nothing(tmp_path: Path, file: s
     ours, (fast, _) = Tokenizer.from_directory(tmp_path), fast_and_slow(tmp_path)
     for text in ("who knows", "[CLS] who [SEP]", ""):
         assert fields(ours.encode(text, max_length=LONG)) == fields(fast(text).encodings[0])
+
+
+def test_a_cut_vocabulary_keeps_what_is_used_and_spells_what_the_whole_one_spells() -> None:
+    texts = ["the river runs", "the rivers ran", "unknown streams", "é and naïve ☂"]
+    whole = Tokenizer.train(texts * 3, 200)
+    assert "☂" in whole.vocab
+    uses = Counter(row for text in texts for row in whole.encode(text, max_length=32).ids)
+    with pytest.raises(InputError, match="cannot be cut from these") as refused:
+        choose_words(whole.vocab, whole.flags, uses, len(whole.vocab) + 1)
+    least = int(re.findall(r"\d+", refused.value.allowed or "")[0])
+    size = least + 3
+    rows = choose_words(whole.vocab, whole.flags, uses, size)
+    assert rows == sorted(set(rows))
+    assert len(rows) == size
+    cut = Tokenizer([whole.vocab[row] for row in rows], whole.flags)
+    assert "the" in cut.vocab
+    for text in [*texts, "rrr vers unv ☂☂"]:
+        for tokenizer in (whole, cut):
+            tokens = tokenizer.encode(text, max_length=64).tokens
+            assert ("[UNK]" in tokens) == ("[UNK]" in whole.encode(text, max_length=64).tokens)
+    with pytest.raises(InputError, match=f"allowed: {least}, "):
+        choose_words(whole.vocab, whole.flags, uses, least - 1)
+
+
+def test_spare_rows_and_rare_words_are_the_first_to_go() -> None:
+    words = ["[PAD]", "[unused0]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "##a", "aa", "##aa", "aaa", "qab"]
+    flags = TokenizerFlags()
+    least = choose_words(words, flags, {}, 8)
+    assert [words[row] for row in least] == ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "##a", "qab"]
+    assert [words[row] for row in choose_words(words, flags, {10: 2}, 9) if row not in least] == ["aaa"]
+    assert [words[row] for row in choose_words(words, flags, {10: 2}, 10) if row not in least] == ["aa", "aaa"]
+    assert choose_words(words, flags, {}, len(words)) == list(range(len(words)))

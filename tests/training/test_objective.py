@@ -11,6 +11,7 @@ import torch.nn.functional as F
 
 from exporters.errors import InputError
 from squeezebert_edge.checkpoint.checkpoint import load_checkpoint
+from squeezebert_edge.training.data import NO_LABEL
 from squeezebert_edge.training.objective import Objective, pair_layers
 from squeezebert_edge.training.teacher import Teacher, load_teacher
 from tests.kit.teachers import BATCH, MASK, another, squeezebert
@@ -39,6 +40,31 @@ def taught(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("teacher") / "teacher"
     run(out)
     return out
+
+
+def test_attention_is_learned_from_heads_alike_and_labels_only_where_there_are_some() -> None:
+    student, network = tiny_model(), tiny_model(seed=1)
+    teacher = Teacher.of(network, TOKENIZER, "")
+    plain = replace(CONFIG, temperature=1.0, teacher_weight=0.7, hidden_weight=0.0)
+    unlabelled = replace(BATCH, labels=torch.tensor([0, NO_LABEL]))
+    without = Objective(student, plain, teacher)(unlabelled)
+    found = Objective(student, replace(plain, attention_weight=0.3), teacher)(unlabelled) - without
+    for row, length in enumerate((5, 3)):
+        ids = BATCH.input_ids[row : row + 1, :length]
+        own, other = (model(ids, output_attentions=True) for model in (student, network))
+        diverging = [
+            (p * (p / q).log()).sum(3).mean()
+            for p, q in (
+                (theirs.softmax(3), ours.softmax(3))
+                for ours, theirs in zip(own.attentions, other.attentions, strict=True)
+            )
+        ]
+        torch.testing.assert_close(found[row], 0.3 * torch.stack(diverging).mean())
+        likely, wanted = (model(ids).logits.softmax(1) for model in (student, network))
+        labelled = -likely[0, 0].log() if row == 0 else 0.0
+        torch.testing.assert_close(
+            without[row], 0.3 * labelled + 0.7 * (wanted * (wanted / likely).log()).sum()
+        )
 
 
 def test_layers_are_paired_evenly() -> None:

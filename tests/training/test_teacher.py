@@ -22,7 +22,7 @@ from tests.kit.trained import CONFIG, LABELS, TOKENIZER, run
 def test_a_squeezebert_teaches_what_it_computes(tmp_path: Path) -> None:
     teacher = load_teacher(squeezebert(tmp_path / "t"))
     loaded = load_checkpoint(tmp_path / "t")
-    logits, hidden = teacher(BATCH)
+    logits, hidden, _ = teacher(BATCH)
     expected = loaded.model(BATCH.input_ids, MASK, BATCH.token_type_ids, output_hidden_states=True)
     assert torch.equal(logits, expected.logits)
     assert torch.equal(hidden[2], expected.hidden_states[2])
@@ -38,7 +38,7 @@ def test_any_classifier_of_transformers_teaches(tmp_path: Path, kind: str) -> No
     teacher.check(TOKENIZER, LABELS, 24)
     assert (teacher.config.hidden_size, teacher.config.num_hidden_layers) == (32, 3)
     theirs = AutoModelForSequenceClassification.from_pretrained(tmp_path / "t").eval()
-    logits, hidden = teacher(BATCH)
+    logits, hidden, _ = teacher(BATCH)
     torch.testing.assert_close(logits, theirs(BATCH.input_ids, MASK).logits)
     assert len(hidden) == 4
 
