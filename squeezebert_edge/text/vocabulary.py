@@ -159,7 +159,7 @@ def choose_words(
     def must_stay(word: str) -> bool:
         first, rest = (word[:3], word[3:]) if word.startswith(PREFIX) else (word[:1], word[1:])
         spelled = first in held and all(PREFIX + character in held for character in rest)
-        return word in special or not rest or not spelled
+        return word in special or not rest or not (spelled or _UNUSED.fullmatch(word))
 
     kept = [row for row, word in enumerate(words) if must_stay(word)]
     if not len(kept) <= size <= len(words):

@@ -848,10 +848,26 @@ def test_a_cut_vocabulary_keeps_what_is_used_and_spells_what_the_whole_one_spell
 
 
 def test_spare_rows_and_rare_words_are_the_first_to_go() -> None:
-    words = ["[PAD]", "[unused0]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "##a", "aa", "##aa", "aaa", "qab"]
+    words = [
+        "[PAD]",
+        "[unused0]",
+        "[UNK]",
+        "[CLS]",
+        "[SEP]",
+        "[MASK]",
+        "a",
+        "##a",
+        "aa",
+        "##aa",
+        "aaa",
+        "qab",
+    ]
     flags = TokenizerFlags()
     least = choose_words(words, flags, {}, 8)
     assert [words[row] for row in least] == ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "##a", "qab"]
     assert [words[row] for row in choose_words(words, flags, {10: 2}, 9) if row not in least] == ["aaa"]
-    assert [words[row] for row in choose_words(words, flags, {10: 2}, 10) if row not in least] == ["aa", "aaa"]
+    assert [words[row] for row in choose_words(words, flags, {10: 2}, 10) if row not in least] == [
+        "aa",
+        "aaa",
+    ]
     assert choose_words(words, flags, {}, len(words)) == list(range(len(words)))

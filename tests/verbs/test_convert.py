@@ -94,7 +94,7 @@ def test_an_interrupted_conversion_continues_to_the_same_student(
 
 def test_what_cannot_be_converted_is_refused(place: Path, made: ConversionResult, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    with pytest.raises(InputError, match="already"):
+    with pytest.raises(InputError, match="exists"):
         convert(place, made.directory)
     with pytest.raises(InputError, match="model_type is .distilbert"):
         convert(place, out, source=another(tmp_path / "distil", "distilbert"))
