@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 LONGEST_VALUE = 80  # characters of a value that an error shows
 LONGEST_PART = 4000  # characters of a problem, of what is allowed, or of a hint
@@ -50,6 +51,16 @@ class EdgeError(Exception):
         if self.hint:
             lines.append(f"next: {self.hint}")
         super().__init__("\n".join(lines))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For pickle: of the parts, whatever else an error's class is made of."""
+        return _remake, (type(self), self.problem, self.allowed, self.hint), self.__dict__
+
+
+def _remake(kind: type[EdgeError], problem: str, allowed: str | None, hint: str | None) -> EdgeError:
+    error = kind.__new__(kind)
+    EdgeError.__init__(error, problem, allowed=allowed, hint=hint)
+    return error
 
 
 class InputError(EdgeError):

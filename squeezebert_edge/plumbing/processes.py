@@ -1,0 +1,200 @@
+"""Work done side by side: each piece in a process of its own, all of them ended when one fails.
+
+A process computes one call and ends with it, or with its parent, however that ended.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from queue import Empty, SimpleQueue
+from typing import Any, TypeVar, cast
+
+from exporters.errors import UnavailableError
+from squeezebert_edge.plumbing.progress import Progress, silent
+
+MODULE = "squeezebert_edge.plumbing.processes"
+
+A = TypeVar("A")
+T = TypeVar("T")
+
+
+class Team:
+    """Processes that compute calls for the threads of this one.
+
+    threads: that each of them may compute with.
+    """
+
+    def __init__(self, threads: int) -> None:
+        self._threads = threads
+        self._running: set[subprocess.Popen[bytes]] = set()
+        self._lock = threading.Lock()
+        self._ended = False
+
+    def call(self, what: str, function: Callable[..., T], *arguments: Any, progress: Progress = silent) -> T:
+        """Call a function in a process of its own.
+
+        Args:
+            what: the process does, for the message of how it died.
+            function: of a module; takes the arguments, and `progress` by name. All of them, and what it
+                gives back, are pickled.
+
+        Raises:
+            KeyboardInterrupt: the team was ended.
+            UnavailableError: the process died.
+            Exception: what the function raised.
+        """
+        ours, theirs = socket.socketpair()
+        with Connection(ours.detach()) as connection:
+            process = self._start(theirs)
+            try:
+                return cast("T", self._converse(connection, process, what, (function, arguments), progress))
+            finally:
+                process.kill()
+                process.wait()
+                self._running.discard(process)
+
+    def end(self) -> None:
+        """End every process, and let none begin."""
+        with self._lock:
+            self._ended = True
+            for process in self._running:
+                process.kill()
+
+    def _start(self, theirs: socket.socket) -> subprocess.Popen[bytes]:
+        with theirs, self._lock:
+            if self._ended:
+                raise KeyboardInterrupt
+            process = subprocess.Popen(
+                [sys.executable, "-m", MODULE, str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,  # what is printed is this process's to print
+                process_group=0,  # Ctrl-C is for this process, which ends the others
+                env={
+                    **os.environ,
+                    "OMP_NUM_THREADS": str(self._threads),
+                    "OMP_WAIT_POLICY": "passive",  # a thread that waits leaves its core to the others
+                    "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+                },
+            )
+            self._running.add(process)
+        return process
+
+    def _converse(
+        self,
+        connection: Connection,
+        process: subprocess.Popen[bytes],
+        what: str,
+        call: Any,
+        progress: Progress,
+    ) -> Any:
+        try:
+            connection.send_bytes(pickle.dumps(call))
+            while True:
+                kind, value = connection.recv()
+                if kind == "progress":
+                    progress(*value)
+                elif kind == "error":
+                    raise value
+                else:
+                    return value
+        except (EOFError, ConnectionError):
+            code = process.wait()
+        if self._ended:
+            raise KeyboardInterrupt
+        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+        raise UnavailableError(
+            f"the process that was {what} {how}",
+            hint="if it had too little memory: fewer at the same time, --jobs 1",
+        )
+
+
+def side_by_side(
+    work: Callable[[A], T], items: Sequence[A], threads: int, end: Callable[[], None]
+) -> Iterator[T]:
+    """The work's results for each item, as they come, computed in several threads.
+
+    The first error, and whoever leaves the loop early, ends the rest.
+
+    Args:
+        end: makes work that is being done in other threads stop.
+    """
+    waiting: SimpleQueue[A] = SimpleQueue()
+    for item in items:
+        waiting.put(item)
+    found: SimpleQueue[tuple[T] | BaseException] = SimpleQueue()
+    stopped = threading.Event()
+
+    def take() -> None:
+        with suppress(Empty):
+            while not stopped.is_set():
+                item = waiting.get_nowait()
+                try:
+                    found.put((work(item),))
+                except BaseException as error:
+                    found.put(error)
+
+    team = [threading.Thread(target=take) for _ in range(min(threads, len(items)))]
+    try:
+        for thread in team:
+            thread.start()
+        for _ in items:
+            result = found.get()
+            if isinstance(result, BaseException):
+                raise result
+            yield result[0]
+    finally:
+        stopped.set()
+        end()
+        for thread in team:
+            if thread.ident is not None:
+                thread.join()
+
+
+def _serve(descriptor: int) -> None:
+    """Be a process of a Team: compute the call that is sent."""
+    with Connection(descriptor) as connection:
+        content = connection.recv_bytes()
+        threading.Thread(target=_end_with_parent, args=(connection,), daemon=True).start()
+        try:
+            function, arguments = pickle.loads(content)
+
+            def tell(stage: str, done: int, total: int) -> None:
+                connection.send(("progress", (stage, done, total)))
+
+            answer = ("result", function(*arguments, progress=tell))
+        except BaseException as error:
+            error.add_note(f"in a process of its own:\n{traceback.format_exc()}")
+            answer = ("error", _portable(error))
+        connection.send(answer)
+
+
+def _portable(error: BaseException) -> BaseException:
+    """An error as it can be sent to another process."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return RuntimeError("".join(traceback.format_exception(error)))
+    return error
+
+
+def _end_with_parent(connection: Connection) -> None:
+    """Wait for the end of the socket, which is that of the parent."""
+    try:
+        connection.recv_bytes()
+    except (EOFError, OSError):
+        os._exit(1)
+
+
+if __name__ == "__main__":
+    _serve(int(sys.argv[1]))
