@@ -33,6 +33,7 @@ class Column(Generic[T]):
     text: what a table shows of a known value.
     key: its name in the JSON of bundles; None leaves it out there.
     change: whether it says what changed since a baseline.
+    brief: whether it is among the few that a terminal shows.
     """
 
     value: Callable[[T], Any]
@@ -41,6 +42,7 @@ class Column(Generic[T]):
     text: Callable[[Any], str] = str
     key: str | None = None
     change: bool = False
+    brief: bool = False
 
     def cell(self, item: T) -> str:
         """The fact as a table shows it, or a dash where it is not known."""

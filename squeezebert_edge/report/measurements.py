@@ -58,6 +58,12 @@ def measurement(record: Record, changes: Changes | None = None) -> dict[str, obj
     return facts(_columns(changes=changes), record)
 
 
+def in_a_line(record: Record) -> str:
+    """A measurement by itself: its median, or why that may not be quoted."""
+    found = f"{milliseconds(median_ms(record))} ms (p50)" if record.quotable else record.standing
+    return f"{record.bundle.name}: {found} on {record.place}"
+
+
 def _columns(lengths: Sequence[int] = (), changes: Changes | None = None) -> list[Column[Record]]:
     """Every fact of a record that is shown.
 

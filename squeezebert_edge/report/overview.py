@@ -47,7 +47,7 @@ def _of_accuracy(read: Callable[[AccuracyComparison], object]) -> Callable[[Entr
 
 MADE: tuple[Column[Entry], ...] = (
     Column(lambda entry: entry.row.bundle, "bundle", key="bundle"),
-    Column(lambda entry: entry.name, heading="bundle"),
+    Column(lambda entry: entry.name, heading="bundle", brief=True),
     Column(lambda entry: entry.row.checkpoint, "checkpoint"),
     Column(lambda entry: entry.row.format, "format", key="format"),
     Column(lambda entry: entry.row.precision.name, "precision", key="precision"),
@@ -58,14 +58,14 @@ MADE: tuple[Column[Entry], ...] = (
     Column(lambda entry: entry.row.unit, "unit", key="unit"),
     Column(lambda entry: unit_in_words(entry.row.unit), heading="unit"),
     Column(lambda entry: entry.row.bytes, "bytes", key="bytes"),
-    Column(lambda entry: entry.megabytes, heading=">MB", text=rounded(".1f")),
+    Column(lambda entry: entry.megabytes, heading=">MB", text=rounded(".1f"), brief=True),
 )
 
 PROOF: tuple[Column[Entry], ...] = (
     Column(lambda entry: entry.row.verification.status, "proof"),
-    Column(lambda entry: entry.row.proof, heading="proof"),
+    Column(lambda entry: entry.row.proof, heading="proof", brief=True),
     Column(lambda entry: entry.row.verification.by, "proven by"),
-    Column(lambda entry: entry.row.verification.sqnr_db, "SQNR dB", ">SQNR\ndB", rounded(".0f")),
+    Column(lambda entry: entry.row.verification.sqnr_db, "SQNR dB", ">SQNR\ndB", rounded(".0f"), brief=True),
     Column(lambda entry: entry.row.verification.max_abs_error, "largest error"),
     Column(lambda entry: entry.row.verification.padding_error, "padding error"),
     Column(lambda entry: entry.row.delegation.delegated, "delegated"),
@@ -115,7 +115,7 @@ class Overview:
         size = change_columns(self.changes, _size_change, "bytes change %", ">MB\nchange")
         columns = [*MADE, *size, *PROOF]
         for name, unit in self.metrics.items():
-            columns += _metric_columns(name, unit, self.changes)
+            columns += _metric_columns(name, unit, self.changes, brief=name == next(iter(self.metrics)))
         columns += [
             Column(_of_accuracy(lambda accuracy: accuracy.mcnemar_p), "McNemar p"),
             Column(
@@ -128,6 +128,7 @@ class Overview:
                 _of_accuracy(lambda accuracy: len(accuracy.flips)),
                 "flips",
                 ">flips" if self.metrics else None,
+                brief=True,
             ),
         ]
         for label, name in self.devices.items():
@@ -135,11 +136,22 @@ class Overview:
         return columns
 
 
+def in_a_line(row: Row) -> str:
+    """A bundle by itself: its size, its proof and its first metric."""
+    found = [f"{row.bytes / 1e6:.1f} MB", row.proof]
+    if row.verification.sqnr_db is not None:
+        found.append(f"SQNR {number(row.verification.sqnr_db, '.0f')} dB")
+    if row.accuracy is not None:
+        first = row.accuracy.metrics[0]
+        found.append(f"{first.name} {in_unit(first.unit)(first.artifact)}, {difference(first)}")
+    return f"{row.name}: {', '.join(found)}"
+
+
 def _size_change(changes: Changes, entry: Entry) -> float | None:
     return None if entry.row.is_further_unit else changes.size(entry.row.seal)
 
 
-def _metric_columns(name: str, unit: str, changes: Changes | None) -> list[Column[Entry]]:
+def _metric_columns(name: str, unit: str, changes: Changes | None, *, brief: bool) -> list[Column[Entry]]:
     """The reference's value, the artifact's, and their difference with its interval."""
 
     def of_metric(read: Callable[[MetricComparison], object]) -> Callable[[Entry], object]:
@@ -155,11 +167,11 @@ def _metric_columns(name: str, unit: str, changes: Changes | None) -> list[Colum
     text, digits = in_unit(unit), "+.2f" if unit == "points" else "+.4f"
     return [
         Column(of_metric(lambda metric: metric.reference), f"reference {name}", f">reference\n{name}", text),
-        Column(of_metric(lambda metric: metric.artifact), name, f">{name}", text),
+        Column(of_metric(lambda metric: metric.artifact), name, f">{name}", text, brief=brief),
         Column(of_metric(lambda metric: metric.difference), f"{name} difference"),
         Column(of_metric(lambda metric: metric.low), f"{name} low"),
         Column(of_metric(lambda metric: metric.high), f"{name} high"),
-        Column(of_metric(_difference), heading=">difference (95%)"),
+        Column(of_metric(difference), heading=">difference (95%)", brief=brief),
         *change_columns(changes, change, f"{name} change", f">{name}\nchange", digits, ""),
     ]
 
@@ -169,7 +181,8 @@ def in_unit(unit: str) -> Callable[[float], str]:
     return rounded(".2%" if unit == "points" else ".4f")
 
 
-def _difference(metric: MetricComparison) -> str:
+def difference(metric: MetricComparison) -> str:
+    """How much more or less an artifact has than the reference, with the interval."""
     digits = "+.2f" if metric.unit == "points" else "+.4f"
     interval = " [{}, {}]".format(*(number(bound, digits) for bound in (metric.low, metric.high)))
     return number(metric.difference, digits) + (interval if math.isfinite(metric.difference) else "")
@@ -199,6 +212,9 @@ def _device_columns(label: str, name: str, changes: Changes | None) -> list[Colu
     }
     columns = []
     for what, read in NUMBERS.items():
-        columns.append(Column(of_record(read), f"{name}: {what}", f">{name}:\n{what}", milliseconds))
+        heading = f">{name}:\n{what}"
+        columns.append(
+            Column(of_record(read), f"{name}: {what}", heading, milliseconds, brief=what == "p50 ms")
+        )
         columns += changed.get(what, [])
     return [*columns, Column(of_record(lambda record: record.label), f"{name}: device")]

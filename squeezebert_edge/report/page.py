@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
@@ -12,10 +11,11 @@ import exporters
 from squeezebert_edge.accuracy.paired import AccuracyComparison, Flip
 from squeezebert_edge.latency.record import Record
 from squeezebert_edge.report import plots, timelines
+from squeezebert_edge.report.advice import Advice, advise, summarize
 from squeezebert_edge.report.cells import Table, milliseconds, number, tabulate
 from squeezebert_edge.report.changes import Changes
 from squeezebert_edge.report.measurements import conditions, latencies, median_ms
-from squeezebert_edge.report.overview import Entry, Overview, in_unit
+from squeezebert_edge.report.overview import Entry, Overview
 from squeezebert_edge.report.plots import HeatMap
 from squeezebert_edge.report.rows import Ranking, Report
 from squeezebert_edge.report.timelines import Lines, Timeline
@@ -131,6 +131,7 @@ class Canvas:
 class Page:
     """Everything that the templates show.
 
+    advice, summary: what to ship, and how many bundles are proven. cards: of measurements alone.
     data, examples: what the accuracies are of. devices: what they are called in tables, and their labels.
     table: a row for each of `entries`. formats: those that there are, with their names in words.
     changes: since a baseline, if there is one. latency: None without measurements. unmoved: bundles
@@ -143,6 +144,8 @@ class Page:
     tasks: Sequence[str]
     data: Sequence[str]
     examples: Sequence[int]
+    advice: Sequence[Advice]
+    summary: str
     cards: Sequence[Card]
     warnings: Sequence[str]
     changes: Changes | None
@@ -186,6 +189,8 @@ def _page(report: Report, changes: Changes | None) -> Page:
         tasks=sorted({row.task for row in rows} | {each.bundle.task for each in records}),
         data=sorted({row.data for row in rows if row.data}),
         examples=sorted({row.accuracy.examples for row in rows if row.accuracy}),
+        advice=advise(overview),
+        summary=summarize(overview),
         cards=list(_cards(overview)),
         warnings=report.warnings,
         changes=changes,
@@ -229,41 +234,6 @@ def _cards(overview: Overview) -> Iterator[Card]:
     if not entries:
         quoted = sum(each.quotable for each in records)
         yield Card("Latencies to be quoted", f"{quoted} of {len(records)}", "measurements")
-        return
-    statuses = Counter(entry.row.verification.status for entry in entries)
-    others = [f"{statuses[status]} {status}" for status in ("failed", "not verified") if statuses[status]]
-    yield Card(
-        "Proven equal to the float model",
-        f"{statuses['verified']} of {len(entries)}",
-        ", ".join(others) or "every bundle",
-    )
-    first = next((entry.row.accuracy for entry in entries if entry.row.accuracy), None)
-    if first:
-        metric = first.metrics[0]
-        value = in_unit(metric.unit)(metric.reference)
-        yield Card("Float reference", value, f"{metric.name} on {first.examples:,} examples")
-    proven = [entry for entry in entries if entry.proven]
-    if proven:
-        smallest = min(proven, key=lambda entry: entry.row.bytes)
-        yield Card(
-            "Smallest proven", f"{smallest.megabytes:.1f} MB", f"{smallest.name}{_difference(smallest)}"
-        )
-    for label, device in overview.devices.items():
-        timed = [(median_ms(record), entry) for entry in proven if (record := entry.records[label])]
-        if timed:
-            median, fastest = min(timed, key=lambda item: item[0])
-            yield Card(
-                f"Fastest proven ({device})",
-                f"{milliseconds(median)} ms",
-                f"{fastest.name}, the median{_difference(fastest)}",
-            )
-
-
-def _difference(entry: Entry) -> str:
-    if entry.row.accuracy is None:
-        return ""
-    metric = entry.row.accuracy.metrics[0]
-    return f", {metric.difference:+.2f} {metric.unit}"
 
 
 def _figures(overview: Overview) -> Iterator[Figure]:

@@ -24,6 +24,7 @@ from squeezebert_edge.bundle.opened import Bundle, open_bundle
 from squeezebert_edge.latency import record
 from squeezebert_edge.latency.record import Record
 from squeezebert_edge.plumbing.reading import CONTENTS, read_record
+from squeezebert_edge.report.grouping import group
 
 PROOFS = {"failed": "failed its proof", "not verified": "is not verified"}
 SAVED = "report.json"
@@ -161,7 +162,7 @@ class Report:
             for failure in row.verification.failures
         ]
         found += self.notes
-        found += [warning for row in self.rows if row.accuracy for warning in row.accuracy.warnings]
+        found += self._accuracy_warnings()
         if len({row.data for row in self.rows if row.accuracy}) > 1:
             found.append("the accuracies are of different data, so they do not compare")
         found += self._latency_warnings()
@@ -172,15 +173,24 @@ class Report:
             )
         return list(dict.fromkeys(found))
 
+    def _accuracy_warnings(self) -> list[str]:
+        """What is said of every bundle is of the data, and names none."""
+        said = [
+            (name, set(row.accuracy.warnings))
+            for name, row in zip(self.names, self.rows, strict=True)
+            if row.accuracy
+        ]
+        of_data = set.intersection(*(warnings for _, warnings in said)) if said else set()
+        of_bundles = ((name, each) for name, warnings in said for each in sorted(warnings - of_data))
+        return sorted(of_data) + group(
+            of_bundles,
+            alone=lambda name, warning: f"{name}: {warning}",
+            together=lambda names, warning: f"{warning} ({names})",
+        )
+
     def _latency_warnings(self) -> list[str]:
-        found = [
-            f"the latency of {each.bundle.name} on {each.place} is not quoted: {each.standing}"
-            for each in self.records
-            if not each.quotable
-        ]
-        found += [
-            f"{each.bundle.name} on {each.place}: {doubt}" for each in self.records for doubt in each.doubts
-        ]
+        places = dict.fromkeys(each.place for each in self.records)
+        found = [warning for place in places for warning in self._warnings_at(place)]
         quoted = [each for each in self.records if each.quotable]
         for kind in sorted({each.device.kind for each in quoted}):
             if len({each.device.name for each in quoted if each.device.kind == kind}) > 1:
@@ -190,6 +200,19 @@ class Report:
         if len({each.texts.source for each in quoted}) > 1:
             found.append("the latencies are of different texts, so they do not compare")
         return found
+
+    def _warnings_at(self, place: str) -> list[str]:
+        """Why latencies that were measured at a place are not quoted, or to be doubted."""
+        here = [each for each in self.records if each.place == place]
+        return group(
+            ((each.bundle.name, each.standing) for each in here if not each.quotable),
+            alone=lambda name, why: f"the latency of {name} on {place} is not quoted: {why}",
+            together=lambda names, why: f"latencies on {place} are not quoted: {why} ({names})",
+        ) + group(
+            ((each.bundle.name, doubt) for each in here for doubt in each.doubts),
+            alone=lambda name, doubt: f"{name} on {place}: {doubt}",
+            together=lambda names, doubt: f"on {place} {doubt} ({names})",
+        )
 
     def devices(self) -> dict[str, str]:
         """What the devices are called here, by their labels in records: their kind where that is enough."""
@@ -302,6 +325,15 @@ def _with_accuracy(row: Row, known: Mapping[tuple[str, str | None], Row]) -> Row
     """The row with the accuracy that is known of its content."""
     old = known.get((row.seal, row.unit), row)
     return replace(row, data=old.data, accuracy=old.accuracy)
+
+
+def is_saved(path: Path) -> bool:
+    """Whether a file is a report that `run` wrote."""
+    try:
+        _read_saved(path)
+    except InputError:
+        return False
+    return True
 
 
 def _read_saved(path: Path) -> Report:

@@ -13,10 +13,15 @@ from squeezebert_edge.report.overview import Entry, Overview
 from squeezebert_edge.report.rows import Report
 
 
-def table(report: Report, changes: Changes | None = None) -> Table:
-    """What people compare bundles by, in words and rounded numbers."""
+def table(report: Report, changes: Changes | None = None, *, brief: bool = False) -> Table:
+    """What people compare bundles by, in words and rounded numbers.
+
+    Args:
+        brief: only what a terminal of 100 columns has room for.
+    """
     overview = Overview.of(report, changes)
-    return tabulate(overview.columns(), overview.entries)
+    columns = [column for column in overview.columns() if column.brief or not brief]
+    return tabulate(columns, overview.entries)
 
 
 def change_table(report: Report, changes: Changes) -> Table:

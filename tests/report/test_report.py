@@ -25,6 +25,9 @@ from squeezebert_edge.bundle.opened import Bundle
 from squeezebert_edge.latency import record
 from squeezebert_edge.latency.protocol import RAPID, exactly
 from squeezebert_edge.report import files, plots
+from squeezebert_edge.report.advice import advise
+from squeezebert_edge.report.cells import milliseconds
+from squeezebert_edge.report.overview import Overview
 from squeezebert_edge.report.page import to_html
 from squeezebert_edge.report.rows import Report, Row, collect, to_json
 from squeezebert_edge.report.table import table, to_csv, to_markdown
@@ -188,8 +191,8 @@ def test_devices_stand_side_by_side() -> None:
         ">android:\np50 ms",
     ]
     shown = Page(to_html(report)).text
-    assert "Fastest proven (host)" in shown
-    assert "Fastest proven (android)" in shown
+    on_host, on_android = (milliseconds(each.latency.overall.p50_ns / 1e6) for each in report.records)
+    assert f"20.0 MB, {on_host} ms on host, {on_android} ms on android, accuracy 91.38%" in shown
     assert "cpu (0): 41.5 to 58.0 °C" in " ".join(shown.split())
 
 
@@ -359,6 +362,86 @@ def test_markdown_holds_the_rows_and_the_warnings() -> None:
     assert lines[2].startswith("| ExecuTorch fp32 | cpu | 88.1 | verified | 128 | 91.28% | 91.28% | +0.00 ")
     assert any("LiteRT int8-static failed its proof" in line for line in lines)
     assert any("MIL evaluator" in line for line in lines)
+
+
+def test_the_first_answers_are_what_to_ship_and_why() -> None:
+    """The fastest of what is proven and not clearly worse; the smallest where no latency is known."""
+    found = {each.format: each for each in advise(Overview.of(typical()))}
+    assert {name: each.directory for name, each in found.items()} == {
+        "executorch": "out/sst2/executorch-int8",
+        "tflite": "out/sst2/tflite-int8",
+        "coreml": "out/sst2/coreml-int8-weights",
+    }
+    assert found["tflite"].cost == (
+        "23.8 MB (27% of fp32), 8.61 ms on host, accuracy 91.39%, +0.11 [-0.49, +0.61] points"
+    )
+    assert found["tflite"].trust == "verified, SQNR 48 dB on 66 inputs"
+    assert found["coreml"].trust == ("verified (MIL), SQNR 50 dB on 66 inputs; its latency is not known here")
+    shown = Page(to_html(typical())).text
+    assert (
+        shown.index("Which file do I ship?")
+        < shown.index("Before you trust this")
+        < shown.index("All bundles")
+    )
+    assert "11 of 13 are proven equal to the float model: 1 failed, 1 not verified" in shown
+
+
+def test_nothing_is_to_be_shipped_that_is_not_proven_or_clearly_worse() -> None:
+    worse, failed = row("tflite", "int4", difference=-3.0), row("executorch", "int8", status="failed")
+    unscored = row("coreml", "fp16")
+    found = advise(Overview.of(Report((worse, failed, unscored))))
+    assert [each.sentence for each in found] == [
+        "nothing of LiteRT is to be shipped: all that is proven is clearly worse than the float model",
+        "nothing of ExecuTorch is to be shipped: none is proven",
+        "ship Core ML fp16 (out/sst2/coreml-fp16): 20.0 MB; verified (MIL), SQNR 48 dB on 66 inputs; "
+        "its accuracy was not measured; its latency is not known here",
+    ]
+
+
+def test_warnings_that_differ_only_in_the_bundle_are_one() -> None:
+    rows = [row(format_, precision) for format_ in ("executorch", "tflite") for precision in ("fp32", "int8")]
+    records = [latency_of(each, 9.0, id=each.seal) for each in rows]
+    loads = (1.9, 0.2, 5.8, 3.0)
+    busy = [
+        each.model_copy(update={"before": each.before.model_copy(update={"load": load})})
+        for each, load in zip(records, loads, strict=True)
+    ]
+    names = [each.bundle.name for each, load in zip(busy, loads, strict=True) if load > 1]
+    place, cpus = busy[0].place, busy[0].device.cpus
+    loaded = [each for each in Report(tuple(rows), tuple(busy)).warnings if "the load was" in each]
+    assert loaded == [
+        f"on {place} the load was 1.9 to 5.8 on {cpus} CPUs before it began ({', '.join(names)})"
+    ]
+    alone = Report(tuple(rows[:1]), tuple(busy[:1])).warnings
+    assert f"{names[0]} on {place}: the load was 1.9 on {cpus} CPUs before it began" in alone
+    unquoted = [latency_of(each, 9.0, id=each.seal, protocol=exactly(16)) for each in rows]
+    (said,) = (each for each in Report(tuple(rows), tuple(unquoted)).warnings if "not quoted" in each)
+    assert said.startswith(f"latencies on {place} are not quoted: unquoted (queries) (")
+
+
+def test_doubts_about_the_data_name_no_bundle_and_others_do() -> None:
+    few, worse = "3 examples are few", "accuracy is worse by 1.5 points"
+    said = [(few,), (few, worse), (few, worse.replace("1.5", "2.5"))]
+    rows = [
+        row("tflite", precision, difference=0.0, accuracy=accuracy(0.0, warnings=warnings))
+        for precision, warnings in zip(("fp32", "int8", "int4"), said, strict=True)
+    ]
+    assert Report(tuple(rows)).warnings == [
+        few,
+        "accuracy is worse by 1.5 to 2.5 points (LiteRT int8, LiteRT int4)",
+    ]
+    assert f"LiteRT int8: {worse}" in Report(tuple(rows[:2])).warnings
+
+
+def test_a_terminal_s_table_is_narrow() -> None:
+    """100 columns, the two spaces between two columns counted."""
+    shown = table(typical(), brief=True)
+    cells = [row for row in shown.cells if "failed" not in row]
+    widths = [
+        max(len(part) for cell in (column.removeprefix(">"), *below) for part in cell.split("\n"))
+        for column, *below in zip(shown.columns, *cells, strict=True)
+    ]
+    assert sum(widths) + 2 * len(widths) <= 100
 
 
 def test_what_does_not_compare_is_said() -> None:
