@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 .PHONY: run test lint bench setup clean
 
 run: setup
-	$(BIN)/squeezebert-edge run default --out out/default --force
+	$(BIN)/squeezebert-edge run default --out out/default
 
 test: setup lint
 	$(BIN)/pytest --numprocesses 2 --dist worksteal -m "not slow"

@@ -70,6 +70,17 @@ class Calibration(_Record):
     rows: int = 0
 
 
+class Recipe(_Record):
+    """What made a bundle, as sha256: whether it would be made again as it is.
+
+    asked: what was asked for, by name: the checkpoint, format, precision, lengths and other settings.
+    made_of: the same with its contents: the checkpoint's, the calibration data's, the code and every package.
+    """
+
+    asked: str
+    made_of: str
+
+
 class TokenizerRecord(_Record):
     """BERT's WordPiece as the checkpoint configured it."""
 
@@ -138,6 +149,7 @@ class UnitRecord(_Record):
 class Manifest(_Record):
     """manifest.json.
 
+    recipe: what made it; null in older bundles.
     structure: of Core ML programs only.
     form_decided_by: what measured it to be the best here, or the user who asked for it.
     float_operators: how many of each operator still compute with floats; integer-only is what has none.
@@ -149,6 +161,7 @@ class Manifest(_Record):
 
     schema_version: Literal[1]
     source: Source
+    recipe: Recipe | None = None
     format: FormatName
     artifact: FileName
     task: Literal[

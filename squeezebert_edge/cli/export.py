@@ -78,6 +78,7 @@ def export(
     max_drop: options.MaxDropOption = None,
     out: options.OutOption = None,
     force: options.ForceOption = False,
+    jobs: options.JobsOption = None,
     max_error: options.MaxErrorOption = None,
     min_sqnr: options.MinSqnrOption = None,
     require_runtime: options.RequireRuntimeOption = False,
@@ -92,6 +93,7 @@ def export(
     from squeezebert_edge.checkpoint.checkpoint import load_checkpoint
     from squeezebert_edge.checkpoint.task import architecture_of
     from squeezebert_edge.forms import choices
+    from squeezebert_edge.verbs.export import possible_jobs
     from squeezebert_edge.verbs.mixed import AccuracyGate, make_bundles
     from squeezebert_edge.verbs.plan import Plan, add_calibration, check_lengths, check_units, possible_pairs
 
@@ -127,7 +129,11 @@ def export(
         )
         plan = add_calibration(plan, loaded, calibration, calibration_samples)
         directory = out or default_out(checkpoint)
-        made = list(make_bundles(loaded, plan, directory, gate=gate, force=force, progress=progress))
+        jobs = jobs or possible_jobs(loaded)
+        made = list(
+            make_bundles(loaded, plan, directory, gate=gate, force=force, jobs=jobs, progress=progress)
+        )
+        made.sort(key=lambda item: pairs.index((item[0].manifest.format, item[0].manifest.precision.name)))
     bundles = [bundle for bundle, _ in made]
     measured = [(bundle, comparison) for bundle, comparison in made if comparison is not None]
     if json:

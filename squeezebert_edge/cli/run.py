@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import exporters
+from exporters.errors import InputError
 from exporters.units import parse_unit
 from squeezebert_edge.cli import options, show
 from squeezebert_edge.cli.export import default_out, exit_code
@@ -18,8 +19,10 @@ from squeezebert_edge.verbs import CALIBRATION_SAMPLES
 if TYPE_CHECKING:
     from rich.text import Text
 
+    from squeezebert_edge.latency.record import Record
     from squeezebert_edge.report.changes import Changes
-    from squeezebert_edge.report.rows import Report
+    from squeezebert_edge.report.rows import Report, Row
+    from squeezebert_edge.verbs.run import Work
 
 
 class Latency(StrEnum):
@@ -46,6 +49,9 @@ def run(
     ] = None,
     to: options.FormatsOption = None,
     precision: options.PrecisionsOption = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="Every precision that a format has, not only what one would ship.")
+    ] = False,
     unit: options.UnitsOption = None,
     lengths: options.LengthsOption = None,
     task: options.TaskOption = None,
@@ -74,37 +80,55 @@ def run(
             show_default="OUT/report.html and OUT/report.json",
         ),
     ] = None,
-    force: options.ForceOption = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Make every bundle anew, and replace outputs that exist.")
+    ] = False,
+    jobs: options.JobsOption = None,
     require_runtime: options.RequireRuntimeOption = False,
     json: options.JsonOption = False,
 ) -> None:
-    """Export a checkpoint to every format and precision, prove each, and measure its accuracy on your data.
+    """Export a checkpoint to every format, prove each file, and measure its accuracy on your data.
 
-    Without --precision, every one that a format has. The default model brings its own labelled sample.
-    OUT/report.html shows it all; its latencies are this machine's.
+    Without --precision, what one would ship: each format's float and its int8. The default model brings its
+    own labelled sample. OUT/report.html shows it all; its latencies are this machine's. Run again, it makes
+    only what is not there yet as it would be made.
     """
     from squeezebert_edge.checkpoint.checkpoint import load_checkpoint
     from squeezebert_edge.checkpoint.task import architecture_of
     from squeezebert_edge.latency.protocol import PROTOCOLS
     from squeezebert_edge.plumbing.staging import refuse_existing_file
     from squeezebert_edge.report import files
+    from squeezebert_edge.report.rows import is_saved
     from squeezebert_edge.report.table import describe_bundles
-    from squeezebert_edge.verbs.plan import Plan, add_calibration, check_lengths, check_units, possible_pairs
+    from squeezebert_edge.verbs.export import possible_jobs
+    from squeezebert_edge.verbs.plan import (
+        Plan,
+        add_calibration,
+        check_lengths,
+        check_units,
+        possible_pairs,
+        shipped_pairs,
+    )
     from squeezebert_edge.verbs.run import compare_precisions
 
+    if every and precision:
+        raise InputError("--all and --precision are both given", allowed="one of them")
     names = read_names(task, dataset, task_may_be_dataset=True)
     directory = out or default_out(checkpoint)
     page, saved = directory / "report.html", directory / "report.json"
     for target in (page, saved):
-        refuse_existing_file(target, force=force)
+        refuse_existing_file(target, force=force or is_saved(saved))
     files.refuse(reports or [], force=force)
     with show.progress() as progress:
-        pairs = possible_pairs(to or exporters.names(), precision or [])
+        asked = [parse_unit(text) for text in unit or ()]
+        formats = to or exporters.names()
+        pairs = (
+            possible_pairs(formats, precision or []) if every or precision else shipped_pairs(formats, asked)
+        )
         progress(f"loading {checkpoint}", 0, 0)
         loaded = load_checkpoint(checkpoint, architecture=architecture_of(names.head))
         wished = check_lengths(options.parse_numbers("--lengths", lengths), loaded.config)
-        units = check_units([parse_unit(text) for text in unit or ()], pairs)
-        plan = Plan(pairs, wished, ios=ios, units=units)
+        plan = Plan(pairs, wished, ios=ios, units=check_units(asked, pairs))
         plan = add_calibration(plan, loaded, calibration, calibration_samples)
         report = compare_precisions(
             loaded,
@@ -117,6 +141,8 @@ def run(
             null_threshold=null_threshold,
             protocol=PROTOCOLS.get(latency.value),
             force=force,
+            jobs=jobs or possible_jobs(loaded),
+            tell=lambda news: show.note(in_words(news)),
             progress=progress,
         )
     for target in (saved, page, *(reports or [])):
@@ -141,16 +167,52 @@ def run(
     raise typer.Exit(exit_code(proofs, require_runtime=require_runtime))
 
 
+def in_words(news: Work | Row | Record) -> str:
+    """What a run is about to do, or what it has just found, in one line."""
+    from squeezebert_edge.report import measurements, overview
+    from squeezebert_edge.report.rows import Row
+    from squeezebert_edge.verbs.run import Work
+
+    if isinstance(news, Work):
+        return _work_in_words(news)
+    return overview.in_a_line(news) if isinstance(news, Row) else measurements.in_a_line(news)
+
+
+def _work_in_words(work: Work) -> str:
+    made = ", ".join(f"{exporters.title(name)} {precision}" for name, precision in work.missing.pairs)
+    sentences = []
+    if work.found:
+        there = ", ".join(f"{exporters.title(name)} {precision}" for name, precision in work.found)
+        sentences.append(f"there already: {there}")
+    if made:
+        beside = f", {work.jobs} side by side" if work.jobs > 1 else ""
+        sentences.append(f"to be made and proven: {made}{beside}")
+    after = ["accuracy"] * bool(work.examples) + ["latency"] * (work.protocol is not None)
+    if after:
+        sentences.append(f"then measured: {' and '.join(after)}")
+    return f"{'; '.join(sentences)}. This takes about {_duration(work.seconds)}."
+
+
+def _duration(seconds: float) -> str:
+    """A time as rough as an estimate is."""
+    if seconds < 50:
+        return f"{max(10, 10 * round(seconds / 10))} seconds"
+    minutes = round(seconds / 60)
+    return "a minute" if minutes <= 1 else f"{minutes} minutes"
+
+
 def print_report(title: str, report: Report, changes: Changes | None = None) -> None:
-    """A table with a row a bundle, what speaks against any of it, and what was kept in float.
+    """A table with a row a bundle, what to ship, what speaks against any of it, and what was kept in float.
 
     Args:
         changes: since a baseline, in a table of their own, for one of everything is too wide for a terminal.
     """
+    from squeezebert_edge.report.advice import advise
+    from squeezebert_edge.report.overview import Overview
     from squeezebert_edge.report.table import change_table, table
 
     if report.rows or not report.records:
-        shown = table(report)
+        shown = table(report, brief=True)
         proof = shown.columns.index("proof")
         coloured: list[list[str | Text]] = [
             [*cells[:proof], show.status(row.verification), *cells[proof + 1 :]]
@@ -160,6 +222,8 @@ def print_report(title: str, report: Report, changes: Changes | None = None) -> 
         if changes is not None:
             changed = change_table(report, changes)
             show.table(f"changes against {changes.baseline}", changed.columns, changed.cells)
+        for each in advise(Overview.of(report)):
+            show.out.print(each.sentence, markup=False, soft_wrap=True)
     else:
         show.measurements(title, report.records, changes)
     for warning in report.warnings:

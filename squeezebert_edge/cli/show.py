@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
@@ -109,6 +110,8 @@ def number(value: float | None, form: str) -> str:
 def progress(per_second: float = 10) -> Iterator[Callable[[str, int, int], None]]:
     """Something to tell stages and counts to: a live line on a terminal, a line a stage elsewhere.
 
+    Each thread that tells anything has a live line of its own, as long as it runs.
+
     per_second: how often the live line is drawn anew, which takes time from what is measured beside it.
     """
     if not err.is_terminal:
@@ -119,6 +122,7 @@ def progress(per_second: float = 10) -> Iterator[Callable[[str, int, int], None]
         MofNCompleteColumn,
         Progress,
         SpinnerColumn,
+        TaskID,
         TextColumn,
         TimeElapsedColumn,
     )
@@ -133,12 +137,21 @@ def progress(per_second: float = 10) -> Iterator[Callable[[str, int, int], None]
         *columns, TimeElapsedColumn(), console=err, transient=True, refresh_per_second=per_second
     )
     with shown as live:
-        line = live.add_task("", total=None)
+        lines: dict[threading.Thread, TaskID] = {}
+        stages: dict[threading.Thread, str] = {}
+        lock = threading.Lock()
 
         def tell(stage: str, done: int, total: int) -> None:
-            if live.tasks[line].description != stage:
-                live.reset(line, description=stage, total=total or None)
-            live.update(line, completed=done, total=total or None)
+            with lock:
+                for thread in [each for each in lines if not each.is_alive()]:
+                    live.remove_task(lines.pop(thread))
+                me = threading.current_thread()
+                if me not in lines:
+                    lines[me] = live.add_task(stage, total=total or None)
+                elif stages[me] != stage:
+                    live.reset(lines[me], description=stage, total=total or None)
+                stages[me] = stage
+                live.update(lines[me], completed=done, total=total or None)
 
         yield tell
 

@@ -52,6 +52,9 @@ INT8 = {
     "coreml": (Choice("int8-weights", NOT_MEASURED), Choice("int8-static", NOT_MEASURED)),
 }
 
+# The float that a format ships in, where that is not fp32; on an NPU it is fp16 everywhere.
+FLOATS = {"coreml": "fp16"}
+
 # Run-time scales are per row for linear layers only, alone or batched, so that no form with convolutions is
 # safe from the padding. LiteRT computes batched products faster, and quantizes them at run time only; XNNPACK
 # under ExecuTorch computes them several times slower. Core ML quantizes no activation at run time.
@@ -76,6 +79,11 @@ FOR_NPUS = Choice("conv2d", WHOLE)  # of what is made for an NPU alone
 PLAIN = Choice("plain", "nothing has measured another")
 
 Forms = Mapping[tuple[str, str], Choice]  # of a format and an exact precision
+
+
+def float_of(format_: str, *, for_npu: bool = False) -> str:
+    """The float precision that one would ship in a format."""
+    return "fp16" if for_npu else FLOATS.get(format_, "fp32")
 
 
 def exact_precisions(format_: str, precision: str) -> tuple[Choice, ...]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -27,6 +28,7 @@ from squeezebert_edge.tasks.heads import TASKS, Task, TextClassification
 from squeezebert_edge.text.tokenizer import Tokenizer, pad
 
 GOLDEN = "golden.safetensors"  # among the package's assets
+WORTH_SHARING = 0.5e9  # multiply-accumulates of a call; over fewer, threads mostly wait for each other
 TOLERANCE = 1e-5  # relative to max(1, largest output): floats are added up in another order elsewhere
 
 
@@ -44,6 +46,7 @@ class Reference:
     def __init__(self, model: torch.nn.Module, task: type[Task]) -> None:
         require_sound_reference()
         self.model, self.task = model, task
+        self._macs = macs_per_token(model)
 
     def __call__(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """Compute the task's outputs for a batch of rows.
@@ -54,7 +57,13 @@ class Reference:
         Returns:
             Name -> float32, its first axis B.
         """
-        return _compute(self.model, self.task, inputs)
+        with _threads(useful_threads(self._macs * next(iter(inputs.values())).size)):
+            return _compute(self.model, self.task, inputs)
+
+
+def useful_threads(macs: int) -> int:
+    """How many of torch's threads help with a call of so many multiply-accumulates: all of them or one."""
+    return torch.get_num_threads() if macs >= WORTH_SHARING else 1
 
 
 @cache
@@ -119,6 +128,26 @@ def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The tensors whose names begin so, by the rest of their names."""
     start = f"{prefix}/"
     return {name.removeprefix(start): tensor for name, tensor in tensors.items() if name.startswith(start)}
+
+
+def macs_per_token(model: torch.nn.Module) -> int:
+    """About how many multiply-accumulates a token takes: the weights but for tables, which are looked up."""
+    tables = {id(part.weight) for part in model.modules() if isinstance(part, torch.nn.Embedding)}
+    return sum(weight.numel() for weight in model.parameters() if id(weight) not in tables)
+
+
+@contextmanager
+def _threads(threads: int) -> Iterator[None]:
+    """Have torch compute with so many threads."""
+    before = torch.get_num_threads()
+    if threads == before:
+        yield
+        return
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _compute(model: torch.nn.Module, task: type[Task], inputs: Mapping[str, Array]) -> dict[str, Array]:

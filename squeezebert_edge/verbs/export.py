@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,12 +30,19 @@ from squeezebert_edge.checkpoint.task import task_of
 from squeezebert_edge.forms import choices
 from squeezebert_edge.forms.balancing import quantizable
 from squeezebert_edge.forms.catalog import lay_out
+from squeezebert_edge.plumbing.processes import Team, side_by_side
 from squeezebert_edge.plumbing.progress import Progress, silent, with_prefix
+from squeezebert_edge.plumbing.resources import available_memory, usable_cores
 from squeezebert_edge.plumbing.staging import refuse_existing, stage_directory
 from squeezebert_edge.proof.parity import verify
-from squeezebert_edge.proof.reference import require_sound_reference
+from squeezebert_edge.proof.reference import macs_per_token, require_sound_reference, useful_threads
 from squeezebert_edge.tasks.heads import Task
 from squeezebert_edge.verbs.plan import Plan
+from squeezebert_edge.verbs.recipe import recipe_of
+
+# The most memory that making a bundle was seen to take: that of the tools, and of so many times the weights.
+TOOLS_BYTES, WEIGHTS_IN_MEMORY = 700 << 20, 7
+SHARE_OF_MEMORY = 0.8  # of what is free; the rest is for this process, and for others
 
 
 def refuse_outputs(plan: Plan, out: Path, *, force: bool) -> None:
@@ -44,17 +51,30 @@ def refuse_outputs(plan: Plan, out: Path, *, force: bool) -> None:
         refuse_existing(out / f"{name}-{precision}", marker=MANIFEST, force=force)
 
 
+def possible_jobs(checkpoint: Checkpoint) -> int:
+    """How many bundles of a checkpoint can be made side by side: as many as cores and free memory allow."""
+    weights = sum(tensor.nbytes for tensor in checkpoint.model.state_dict().values())
+    memory, cores = available_memory(), usable_cores()
+    takes = TOOLS_BYTES + WEIGHTS_IN_MEMORY * weights
+    return cores if memory is None else max(1, min(cores, int(memory * SHARE_OF_MEMORY) // takes))
+
+
 def export_bundles(
     checkpoint: Checkpoint,
     plan: Plan,
     out: Path,
     *,
     force: bool = False,
+    jobs: int = 1,
     progress: Progress = silent,
-) -> Iterator[Bundle]:
+) -> Generator[Bundle]:
     """Make the plan's bundles in `out/<format>-<precision>`, each whole and verified before it appears.
 
     A bundle whose proof failed is written too, its manifest saying so.
+
+    Args:
+        jobs: how many are made side by side, each in a process of its own, sharing torch's threads; they
+            come as they are done. One at a time is made in this process, in the plan's order.
 
     Raises:
         InputError: before anything is made, if any of the bundles exists and `force` is false.
@@ -66,13 +86,24 @@ def export_bundles(
     refuse_outputs(plan, out, force=force)
     plan.require_units()
     require_sound_reference()
-    for name, precision in plan.pairs:
-        target = out / f"{name}-{precision}"
+    jobs = min(jobs, len(plan.pairs))
+    team = Team(threads=max(1, torch.get_num_threads() // max(1, jobs)))
+
+    def make(pair: tuple[str, str]) -> Bundle:
+        target = out / "-".join(pair)
+        telling = with_prefix(" ".join(pair), progress)
         with stage_directory(target, marker=MANIFEST, force=force) as staging:
-            _make_best(
-                checkpoint, plan, name, precision, staging, with_prefix(f"{name} {precision}", progress)
-            )
-        yield open_bundle(target, allow_failed=True)
+            if jobs == 1:
+                _make_best(checkpoint, plan, *pair, staging, progress=telling)
+            else:
+                making = f"making {' '.join(pair)}"
+                team.call(making, _make_best, checkpoint, plan, *pair, staging, progress=telling)
+        return open_bundle(target, allow_failed=True)
+
+    if jobs == 1:
+        yield from map(make, plan.pairs)
+    else:
+        yield from side_by_side(make, plan.pairs, jobs, team.end)
 
 
 def _make_best(
@@ -130,13 +161,16 @@ def _make(
     if not plan.allow_undelegated and not meaning.integer_only:
         _require_delegated(artifact, f"{name} {precision}", form.name)
     gates = meaning.gates.replaced_by(plan.gates)
-    verification = verify(checkpoint, task, format_.load(path), gates, progress=progress)
+    threads = useful_threads(macs_per_token(checkpoint.model) * plan.lengths[-1])
+    runner = format_.load(path, threads=threads)
+    verification = verify(checkpoint, task, runner, gates, progress=progress)
     units = dict(_make_for_units(checkpoint, task, plan, name, artifact, request, progress))
     write_vocabulary(directory, checkpoint.tokenizer.vocab)
     manifest = write_manifest(
         directory,
         {
             "source": {"checkpoint": lasting_name(checkpoint.source), "sha256": checkpoint.sha256},
+            "recipe": recipe_of(checkpoint, plan, name, precision),
             "format": name,
             "artifact": format_.file_name,
             "task": task.name,

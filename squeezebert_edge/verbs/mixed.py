@@ -43,9 +43,13 @@ def make_bundles(
     *,
     gate: AccuracyGate | None = None,
     force: bool = False,
+    jobs: int = 1,
     progress: Progress = silent,
 ) -> Iterator[tuple[Bundle, AccuracyComparison | None]]:
     """Make the plan's bundles; with a gate, each with the fewest parts in float that meet it.
+
+    Args:
+        jobs: as `export_bundles` takes it; with a gate they are made one after the other.
 
     Yields:
         Each bundle, and with a gate its accuracy; `AccuracyComparison.passes` tells whether it meets it.
@@ -55,7 +59,7 @@ def make_bundles(
         GateError: as `export_bundles`.
     """
     if gate is None:
-        for bundle in export_bundles(checkpoint, plan, out, force=force, progress=progress):
+        for bundle in export_bundles(checkpoint, plan, out, force=force, jobs=jobs, progress=progress):
             yield bundle, None
         return
     reference = reference_answers(

@@ -161,6 +161,21 @@ def possible_pairs(formats: Sequence[str], precisions: Sequence[str]) -> list[tu
     return pairs
 
 
+def shipped_pairs(formats: Sequence[str], units: Sequence[Unit] = ()) -> list[tuple[str, str]]:
+    """What one would ship of each format: its float and its int8; every precision where it has no int8.
+
+    Raises:
+        InputError: as `possible_pairs`.
+    """
+    pairs: list[tuple[str, str]] = []
+    for name in dict.fromkeys(formats):
+        has_fp16 = "fp16" in exporters.format_named(name).precisions
+        for_npu = has_fp16 and any(unit.kind == "npu" for unit in units)
+        both = [choices.float_of(name, for_npu=for_npu), "int8"] if name in choices.INT8 else []
+        pairs += possible_pairs([name], both)
+    return pairs
+
+
 def check_lengths(lengths: Sequence[int] | None, config: SqueezeBertConfig) -> tuple[int, ...]:
     """The lengths to export; without a wish, those of 32, 64 and 128 that the checkpoint has positions for.
 

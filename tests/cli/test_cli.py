@@ -152,10 +152,11 @@ def test_predict_refuses_what_the_bundle_cannot_answer(
 def test_run_measures_both_sides(saved: Path, tmp_path: Path) -> None:
     (tmp_path / "dev.tsv").write_text("sentence\tlabel\ngood film\tgood\nbad\tbad\nfood\tbad\n")
     out = tmp_path / "out"
-    (found,) = answered(
+    words = (
         *("run", saved, "--data", tmp_path / "dev.tsv", "--to", "tflite", "--precision", "fp32"),
         *("--latency", "none", "--out", out),
     )
+    (found,) = answered(*words)
     (row,) = found["bundles"]
     (metric,) = row["accuracy"]["metrics"]
     assert row["accuracy"]["examples"] == 3
@@ -166,6 +167,11 @@ def test_run_measures_both_sides(saved: Path, tmp_path: Path) -> None:
     assert row["latency"] == {}
     assert found["report"] == str(out / "report.html")
     assert json.loads((out / "report.json").read_text())["rows"][0]["accuracy"]["examples"] == 3
+    again = call(*words, "--json")
+    assert again.returncode == 0, again.stderr
+    assert "there already: LiteRT fp32" in again.stderr
+    assert "exporting" not in again.stderr
+    assert json.loads(again.stdout) == found
     result = call("report", out, "--out", tmp_path / "again.md")
     assert result.returncode == 0
     assert "LiteRT fp32" in result.stdout
