@@ -11,6 +11,7 @@ from exporters.errors import InputError
 from squeezebert_edge.accuracy.datasets import resolve_dataset
 from squeezebert_edge.accuracy.labelled import BATCH_ROWS, LabelledData
 from squeezebert_edge.accuracy.metrics import LabelledPredictions
+from squeezebert_edge.accuracy.packages import require_packages
 from squeezebert_edge.accuracy.paired import AccuracyComparison, Answer, Pair, compare_pairs
 from squeezebert_edge.checkpoint.task import task_of
 from squeezebert_edge.plumbing.journal import Journal
@@ -117,8 +118,10 @@ def reference_answers(
         max_length: as `LabelledData` takes it.
 
     Raises:
-        InputError: the examples are wrong, or the head cannot be scored in this way.
+        InputError: the examples are wrong, the head cannot be scored in this way, or a package is missing that
+            scores answers.
     """
+    require_packages()  # before hours of answers that nothing could score
     task, metrics = resolve_dataset(task_of(checkpoint), dataset, labels, examples, null_threshold)
     data = LabelledData(task, metrics, checkpoint.tokenizer, examples[:limit], max_length)
     return BatchedAnswers(data, Reference(checkpoint.model, type(task)))

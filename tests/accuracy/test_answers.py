@@ -414,6 +414,12 @@ def test_an_interrupted_comparison_continues(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_missing_package_is_said_before_anything_is_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("squeezebert_edge.accuracy.packages.PACKAGES", ("scipy", "no_such_package"))
+    with pytest.raises(InputError, match="measuring accuracy needs no_such_package, which is not installed"):
+        reference_answers(small_checkpoint(), [Example("good", label="1")], max_length=16)
+
+
 @pytest.mark.parametrize("noise", [{}, {"logits": {"count": 0}}], ids=["no output", "no number"])
 def test_a_kept_answer_without_its_noise_is_refused(noise: Any) -> None:
     prediction = {"decided": ["1"]}
