@@ -118,8 +118,8 @@ def reference_answers(
         max_length: as `LabelledData` takes it.
 
     Raises:
-        InputError: the examples are wrong, the head cannot be scored in this way, or a package is missing that
-            scores answers.
+        InputError: the examples are wrong, the head cannot be scored in this way, or a package that scores
+            answers is missing.
     """
     require_packages()  # before hours of answers that nothing could score
     task, metrics = resolve_dataset(task_of(checkpoint), dataset, labels, examples, null_threshold)
