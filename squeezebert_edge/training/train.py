@@ -108,8 +108,9 @@ def train(
     unlabelled: Sequence[Example] = (),
     origin: str | None = None,
     dtype: torch.dtype = torch.float32,
-    resume: bool = False,
+    resume: bool | None = False,
     force: bool = False,
+    keep_state: bool = False,
     progress: Progress = silent,
     log: Callable[[str], None] = lambda line: None,
 ) -> TrainingResult:
@@ -128,8 +129,10 @@ def train(
         origin: what the model's weights follow from. A training is resumed only with the same, by default
             with the same weights; with an origin it may be resumed with any weights, as they are not read.
         dtype: of the stored weights, torch.float32 or torch.float16.
-        resume: continue from the state of an interrupted training with the same settings.
+        resume: continue from the state of an interrupted training with the same settings. None continues if
+            there is one, and then replaces what is at `out`, which can only be of that training.
         force: replace a checkpoint that is at `out`, and forget an unfinished training.
+        keep_state: leave the state where it is, for a caller who has more to do and may be interrupted.
         log: called with loss, learning rate and speed from time to time, and with each epoch's accuracy.
 
     Raises:
@@ -138,6 +141,9 @@ def train(
         UnavailableError: there is no such device, or scikit-learn is needed and not installed.
     """
     if rank() == 0:  # the others may be on machines that do not have its files
+        if resume is None:
+            resume = state_path(out).exists()
+            force = force or resume
         refuse_existing(out, marker=CONFIG_FILE, force=force)
         check_start(out, resume=resume, force=force)
     else:
@@ -167,7 +173,7 @@ def train(
         data.training.extend(training_data.encode(unlabelled, tokenizer, None, longest, "unlabelled text"))
     with join_processes(config.device) as processes:
         run = Run(config, model, teacher, data, processes, state_path(out), origin)
-        if resume:
+        if processes.broadcast(resume):
             run.resume(log)
         seconds = run.run_to_end(progress, log)
         trained = _load_rounded(model, run.best_weights, network_config, dtype).to(processes.device)
@@ -183,7 +189,8 @@ def train(
                 ranges=ranges,
                 force=force,
             )
-            state_path(out).unlink(missing_ok=True)
+            if not keep_state:
+                state_path(out).unlink(missing_ok=True)
         processes.wait()
     return TrainingResult(
         out, accuracy, run.best, tuple(run.epochs), len(data.training), len(data.validation), seconds

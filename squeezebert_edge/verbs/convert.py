@@ -156,8 +156,10 @@ def convert_bert(
         GateError: the loss or the gradients are not finite.
         UnavailableError: there is no such device, or a package to measure accuracy is not installed.
     """
+    continues = state_path(out).exists() and not force
     if rank() == 0:
-        refuse_existing(out, marker=CONFIG_FILE, force=force)
+        # The state outlives the student until all is measured, so a student beside its state is no other's.
+        refuse_existing(out, marker=CONFIG_FILE, force=force or continues)
         require_packages()
     teacher = _load_teacher(source, labels, shape)
     if rank() == 0:
@@ -178,7 +180,6 @@ def convert_bert(
         progress("taking over the teacher's weights", 0, 0)
     network, tokenizer = _cut_vocabulary(teacher, shape.vocabulary, texts)
     network = order_channels(network, shape.groups)
-    continues = state_path(out).exists() and not force
     fitted = [] if continues else list(_batches(texts, tokenizer, config))
     student = take_over(network, shape.groups, shape.layers, fitted)
     origin = json.dumps([teacher.sha256, asdict(shape)])
@@ -193,14 +194,17 @@ def convert_bert(
         unlabelled=unlabelled,
         origin=origin,
         dtype=dtype,
-        resume=continues,
+        resume=False if force else None,
         force=force,
+        keep_state=True,
         progress=progress,
         log=log,
     )
     if rank() != 0:
         return None
-    return _measure(teacher, trained, validated, config.max_length, progress)
+    measured = _measure(teacher, trained, validated, config.max_length, progress)
+    state_path(out).unlink()
+    return measured
 
 
 def _load_teacher(source: str | Path, labels: Sequence[str] | None, shape: StudentShape) -> Checkpoint:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from exporters.errors import InputError
@@ -18,7 +21,16 @@ from squeezebert_edge.training.state import state_path
 from squeezebert_edge.verbs.convert import ConversionResult, StudentShape, convert_bert
 from tests.kit.berts import random_bert, save_bert, trained_bert
 from tests.kit.teachers import another
-from tests.kit.trained import TRAINING, VALIDATION, opinions, same, stop_after, write_tsv
+from tests.kit.trained import (
+    TRAINING,
+    VALIDATION,
+    in_two_processes,
+    opinions,
+    same,
+    stop_after,
+    weights,
+    write_tsv,
+)
 
 CONFIG = replace(CONVERSION, epochs=3, batch_size=16, max_length=24, learning_rate=2e-3)
 
@@ -87,9 +99,17 @@ def test_an_interrupted_conversion_continues_to_the_same_student(
         convert(place, out, replace(CONFIG, epochs=4), shape=shape)
     with pytest.raises(InputError, match="starting weights"):
         convert(place, out, shape=StudentShape(vocabulary=90, layers=1))
-    convert(place, out, shape=shape, log=lines.append)
+    with monkeypatch.context() as broken:
+        broken.setattr("squeezebert_edge.verbs.convert._measure", die)
+        with pytest.raises(TypeError):  # after the student is written
+            convert(place, out, shape=shape, log=lines.append)
     assert "resumed after step 12 of 36" in lines
     assert same(out, made.directory)
+    found = convert(place, out, shape=shape, log=lines.append)
+    assert "resumed after step 36 of 36" in lines
+    assert same(out, made.directory)
+    assert found.accuracy == made.accuracy
+    assert not state_path(out).exists()
 
 
 def test_what_cannot_be_converted_is_refused(place: Path, made: ConversionResult, tmp_path: Path) -> None:
@@ -140,3 +160,44 @@ def test_the_command_renames_classes_and_prints_a_table(place: Path, tmp_path: P
         assert expected in done.output
     assert load_checkpoint(out).config.id2label == {0: "bad", 1: "good"}
     assert load_checkpoint(out).config.num_hidden_layers == 1
+
+
+def test_a_full_disk_is_said_and_the_conversion_continues(
+    place: Path, made: ConversionResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, shape = place / "full", StudentShape(vocabulary=90)
+    with monkeypatch.context() as full:
+        states = iter(range(2))
+
+        def replace_or_fail(source: Path, target: Path) -> None:
+            if next(states, None) is None:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target))
+            os.rename(source, target)
+
+        full.setattr("squeezebert_edge.plumbing.staging.os.replace", replace_or_fail)
+        with pytest.raises(InputError, match="(?s)full.*No space left on device.*free space"):
+            convert(place, out, shape=shape)
+    lines: list[str] = []
+    convert(place, out, shape=shape, log=lines.append)
+    assert "resumed after step 24 of 36" in lines
+    assert same(out, made.directory)
+
+
+def test_two_processes_make_the_same_student(place: Path, made: ConversionResult) -> None:
+    script = """
+import sys
+from pathlib import Path
+from squeezebert_edge.verbs.convert import StudentShape
+from tests.verbs.test_convert import CONFIG
+from squeezebert_edge.verbs.convert import convert_bert
+place = Path(sys.argv[1])
+shape = StudentShape(vocabulary=90)
+result = convert_bert(place / "bert", place / "train.tsv", place / "both", CONFIG, shape,
+                      validation=place / "dev.tsv", text=place / "texts.txt")
+if result is not None:
+    print("accuracy", result.accuracy.metrics[0].artifact)
+"""
+    done = in_two_processes(script, place, str(place))
+    assert done.stdout.count("accuracy") == 1
+    own, other = weights(place / "both"), weights(made.directory)
+    assert all(torch.allclose(own[name], other[name], atol=5e-3) for name in other)
