@@ -85,7 +85,7 @@ class TrainingConfig:
 # A BERT's student begins near its teacher, and imitates it: what the labels add is little.
 CONVERSION = TrainingConfig(
     learning_rate=5e-4,
-    epochs=8,
+    epochs=4,
     batch_size=64,
     warmup=0.05,
     dropout=0.0,
