@@ -382,3 +382,59 @@ def test_a_file_of_nothing_is_refused(tmp_path: Path, name: str, content: str) -
     path.write_text(content)
     with pytest.raises(InputError):
         TASKS[name](["a", "b"], None).read(path)
+
+
+def test_the_broken_lines_of_glue_s_quora_pairs(tmp_path: Path) -> None:
+    path = tmp_path / "dev.tsv"
+    header = "id\tqid1\tqid2\tquestion1\tquestion2\tis_duplicate\n"
+    path.write_text(
+        f'{header}1\t2\t3\tHow are\nyou?\tHow do you\n\ndo?\t1\n4\t5\t6\tWhy "not?\tWhy?\t0\n',
+        encoding="utf-8",
+    )
+    found = data.read_texts(path)
+    assert [(one.text, one.pair, one.label) for one in found] == [
+        ("How are you?", "How do you do?", "1"),
+        ('Why "not?', "Why?", "0"),
+    ]
+    assert [one.where for one in found] == [f"{path}:2", f"{path}:6"]
+    path.write_text(f"{header}1\t2\t3\tHow are you?\n4\t5\t6\tWhy?\tWhy?\t0\n", encoding="utf-8")
+    with pytest.raises(InputError, match=":2: the row has 4 columns, the header 6"):
+        data.read_texts(path)
+
+
+@pytest.mark.parametrize(
+    ("label", "expected"),
+    [
+        ('value="TRUE"', "entailment"),
+        ('value="FALSE"', "not_entailment"),
+        ('entailment="YES"', "entailment"),
+        ('entailment="NO"', "not_entailment"),
+        ('entailment="UNKNOWN"', "not_entailment"),
+    ],
+)
+def test_the_xml_of_the_rte_challenges(tmp_path: Path, label: str, expected: str) -> None:
+    path = tmp_path / "RTE2_dev.xml"
+    pair = f'<pair id="1" {label} task="IE"><t>AT&amp;T rose\n in May.</t><h>It rose.</h></pair>'
+    head = '<?xml version="1.0" encoding="UTF-8"?>\n<!DOCTYPE entailment-corpus SYSTEM "rte.dtd">\n'
+    path.write_text(f"{head}<entailment-corpus>\n{pair}\n</entailment-corpus>\n", encoding="utf-8")
+    (found,) = data.read_texts(path)
+    assert (found.text, found.pair, found.label) == ("AT&T rose in May.", "It rose.", expected)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("<?xml version='1.0'?><entailment-corpus><pair>", ":1: this is not XML"),
+        ('<?xml version="1.0"?><!DOCTYPE a [<!ENTITY b "c">]><a/>', "defines entities"),
+        (
+            "<entailment-corpus><pair id='7'><t>a</t></pair></entailment-corpus>",
+            "'7' is no example of RTE",
+        ),
+        ("<entailment-corpus></entailment-corpus>", "has no examples"),
+    ],
+)
+def test_an_xml_that_is_no_rte_is_refused(tmp_path: Path, text: str, says: str) -> None:
+    path = tmp_path / "dev.xml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=says):
+        data.read_texts(path)

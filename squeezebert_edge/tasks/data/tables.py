@@ -12,6 +12,8 @@ from typing import Any
 from exporters.errors import InputError, quote
 from squeezebert_edge.plumbing import reading
 
+QUORA = {"question1", "question2", "is_duplicate"}  # columns of GLUE's QQP
+
 
 @dataclass(frozen=True)
 class TableRow:
@@ -87,7 +89,7 @@ def read_table(path: Path) -> list[TableRow]:
     elif all(len(cell) > 1 and cell[0] == cell[-1] == '"' for cell in header.split("\t")):
         rows = list(_table(path, _csv_rows(path, lines, "\t")))
     else:
-        rows = list(_table(path, ((number, line.split("\t")) for number, line in enumerate(lines, start=1))))
+        rows = list(_table(path, _tsv_rows(lines)))
     if not rows:
         raise InputError(f"{path} has a header and no examples")
     return rows
@@ -112,6 +114,26 @@ def _table(path: Path, rows: Iterable[tuple[int, list[str]]]) -> Iterator[TableR
                 allowed="one example a row; columns separated by tabs, nothing quoted, or a CSV's by commas",
             )
         yield TableRow(f"{path}:{number}", dict(zip(header, row, strict=True)))
+
+
+def _tsv_rows(lines: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
+    """A TSV's rows with the number of the line each begins in.
+
+    GLUE's own file of Quora's pairs has questions with line ends in them, which quotes nothing: there the
+    lines of a row are joined, by a space, where together they have the header's columns.
+    """
+    width = len(lines[0].split("\t")) if set(lines[0].split("\t")) >= QUORA else 0
+    number = 0
+    while number < len(lines):
+        row, begins = lines[number].split("\t"), number
+        number += 1
+        while row != [""] and len(row) < width and number < len(lines):
+            more = lines[number].split("\t")
+            if len(row) + len(more) - 1 > width:
+                break
+            row = [*row[:-1], f"{row[-1]} {more[0]}".strip(), *more[1:]]
+            number += 1
+        yield begins + 1, row
 
 
 def _csv_rows(path: Path, lines: Sequence[str], delimiter: str) -> Iterator[tuple[int, list[str]]]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from xml.etree import ElementTree
 
-from exporters.errors import InputError
+from exporters.errors import InputError, quote
 from squeezebert_edge.tasks.data.example import Example
 from squeezebert_edge.tasks.data.tables import TableRow, read_lines, read_table
 
@@ -38,11 +39,16 @@ LABEL_COLUMNS = (
 )
 
 COLA_COLUMNS = 4  # source, label, the author's mark, sentence; no header
+# What the challenges of 2005 to 2009 call GLUE's two classes.
+RTE_LABELS = {
+    **dict.fromkeys(("YES", "TRUE", "ENTAILMENT"), "entailment"),
+    **dict.fromkeys(("NO", "FALSE", "UNKNOWN", "CONTRADICTION"), "not_entailment"),
+}
 STS_COLUMNS = 7  # genre, file, year, number, score and two sentences; no header
 
 
 def read_texts(path: Path) -> list[Example]:
-    """A TSV, CSV or JSON of texts and labels, or CoLA's or the STS benchmark's file, which have no header.
+    """A TSV, CSV or JSON of texts and labels, or CoLA's, the STS benchmark's or an RTE challenge's own file.
 
     Columns are found by their usual names. Where several labels may hold, they are in one column, or each has
     a column of its own with 0 or 1 in every row.
@@ -52,6 +58,11 @@ def read_texts(path: Path) -> list[Example]:
     """
     lines = read_lines(path)
     first = next(line for line in lines if line.strip())
+    if first.lstrip().startswith(("<?xml", "<!DOCTYPE", "<entailment-corpus")):
+        pairs = list(_rte(path, "\n".join(lines)))
+        if not pairs:
+            raise InputError(f"{path} has no examples", allowed="<pair> elements of an RTE challenge")
+        return pairs
     if _is_cola(first):
         return list(_cola(path, lines))
     if _is_sts(first):
@@ -95,6 +106,30 @@ def _indicators(rows: Sequence[TableRow], texts: Sequence[str]) -> tuple[str, ..
 
 
 _INDICATORS = ("0", "1", "0.0", "1.0")
+
+
+def _rte(path: Path, text: str) -> Iterator[Example]:
+    """The XML of the RTE challenges, its labels in GLUE's two classes.
+
+    https://aclweb.org/aclwiki/Recognizing_Textual_Entailment
+    """
+    if "<!ENTITY" in text:
+        raise InputError(f"{path} defines entities", allowed="pairs of an RTE challenge")
+    try:
+        corpus = ElementTree.fromstring(text.encode())
+    except ElementTree.ParseError as error:
+        raise InputError(f"{path}:{error.position[0]}: this is not XML: {error}") from None
+    for pair in corpus.iter("pair"):
+        where = f"{path}: pair {quote(pair.get('id'))}"
+        texts = pair.findtext("t"), pair.findtext("h")
+        label = RTE_LABELS.get((pair.get("entailment") or pair.get("value") or "").upper())
+        if texts[0] is None or texts[1] is None or label is None:
+            raise InputError(
+                f"{where} is no example of RTE",
+                allowed=f"<t>, <h>, and entailment or value of {', '.join(RTE_LABELS)}",
+            )
+        first, second = (" ".join(one.split()) for one in texts if one is not None)
+        yield Example(first, second, label=label, where=where)
 
 
 def _is_cola(line: str) -> bool:
