@@ -103,6 +103,9 @@ class Verification(_Record):
     inputs: rows compared, over all lengths.
     padding_error: the largest change of an answer by more padding, or by what stands in the padding, and
         padding_sqnr_db the answers' variance over the mean square of such changes, in dB.
+    weights: share of the network's weights that were read back from the artifact and are the checkpoint's,
+        to their rounding; null where they were not compared: a runtime that does not give them back, or files
+        compiled for a unit.
     """
 
     status: Literal["verified", "failed", "not verified"]
@@ -114,6 +117,7 @@ class Verification(_Record):
     inputs: int = 0
     padding_error: float | None = None
     padding_sqnr_db: float | None = None
+    weights: float | None = None
     gates: dict[str, float] = Field(default_factory=dict)
     failures: list[str] = Field(default_factory=list)
 

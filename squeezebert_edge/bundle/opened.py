@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, overload
 import exporters
 from exporters.errors import GateError, InputError, quote
 from exporters.units import CPU, Unit
+from squeezebert_edge.bundle.gates import broken_gates
 from squeezebert_edge.bundle.manifest import (
     MANIFEST,
     SEAL,
@@ -33,11 +34,13 @@ if TYPE_CHECKING:
     from exporters.precision import Gates, Precision
     from exporters.spec import Runner
     from squeezebert_edge.checkpoint.checkpoint import Checkpoint
+    from squeezebert_edge.plumbing.signing import Key
     from squeezebert_edge.tasks.data import Example
     from squeezebert_edge.tasks.heads import Task
 
 Answer = dict[str, Any]
 LONGEST_SEAL = 1024  # bytes; it has 65
+SIGNED_AS = "bundle"
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,14 @@ class Bundle:
     def seal(self) -> str:
         """The hash of its manifest, which names its whole content."""
         return read_text(self.directory / SEAL, LONGEST_SEAL).strip()
+
+    def sign(self, key: Key) -> None:
+        """Write a signature beside it, of its whole content."""
+        key.sign(self.directory, SIGNED_AS, self.seal.encode())
+
+    def require_signature(self, key: Key) -> None:
+        """Raise GateError if it is not signed by a key, or was altered since."""
+        key.require(self.directory, SIGNED_AS, self.seal.encode())
 
     @property
     def size(self) -> int:
@@ -282,7 +293,7 @@ def open_bundle(directory: Path, *, allow_failed: bool = False) -> Bundle:
 
     Raises:
         InputError: not a bundle, a schema this version does not know, a file that is missing, foreign or
-            altered, or a manifest that says otherwise than the artifact what its numbers mean.
+            altered, or a manifest that contradicts the artifact or itself.
         GateError: its proof failed.
     """
     path = directory / MANIFEST
@@ -313,6 +324,9 @@ def open_bundle(directory: Path, *, allow_failed: bool = False) -> Bundle:
             what = f"{', '.join(absent)}, which is not there" if absent else f"files for {list(unit.files)}"
             raise InputError(f"{directory}: its unit {name} has {what}", hint="export it again")
     _check_outputs(bundle)
+    for proof in bundle.manifest.proofs:
+        for broken in broken_gates(proof):
+            raise InputError(f"{directory} says that it is verified, but {broken}", hint="export it again")
     require_artifact_agrees(directory, bundle.manifest)
     if not allow_failed:
         _refuse_failed(str(directory), bundle.manifest.verification, str(directory))
@@ -355,10 +369,18 @@ def _check_outputs(bundle: Bundle) -> None:
             )
 
 
-def open_bundles(directories: Iterable[Path]) -> list[Bundle]:
+def open_bundles(directories: Iterable[Path], key: Key | None = None) -> list[Bundle]:
     """Open bundles, each once however often it is named.
 
+    Args:
+        key: that has to have signed them.
+
     Raises:
-        InputError, GateError: as `open_bundle`.
+        InputError: as `open_bundle`.
+        GateError: as `open_bundle`, or one is not signed.
     """
-    return [open_bundle(path) for path in dict.fromkeys(path.resolve() for path in directories)]
+    bundles = [open_bundle(path) for path in dict.fromkeys(path.resolve() for path in directories)]
+    if key is not None:
+        for bundle in bundles:
+            bundle.require_signature(key)
+    return bundles

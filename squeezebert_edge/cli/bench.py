@@ -92,6 +92,7 @@ def bench(
     ] = Path("out/records"),
     baseline: options.BaselineOption = None,
     max_slowdown: options.MaxSlowdownOption = None,
+    sign: options.SignOption = None,
     json: options.JsonOption = False,
 ) -> None:
     """Measure the latency of bundles on a device: cold start, warm-up, then one query after the other.
@@ -114,6 +115,7 @@ def bench(
         expand_device,
     )
 
+    key = options.read_key(sign)
     protocol = options.choose_protocol(queries, quick=quick, rapid=rapid)
     request = Request(
         protocol=protocol if cool_down is None else replace(protocol, cool_down=cool_down),
@@ -130,7 +132,8 @@ def bench(
         coremltools_team=coremltools_benchmark,
     )
     earlier = options.read_baseline(baseline, max_slowdown=max_slowdown)
-    opened = open_bundles(bundles)
+    opened = open_bundles(bundles, key)
+    show.own_gates(opened)
     if earlier is not None:
         if not protocol.quoted:
             raise InputError(
@@ -154,7 +157,7 @@ def bench(
                 if isinstance(made, Failure):
                     failures.append(made)
                 else:
-                    found.append((made, record.write(made, records)))
+                    found.append((made, record.write(made, records, key)))
         except EdgeError as error:
             if not found:
                 raise

@@ -82,6 +82,7 @@ def export(
     max_error: options.MaxErrorOption = None,
     min_sqnr: options.MinSqnrOption = None,
     require_runtime: options.RequireRuntimeOption = False,
+    sign: options.SignOption = None,
     json: options.JsonOption = False,
 ) -> None:
     """Export a checkpoint to phone formats, each proven equal to the float reference.
@@ -97,6 +98,7 @@ def export(
     from squeezebert_edge.verbs.mixed import AccuracyGate, make_bundles
     from squeezebert_edge.verbs.plan import Plan, add_calibration, check_lengths, check_units, possible_pairs
 
+    key = options.read_key(sign)
     names = read_names(task, dataset, scored=scored)
     gate = None
     if data is not None and max_drop is not None:
@@ -135,6 +137,9 @@ def export(
         )
         made.sort(key=lambda item: pairs.index((item[0].manifest.format, item[0].manifest.precision.name)))
     bundles = [bundle for bundle, _ in made]
+    if key is not None:
+        for bundle in bundles:
+            bundle.sign(key)
     measured = [(bundle, comparison) for bundle, comparison in made if comparison is not None]
     if json:
         show.as_json(

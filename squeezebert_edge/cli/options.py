@@ -12,6 +12,7 @@ from exporters.errors import InputError
 
 if TYPE_CHECKING:
     from squeezebert_edge.latency.protocol import Protocol
+    from squeezebert_edge.plumbing.signing import Key
     from squeezebert_edge.report.baseline import Baseline
 
 # The panels of --help.
@@ -74,6 +75,15 @@ IosOption = Annotated[
 OutOption = Annotated[
     Path | None,
     typer.Option("--out", help="Where bundles go, as OUT/FORMAT-PRECISION.", show_default="out/CHECKPOINT"),
+]
+SignOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--sign",
+        metavar="KEYFILE",
+        envvar="SQUEEZEBERT_EDGE_KEY",
+        help="Sign what is made with this key, and refuse what is read and not signed with it.",
+    ),
 ]
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace outputs that exist.")]
 JobsOption = Annotated[
@@ -407,3 +417,14 @@ def parse_numbers(option: str, text: str | None) -> list[int] | None:
             f"{option} {text} has something that is not a whole number",
             allowed="numbers separated by commas, such as 32,64,128",
         ) from None
+
+
+def read_key(sign: Path | None) -> Key | None:
+    """The key of --sign.
+
+    Raises:
+        InputError: the file cannot be read, or holds no key.
+    """
+    from squeezebert_edge.plumbing.signing import Key
+
+    return None if sign is None else Key.read(sign)

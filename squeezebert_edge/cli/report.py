@@ -55,6 +55,7 @@ def report(
     baseline: options.BaselineOption = None,
     max_slowdown: options.MaxSlowdownOption = None,
     max_drop: options.MaxDropSinceOption = None,
+    sign: options.SignOption = None,
     force: options.ForceOption = False,
     json: options.JsonOption = False,
 ) -> None:
@@ -72,7 +73,7 @@ def report(
     if out is not None:
         files.refuse([out], force=force, form=form)
     earlier = options.read_baseline(baseline, max_slowdown=max_slowdown, max_drop=max_drop)
-    found = collect(paths, sensitivity or [])
+    found = collect(paths, sensitivity or [], options.read_key(sign))
     changes = None if earlier is None else compare(found, earlier)
     if out is not None:
         files.write(found, out, form, changes)

@@ -85,6 +85,7 @@ def run(
     ] = False,
     jobs: options.JobsOption = None,
     require_runtime: options.RequireRuntimeOption = False,
+    sign: options.SignOption = None,
     json: options.JsonOption = False,
 ) -> None:
     """Export a checkpoint to every format, prove each file, and measure its accuracy on your data.
@@ -93,12 +94,14 @@ def run(
     own labelled sample. OUT/report.html shows it all; its latencies are this machine's. Run again, it makes
     only what is not there yet as it would be made.
     """
+    from squeezebert_edge.bundle.opened import open_bundle
     from squeezebert_edge.checkpoint.checkpoint import load_checkpoint
     from squeezebert_edge.checkpoint.task import architecture_of
     from squeezebert_edge.latency.protocol import PROTOCOLS
     from squeezebert_edge.plumbing.staging import refuse_existing_file
     from squeezebert_edge.report import files
     from squeezebert_edge.report.rows import is_saved
+    from squeezebert_edge.report.rows import sign as sign_report
     from squeezebert_edge.report.table import describe_bundles
     from squeezebert_edge.verbs.export import possible_jobs
     from squeezebert_edge.verbs.plan import (
@@ -113,6 +116,7 @@ def run(
 
     if every and precision:
         raise InputError("--all and --precision are both given", allowed="one of them")
+    key = options.read_key(sign)
     names = read_names(task, dataset, task_may_be_dataset=True)
     directory = out or default_out(checkpoint)
     page, saved = directory / "report.html", directory / "report.json"
@@ -147,6 +151,10 @@ def run(
         )
     for target in (saved, page, *(reports or [])):
         files.write(report, target)
+    if key is not None:
+        sign_report(saved, key)
+        for path in dict.fromkeys(row.bundle for row in report.rows):
+            open_bundle(Path(path), allow_failed=True).sign(key)
     proposal = report.proposal
     if json:
         show.as_json(

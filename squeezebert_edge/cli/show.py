@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,6 +18,7 @@ from exporters.errors import EdgeError
 
 if TYPE_CHECKING:
     from squeezebert_edge.bundle.manifest import Verification
+    from squeezebert_edge.bundle.opened import Bundle
     from squeezebert_edge.latency.record import Record
     from squeezebert_edge.report.changes import Changes
 
@@ -99,6 +100,16 @@ def _standing_style(record: Record) -> str:
     if record.validity.rule:
         return STATUS_STYLE["failed"]
     return STATUS_STYLE["verified" if record.quotable else "not verified"]
+
+
+def own_gates(bundles: Iterable[Bundle]) -> None:
+    """Warn of bundles that were proven by other gates than those of their precision."""
+    from squeezebert_edge.bundle.gates import own_gates_of
+
+    for bundle in bundles:
+        for unit, words in own_gates_of(bundle.manifest):
+            place = "" if unit in (None, "cpu") else f" on {unit}"
+            note(f"warning: {bundle.directory}{place}: its proof is {words}")
 
 
 def number(value: float | None, form: str) -> str:

@@ -26,14 +26,16 @@ from squeezebert_edge.latency.protocol import (
     by_length,
     statistics,
 )
-from squeezebert_edge.plumbing.reading import CONTENTS, read_record
+from squeezebert_edge.plumbing.reading import CONTENTS, read_bytes, read_record
 from squeezebert_edge.plumbing.staging import write_whole
 
 if TYPE_CHECKING:
     from squeezebert_edge.bundle.opened import Bundle
+    from squeezebert_edge.plumbing.signing import Key
 
 SUFFIX = ".record.json"
 VERSION: Literal[1] = 1
+SIGNED_AS = "record"
 
 KindName = Literal["host", "ssh", "android", "ios"]
 UnitName = Annotated[str, Field(pattern=r"^(cpu|gpu|ane|npu(:[A-Za-z0-9_]+)?)$")]
@@ -388,8 +390,11 @@ def new_id() -> str:
     return secrets.token_hex(8)
 
 
-def write(record: Record, directory: Path) -> Path:
+def write(record: Record, directory: Path, key: Key | None = None) -> Path:
     """Write a record into a directory, whole or not at all, beside what is there; returns its path.
+
+    Args:
+        key: that signs it.
 
     Raises:
         InputError: the directory cannot be written to.
@@ -400,16 +405,25 @@ def write(record: Record, directory: Path) -> Path:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{directory} cannot be made: {error.strerror}") from None
-    write_whole(target, record.model_dump_json() + "\n")
+    content = record.model_dump_json() + "\n"
+    write_whole(target, content)
+    if key is not None:
+        key.sign(target, SIGNED_AS, content.encode())
     return target
 
 
-def read(path: Path) -> Record:
+def read(path: Path, key: Key | None = None) -> Record:
     """Read a record.
+
+    Args:
+        key: that has to have signed it.
 
     Raises:
         InputError: the file cannot be read, is cut short or of another version, or contradicts itself.
+        GateError: it is not signed, or was altered since.
     """
+    if key is not None:
+        key.require(path, SIGNED_AS, read_bytes(path, CONTENTS))
     return read_record(
         path, _RECORD, allowed=f"a record of version {VERSION}, see docs/record.md", most=CONTENTS
     )

@@ -19,15 +19,18 @@ from squeezebert_edge import __version__
 from squeezebert_edge.accuracy.lengths import Proposal
 from squeezebert_edge.accuracy.paired import AccuracyComparison
 from squeezebert_edge.accuracy.sensitivity import PartCost
+from squeezebert_edge.bundle.gates import broken_gates, gates_of, own_gates
 from squeezebert_edge.bundle.manifest import MANIFEST, Calibration, FormatName, Precision, Verification
 from squeezebert_edge.bundle.opened import Bundle, open_bundle
 from squeezebert_edge.latency import record
 from squeezebert_edge.latency.record import Record
-from squeezebert_edge.plumbing.reading import CONTENTS, read_record
+from squeezebert_edge.plumbing.reading import CONTENTS, read_bytes, read_record
+from squeezebert_edge.plumbing.signing import Key
 from squeezebert_edge.report.grouping import group
 
 PROOFS = {"failed": "failed its proof", "not verified": "is not verified"}
 SAVED = "report.json"
+SIGNED_AS = "report"
 RECORD = ConfigDict(extra="forbid", ser_json_inf_nan="strings")  # what is no number survives as "NaN"
 
 
@@ -161,6 +164,11 @@ class Report:
             for name, row in zip(self.names, self.rows, strict=True)
             for failure in row.verification.failures
         ]
+        for name, row in zip(self.names, self.rows, strict=True):
+            table = gates_of(row.format, row.precision.exact, row.unit)
+            own = own_gates(row.verification, table)
+            found += [f"{name}: its proof is {own}"] if own else []
+            found += [f"{name} says that it is verified, but {one}" for one in broken_gates(row.verification)]
         found += self.notes
         found += self._accuracy_warnings()
         if len({row.data for row in self.rows if row.accuracy}) > 1:
@@ -241,15 +249,17 @@ def to_json(report: Report) -> str:
     return _REPORT.dump_json(report, indent=2).decode() + "\n"
 
 
-def collect(paths: Sequence[Path], rankings: Sequence[Path] = ()) -> Report:
+def collect(paths: Sequence[Path], rankings: Sequence[Path] = (), key: Key | None = None) -> Report:
     """The rows of bundles, of saved reports, records, and of directories that hold any of them.
 
     A bundle's measurements are those that the saved report beside it has for it, if it is as it was then.
 
     Args:
         rankings: files of what `sensitivity --json` printed.
+        key: that has to have signed every bundle, report and record.
 
     Raises:
+        GateError: one is not signed by the key.
         InputError: no bundle, report or record there, one that was altered, or bundles of different tasks.
     """
     rows: dict[tuple[str, str | None], Row] = {}
@@ -257,7 +267,7 @@ def collect(paths: Sequence[Path], rankings: Sequence[Path] = ()) -> Report:
     ranked: list[Ranking] = []
     notes: list[str] = []
     for path in paths:
-        report = _read(path)
+        report = _read(path, key)
         records |= {each.id: each for each in report.records}
         ranked += report.rankings
         notes += report.notes
@@ -286,16 +296,16 @@ def collect(paths: Sequence[Path], rankings: Sequence[Path] = ()) -> Report:
     )
 
 
-def _read(path: Path) -> Report:
+def _read(path: Path, key: Key | None) -> Report:
     """A saved report, records, or bundles with what the report beside them says of their content."""
     if path.is_file():
         of_record = path.name.endswith(record.SUFFIX)
-        return Report((), (record.read(path),)) if of_record else _read_saved(path)
+        return Report((), (record.read(path, key),)) if of_record else _read_saved(path, key)
     alone = (path / MANIFEST).exists()
     bundles = [path] if alone else sorted(file.parent for file in path.glob(f"[!.]*/{MANIFEST}"))
     saved = (path.resolve().parent if alone else path) / SAVED
-    report = _read_saved(saved) if os.path.lexists(saved) else None
-    records = tuple(record.read(file) for file in sorted(path.glob(f"[!.]*{record.SUFFIX}")))
+    report = _read_saved(saved, key) if os.path.lexists(saved) else None
+    records = tuple(record.read(file, key) for file in sorted(path.glob(f"[!.]*{record.SUFFIX}")))
     if not bundles and report is None and not records:
         raise InputError(
             f"{path} holds no bundle, no {SAVED} and no record",
@@ -303,16 +313,18 @@ def _read(path: Path) -> Report:
         )
     known = report or Report(())
     if bundles:
-        known = _keep_bundles(known, bundles)
+        known = _keep_bundles(known, bundles, key)
     return replace(known, records=known.records + records)
 
 
-def _keep_bundles(report: Report, bundles: Sequence[Path]) -> Report:
+def _keep_bundles(report: Report, bundles: Sequence[Path], key: Key | None) -> Report:
     """What a saved report says of the bundles that are there now."""
     known = {(row.seal, row.unit): row for row in report.rows}
     order = {key: place for place, key in enumerate(known)}
     rows = []
     for bundle in (open_bundle(path, allow_failed=True) for path in bundles):
+        if key is not None:
+            bundle.require_signature(key)
         row = Row.of(bundle)
         rows += [_with_accuracy(each, known) for each in (row, *row.further_units(bundle))]
     rows.sort(key=lambda row: order.get((row.seal, row.unit), len(order)))
@@ -330,11 +342,18 @@ def _with_accuracy(row: Row, known: Mapping[tuple[str, str | None], Row]) -> Row
 def is_saved(path: Path) -> bool:
     """Whether a file is a report that `run` wrote."""
     try:
-        _read_saved(path)
+        _read_saved(path, None)
     except InputError:
         return False
     return True
 
 
-def _read_saved(path: Path) -> Report:
+def sign(path: Path, key: Key) -> None:
+    """Write the signature of a saved report beside it."""
+    key.sign(path, SIGNED_AS, read_bytes(path, CONTENTS))
+
+
+def _read_saved(path: Path, key: Key | None) -> Report:
+    if key is not None:
+        key.require(path, SIGNED_AS, read_bytes(path, CONTENTS))
     return read_record(path, _REPORT, allowed=f"a {SAVED} that `squeezebert-edge run` wrote", most=CONTENTS)
