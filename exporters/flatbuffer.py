@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,11 @@ class Table:
         place = self._place(field)
         return _uint(self.content, place) if place else 0
 
+    def value(self, field: int, kind: str) -> Any:
+        """A number of a type that `struct` knows ("<q"), 0 where it is left out."""
+        place = self._place(field)
+        return struct.unpack_from(kind, self.content, place)[0] if place else 0
+
     def kind(self, field: int) -> int:
         """Which of a union's types the field after this one has, 0 for none."""
         place = self._place(field)
@@ -45,18 +51,18 @@ class Table:
 
     def tables(self, field: int) -> Iterator[Table]:
         """A vector's tables."""
-        start, count = self._vector(field)
+        start, count = self.vector(field)
         for place in range(start, start + 4 * count, 4):
             yield Table(self.content, place + _uint(self.content, place))
 
     def numbers(self, field: int) -> list[int]:
         """A vector's integers of 32 bits."""
-        start, count = self._vector(field)
+        start, count = self.vector(field)
         return [value for (value,) in struct.iter_unpack("<i", self.content[start : start + 4 * count])]
 
     def data(self, field: int) -> bytes:
         """A vector's bytes."""
-        start, count = self._vector(field)
+        start, count = self.vector(field)
         return self.content[start : start + count]
 
     def text(self, field: int) -> str:
@@ -74,7 +80,7 @@ class Table:
         (offset,) = struct.unpack_from("<H", self.content, table + entry)
         return self.position + int(offset) if offset else 0
 
-    def _vector(self, field: int) -> tuple[int, int]:
+    def vector(self, field: int) -> tuple[int, int]:
         """Where a vector's elements begin, and how many there are."""
         place = self._place(field)
         if not place:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import struct
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, cast
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from exporters.arrays import Array
+    from exporters.constants import Constant
 
 STRICT = {"extra": "forbid"}  # for pydantic, which makes these records part of the manifest's schema
 
@@ -232,6 +233,8 @@ class Format:
         (squeezebert_edge.devices.python.runtimes.Runtime); None has no latency.
     description: the module with `describe(path) -> Description`, which reads what an artifact says of itself
         and takes no packages; None for a format whose artifacts say nothing.
+    constants: the module with `constants(path) -> Iterable[Constant]`, which reads back what an artifact
+        stores; None for a format whose weights cannot be read back, so that they are compared with nothing.
 
     The modules are imported when they are needed, so that a row costs nothing.
     """
@@ -249,6 +252,7 @@ class Format:
     units: Mapping[str, str] = field(default_factory=dict)
     runtime: str | None = None
     description: str | None = None
+    constants: str | None = None
 
     def precision(self, name: str) -> Precision:
         """What a precision means here.
@@ -297,6 +301,22 @@ class Format:
             return None
         return found if spoken else None
 
+    def read_constants(self, path: Path) -> list[Constant] | None:
+        """What an artifact stores; None where the format's weights cannot be read back.
+
+        Raises:
+            InputError: it cannot be read.
+        """
+        if self.constants is None:
+            return None
+        reader = cast("ConstantReader", importlib.import_module(self.constants))
+        try:
+            return list(reader.constants(path))
+        except (OSError, ValueError, LookupError, struct.error) as error:
+            raise InputError(
+                f"{path}: its constants cannot be read: {error}", hint="export it again"
+            ) from error
+
     def unit(self, kind: str) -> UnitExporter:
         """What makes and runs artifacts for a kind of compute unit beside the CPU.
 
@@ -323,6 +343,14 @@ class Describer(Protocol):
 
     def describe(self, path: Path) -> Description:
         """What an artifact says of itself; raises ValueError or struct.error if it is none."""
+        ...
+
+
+class ConstantReader(Protocol):
+    """What a format's constants module provides."""
+
+    def constants(self, path: Path) -> Iterable[Constant]:
+        """Every constant of numbers that an artifact computes with, dequantized, the weights among them."""
         ...
 
 

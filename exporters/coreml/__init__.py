@@ -17,6 +17,7 @@ FORMAT = Format(
     exporter="exporters.coreml.export",
     runner="exporters.coreml.runner",
     description="exporters.coreml.description",
+    constants="exporters.coreml.constants",
     makes=("coremltools",),
     runs=("coremltools",),
     makes_on_linux_arm=False,

@@ -11,6 +11,7 @@ FORMAT = Format(
     exporter="exporters.executorch.export",
     runner="exporters.executorch.runner",
     description="exporters.executorch.description",
+    constants="exporters.executorch.constants",
     makes=("executorch",),
     runs=("executorch",),
     precisions={

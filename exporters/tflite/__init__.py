@@ -25,6 +25,7 @@ FORMAT = Format(
     exporter="exporters.tflite.export",
     runner="exporters.tflite.runner",
     description="exporters.tflite.signatures",
+    constants="exporters.tflite.constants",
     makes=("litert_torch", "ai_edge_quantizer"),
     makes_on_linux_arm=False,
     units={"gpu": "exporters.tflite.gpu", "npu": "exporters.tflite.npu"},

@@ -8,7 +8,12 @@ from torch import Tensor, nn
 
 from squeezebert_edge.forms.attention import padding_scores
 from squeezebert_edge.model.base import SqueezeBertPreTrainedModel
-from squeezebert_edge.model.heads import SqueezeBertForMultipleChoice
+from squeezebert_edge.model.heads import (
+    SqueezeBertForMaskedLM,
+    SqueezeBertForMultipleChoice,
+    SqueezeBertForQuestionAnswering,
+    SqueezeBertForTokenClassification,
+)
 from squeezebert_edge.tasks.heads import Task
 
 
@@ -38,3 +43,20 @@ class PlainForm(nn.Module):
             return (self.model.classifier(self.model.transformer(input_ids, **inputs).pooler_output),)
         result = self.model(input_ids, **inputs)
         return tuple(result[name] for name in self.outputs)
+
+    def norms_before_products(self) -> dict[str, str]:
+        """Each norm with the product for every token that follows it, by dotted names.
+
+        LiteRT's converter makes one product of the two. Where there is such a product, nothing is pooled.
+        """
+        last = f"model.transformer.encoder.layers.{self.model.config.num_hidden_layers - 1}.output.layernorm"
+        match self.model:
+            case SqueezeBertForMaskedLM():
+                head = "model.cls.predictions"
+                return {last: f"{head}.transform.dense", f"{head}.transform.LayerNorm": f"{head}.decoder"}
+            case SqueezeBertForTokenClassification():
+                return {last: "model.classifier"}
+            case SqueezeBertForQuestionAnswering():
+                return {last: "model.qa_outputs"}
+            case _:
+                return {}

@@ -36,6 +36,7 @@ from squeezebert_edge.plumbing.resources import available_memory, usable_cores
 from squeezebert_edge.plumbing.staging import refuse_existing, stage_directory
 from squeezebert_edge.proof.parity import verify
 from squeezebert_edge.proof.reference import macs_per_token, require_sound_reference, useful_threads
+from squeezebert_edge.proof.weights import prove_weights
 from squeezebert_edge.tasks.heads import Task
 from squeezebert_edge.verbs.plan import Plan
 from squeezebert_edge.verbs.recipe import recipe_of
@@ -164,6 +165,8 @@ def _make(
     threads = useful_threads(macs_per_token(checkpoint.model) * plan.lengths[-1])
     runner = format_.load(path, threads=threads)
     verification = verify(checkpoint, task, runner, gates, progress=progress)
+    progress("comparing weights", 0, 0)
+    verification = prove_weights(verification, path, request.module, format_, meaning, plan.lengths[-1])
     units = dict(_make_for_units(checkpoint, task, plan, name, artifact, request, progress))
     write_vocabulary(directory, checkpoint.tokenizer.vocab)
     manifest = write_manifest(

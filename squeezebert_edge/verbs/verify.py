@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import exporters
 from exporters.precision import NO_WISHES, Gates
 from exporters.units import CPU, Unit
 from squeezebert_edge.bundle.manifest import Verification
 from squeezebert_edge.bundle.opened import Bundle
+from squeezebert_edge.forms.balancing import quantizable
+from squeezebert_edge.forms.catalog import lay_out
 from squeezebert_edge.plumbing.progress import Progress, silent
 from squeezebert_edge.proof.parity import verify
+from squeezebert_edge.proof.weights import prove_weights
 
 
 def verify_bundle(
@@ -37,7 +41,7 @@ def verify_bundle(
     runner = bundle.load_runner(runtime=runtime, unit=unit)
     progress("loading the checkpoint", 0, 0)
     checkpoint = bundle.load_checkpoint(source)
-    return verify(
+    proof = verify(
         checkpoint,
         bundle.task,
         runner,
@@ -45,3 +49,10 @@ def verify_bundle(
         fewer=unit != CPU,
         progress=progress,
     )
+    if unit != CPU:
+        return proof
+    progress("comparing weights", 0, 0)
+    module = lay_out(quantizable(checkpoint, bundle.precision), type(bundle.task), bundle.manifest.form)
+    longest = bundle.manifest.lengths[-1]
+    format_ = exporters.get(bundle.manifest.format)
+    return prove_weights(proof, bundle.artifact, module, format_, bundle.precision, longest)

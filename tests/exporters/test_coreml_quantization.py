@@ -156,7 +156,7 @@ def weights_of(program: mil.Program) -> dict[str, Tensor]:
 def scales(program: mil.Program) -> list[float]:
     """The scales there are of what goes into products, sorted."""
     names = {step.arguments["scale"][0] for step in program.operations if step.type == "quantize"}
-    return sorted({float(program.constant(name)) for name in names})
+    return sorted({float(program.constants[name]) for name in names})
 
 
 # The answers

@@ -79,7 +79,7 @@ def test_a_unit_whose_proof_failed_is_refused_alone(failed: Path, tmp_path: Path
     proof = {"status": "failed", "by": "webgpu", "failures": ["logits: the SQNR is 12.0 dB, below 50.0"]}
     unit = {"files": {16: fields["artifact"]}, "form": "conv2d", "form_decided_by": "a test"}
     unit |= {"arithmetic": "float16", "delegation": fields["delegation"], "partitions": 1, "versions": {}}
-    fields["verification"] |= {"status": "verified", "failures": []}
+    fields["verification"] |= {"status": "verified", "failures": [], "gates": {}}
     write_manifest(copy, fields | {"units": {"gpu": unit | {"verification": proof}}})
     bundle = open_bundle(copy)
     assert set(bundle.files_of(CPU).values()) == {bundle.artifact}

@@ -22,8 +22,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from exporters.constants import unpack
 from exporters.coreml.mil.operations import OPERATIONS, not_verified
-from exporters.coreml.mil.weights import unpack
 from exporters.errors import EdgeError, InputError
 from exporters.quiet import quiet_tools
 from exporters.spec import TensorSpec
@@ -150,9 +150,10 @@ class Program:
                     del values[name]
         return {spec.name: values[spec.name] for spec in self.outputs}  # type: ignore[misc]
 
-    def constant(self, name: str) -> Value:
-        """A constant of the program, as it is stored or decompressed."""
-        return self._constants[name]
+    @property
+    def constants(self) -> Mapping[str, Value]:
+        """The constants by name, as they are stored; once the program has computed, decompressed."""
+        return self._constants
 
     def _decompress(self) -> None:
         """Compute the compressed constants, once; what only they were made of is given up."""

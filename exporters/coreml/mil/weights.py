@@ -1,4 +1,4 @@
-"""What the quantizing operations of a Core ML program compute, and how values of few bits are packed.
+"""What the quantizing operations of a Core ML program compute.
 
 Parameters are named as in the reference of MIL, where these are the "quantization" and "constexpr" operations
 (https://apple.github.io/coremltools/source/coremltools.converters.mil.mil.ops.defs.html). Integers of up to
@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
+
+from exporters.constants import blocks, unpack
 
 INTEGERS = {"int8": torch.int8, "uint8": torch.uint8}
 
@@ -57,7 +57,7 @@ def constexpr_affine_dequantize(
 
 def constexpr_blockwise_shift_scale(data: Tensor, scale: Tensor, offset: Tensor | None = None) -> Tensor:
     """`scale * (data - offset)`, each scale for a block of data as large as the shapes' ratio: iOS 18."""
-    blocked, spread = _blocks(data, scale.shape)
+    blocked, spread = blocks(tuple(data.shape), tuple(scale.shape))
     levels = data.reshape(blocked).float()
     if offset is not None:
         levels = levels - offset.reshape(spread).float()
@@ -80,17 +80,9 @@ def constexpr_lut_to_dense(
     *groups, palette, vector = lut.shape
     if vector != 1:
         raise NotImplementedError("a palette of vectors")
-    blocked, spread = _blocks(indices, groups)
+    blocked, spread = blocks(tuple(indices.shape), tuple(groups))
     first = torch.arange(math.prod(groups), dtype=torch.int32).reshape(spread) * palette
     return lut.flatten()[first + indices.reshape(blocked).int()].reshape(indices.shape)
-
-
-def unpack(packed: np.ndarray[Any, Any], bits: int, count: int, *, signed: bool) -> np.ndarray[Any, Any]:
-    """`count` integers of so many bits out of bytes, the lowest bits first, as int8 or uint8."""
-    single = np.unpackbits(packed, count=count * bits, bitorder="little").reshape(count, bits)
-    values = np.packbits(single, axis=1, bitorder="little")[:, 0]
-    sign = 1 << (bits - 1)
-    return (values ^ sign).view(np.int8) - np.int8(sign) if signed else values
 
 
 def _along(parameter: Tensor, x: Tensor, axis: Tensor | None) -> Tensor:
@@ -98,13 +90,6 @@ def _along(parameter: Tensor, x: Tensor, axis: Tensor | None) -> Tensor:
     if axis is None or parameter.ndim == 0:
         return parameter
     return parameter.reshape([-1 if place == int(axis) % x.ndim else 1 for place in range(x.ndim)])
-
-
-def _blocks(whole: Tensor, counts: list[int] | torch.Size) -> tuple[list[int], list[int]]:
-    """Shapes in which blocks of `whole`, so many along each axis, and one value for each go together."""
-    sizes = zip(whole.shape, counts, strict=True)
-    blocked = [part for size, count in sizes for part in (count, size // count)]
-    return blocked, [part for count in counts for part in (count, 1)]
 
 
 QUANTIZATION: dict[str, Callable[..., Tensor]] = {
