@@ -11,7 +11,10 @@ import torch
 
 from tests.toolchains import swift
 
-torch.set_num_threads(1)  # tests run in several processes; tiny models gain nothing from threads
+# Tests run in several processes, and tiny models gain nothing from threads: beside other work they wait for
+# each other most of the time. What a test starts inherits it.
+os.environ["OMP_NUM_THREADS"] = "1"
+torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

@@ -7,8 +7,9 @@ import os
 import signal
 import subprocess
 import tempfile
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO
 
@@ -45,6 +46,35 @@ class Finished:
         return lines[-1][-300:] if lines else "it printed nothing"
 
 
+class _OfThread(threading.local):
+    """What may interrupt the thread that asks, until it has."""
+
+    stopped: threading.Event | None = None
+
+
+_of_thread = _OfThread()
+
+
+@contextlib.contextmanager
+def interruptible(stopped: threading.Event) -> Iterator[None]:
+    """Let an event do to this thread what Ctrl-C does to the main one, for the time of a block.
+
+    Once it is set, the program that the thread waits for is ended by a KeyboardInterrupt. It comes once:
+    programs that are run afterwards, to tidy up, are left alone.
+    """
+    _of_thread.stopped = stopped
+    try:
+        yield
+    finally:
+        _of_thread.stopped = None
+
+
+def _raise_interruption() -> None:
+    if _of_thread.stopped is not None and _of_thread.stopped.is_set():
+        _of_thread.stopped = None
+        raise KeyboardInterrupt
+
+
 def run_program(
     command: Sequence[str],
     limit: float,
@@ -56,7 +86,8 @@ def run_program(
 
     Args:
         limit: seconds after which it is ended.
-        progress: told about twice a second how long it has run; what it raises ends the program.
+        progress: told about twice a second how long it has run; what it raises ends the program, as what
+            `interruptible` raises does.
         environment: the program's environment variables; by default those of this process.
 
     Returns:
@@ -98,6 +129,7 @@ def wait(process: subprocess.Popen[bytes], limit: float, progress: Progress) -> 
     """Wait for so many seconds; returns the exit status, or None if the process still runs."""
     begin = time.monotonic()
     while (now := time.monotonic()) < begin + limit:
+        _raise_interruption()
         progress("running, seconds", int(now - begin), 0)
         try:
             return process.wait(min(POLL, begin + limit - now))

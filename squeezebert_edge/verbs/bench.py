@@ -14,6 +14,7 @@ from squeezebert_edge import __version__
 from squeezebert_edge.bundle.opened import Bundle
 from squeezebert_edge.devices import Device, open_device
 from squeezebert_edge.devices.android.benchmark_model import BenchmarkModel
+from squeezebert_edge.devices.command import interruptible
 from squeezebert_edge.devices.ios.coremltools_benchmark import CoremltoolsBenchmark
 from squeezebert_edge.latency import record, workload
 from squeezebert_edge.latency.protocol import Protocol, broken_rule
@@ -103,8 +104,9 @@ def benchmark_devices(
             progress(f"{name}: {stage}", done, total)
 
         try:
-            for made in _measure(bundles, work, open_device(name, runner), request, tell, time.sleep):
-                found.put(made)
+            with interruptible(stopped):
+                for made in _measure(bundles, work, open_device(name, runner), request, tell, time.sleep):
+                    found.put(made)
         except EdgeError as error:
             found.put(Failure(name, error))
         except BaseException as error:
@@ -113,9 +115,9 @@ def benchmark_devices(
             found.put(None)
 
     threads = [threading.Thread(target=measure, args=(name,)) for name in names]
-    for thread in threads:
-        thread.start()
     try:
+        for thread in threads:
+            thread.start()
         running = len(threads)
         while running:
             match found.get():
@@ -128,7 +130,8 @@ def benchmark_devices(
     finally:
         stopped.set()
         for thread in threads:
-            thread.join()
+            if thread.ident is not None:
+                thread.join()
 
 
 def expand_device(text: str) -> list[str]:

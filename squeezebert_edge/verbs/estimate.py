@@ -12,10 +12,10 @@ from squeezebert_edge.model import complexity
 from squeezebert_edge.verbs.plan import Plan
 
 # Processor seconds to make one bundle: the tools' start, and a layer at one length, in float and quantized.
-EXPORT = {"executorch": (10.0, 1.9, 2.6), "coreml": (8.0, 0.5, 0.6), "tflite": (10.0, 0.9, 0.7)}
+EXPORT = {"executorch": (5.0, 1.2, 3.6), "coreml": (9.0, 0.5, 0.7), "tflite": (9.0, 0.9, 0.7)}
 PROOF_ROWS = 140  # that reference and artifact compute at one length or another, the longest in most
 GFLOP_PER_SECOND = 15.0  # of a core, in any runtime
-ROW_SECONDS = 0.01  # what a row takes however small the network is
+ROW_SECONDS = 0.004  # what a row takes however small the network is
 BESIDE_QUERIES = 3.0  # seconds of a measurement beside its queries: the start of its process, warm-up
 
 

@@ -17,6 +17,7 @@ from squeezebert_edge.devices.command import Finished, run_program
 from squeezebert_edge.plumbing.progress import Progress, silent
 
 CALL = 30.0  # seconds that a call which moves no data may take
+TIDY = 10.0  # seconds that one which tidies up may take: it is done after an interruption, too
 SLOWEST = 500_000  # bytes a second: of a cable that is only just worth waiting for
 PLUG_IN = (
     "plug in a phone with USB debugging switched on (Settings > Developer options), or `adb connect` one"

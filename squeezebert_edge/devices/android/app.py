@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from exporters.errors import EdgeError, GateError, InputError, UnavailableError
 from squeezebert_edge.devices import JOB, OUTPUTS, RESULT, Listing
-from squeezebert_edge.devices.android.adb import CALL, MISSING, NO_ROOM, SLOWEST, Adb
+from squeezebert_edge.devices.android.adb import CALL, MISSING, NO_ROOM, SLOWEST, TIDY, Adb
 from squeezebert_edge.devices.android.phone import (
     AndroidPhone,
     Workspace,
@@ -142,7 +142,7 @@ class AndroidApp(AndroidPhone, DemoApp):
             finally:
                 # A phone that is gone cannot be tidied; it does so itself, or the next run there.
                 with contextlib.suppress(EdgeError):
-                    self.adb.shell(job.end)
+                    self.adb.shell(job.end, TIDY)
         both = "; ".join(problems)
         if NO_ROOM.search(both):
             raise UnavailableError(f"{self.adb.serial} has no room", hint="free some under /sdcard")

@@ -14,7 +14,7 @@ from exporters.errors import EdgeError, GateError, InputError, UnavailableError
 from exporters.units import parse_unit
 from squeezebert_edge.devices import Listing
 from squeezebert_edge.devices.android import adb
-from squeezebert_edge.devices.android.adb import Adb
+from squeezebert_edge.devices.android.adb import TIDY, Adb
 from squeezebert_edge.devices.android.facts import SCRIPT, Facts
 from squeezebert_edge.devices.exclusive import exclusive
 
@@ -267,5 +267,6 @@ def _remove(phone: Adb, there: str) -> None:
     """End what runs in a directory, whatever it does, and remove the directory."""
     phone.shell(
         f"if [ -f {there}/pid ]; then p=$(cat {there}/pid); "
-        f'grep -q {there} "/proc/$p/cmdline" 2>/dev/null && kill -9 "$p"; fi; rm -rf {there}'
+        f'grep -q {there} "/proc/$p/cmdline" 2>/dev/null && kill -9 "$p"; fi; rm -rf {there}',
+        TIDY,
     )
