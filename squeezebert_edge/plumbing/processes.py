@@ -22,6 +22,7 @@ from typing import Any, TypeVar, cast
 from exporters.errors import UnavailableError
 from squeezebert_edge.plumbing.progress import Progress, silent
 
+AWAKE = 0.2  # seconds after which the main thread sees what it was asked meanwhile
 MODULE = "squeezebert_edge.plumbing.processes"
 
 A = TypeVar("A")
@@ -119,6 +120,13 @@ class Team:
         )
 
 
+def take(results: SimpleQueue[T]) -> T:
+    """The next result. Ctrl-C ends the wait also where another thread than the main one took the signal."""
+    while True:
+        with suppress(Empty):
+            return results.get(timeout=AWAKE)
+
+
 def side_by_side(
     work: Callable[[A], T], items: Sequence[A], threads: int, end: Callable[[], None]
 ) -> Iterator[T]:
@@ -135,7 +143,7 @@ def side_by_side(
     found: SimpleQueue[tuple[T] | BaseException] = SimpleQueue()
     stopped = threading.Event()
 
-    def take() -> None:
+    def do() -> None:
         with suppress(Empty):
             while not stopped.is_set():
                 item = waiting.get_nowait()
@@ -144,12 +152,12 @@ def side_by_side(
                 except BaseException as error:
                     found.put(error)
 
-    team = [threading.Thread(target=take) for _ in range(min(threads, len(items)))]
+    team = [threading.Thread(target=do) for _ in range(min(threads, len(items)))]
     try:
         for thread in team:
             thread.start()
         for _ in items:
-            result = found.get()
+            result = take(found)
             if isinstance(result, BaseException):
                 raise result
             yield result[0]

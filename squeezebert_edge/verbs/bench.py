@@ -19,9 +19,11 @@ from squeezebert_edge.devices.ios.coremltools_benchmark import CoremltoolsBenchm
 from squeezebert_edge.latency import record, workload
 from squeezebert_edge.latency.protocol import Protocol, broken_rule
 from squeezebert_edge.latency.workload import Workload
+from squeezebert_edge.plumbing.processes import take
 from squeezebert_edge.plumbing.progress import Progress, silent, with_prefix
 
 ALL_PHONES = "android:all"
+LEAVE = 30.0  # seconds in which phones are tidied after an interruption; longer is not awaited
 
 
 @dataclass(frozen=True)
@@ -114,13 +116,13 @@ def benchmark_devices(
         finally:
             found.put(None)
 
-    threads = [threading.Thread(target=measure, args=(name,)) for name in names]
+    threads = [threading.Thread(target=measure, args=(name,), daemon=True) for name in names]
     try:
         for thread in threads:
             thread.start()
         running = len(threads)
         while running:
-            match found.get():
+            match take(found):
                 case None:
                     running -= 1
                 case BaseException() as error:
@@ -129,9 +131,10 @@ def benchmark_devices(
                     yield made
     finally:
         stopped.set()
+        left_at = time.monotonic() + LEAVE
         for thread in threads:
             if thread.ident is not None:
-                thread.join()
+                thread.join(max(0.0, left_at - time.monotonic()))
 
 
 def expand_device(text: str) -> list[str]:

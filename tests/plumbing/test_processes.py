@@ -136,6 +136,35 @@ def test_a_process_ends_with_its_parent_however_that_ends(tmp_path: Path) -> Non
     wait_for(lambda: is_gone(pid))
 
 
+@needs_proc
+def test_ctrl_c_ends_a_wait_whichever_thread_took_the_signal() -> None:
+    """A thread that blocks nothing else may take it: the main one sleeps on, and must look for itself."""
+    code = (
+        "import signal, threading, time\n"
+        "from queue import SimpleQueue\n"
+        "from squeezebert_edge.plumbing.processes import take\n"
+        "def signal_me():\n"
+        "    time.sleep(0.5)\n"
+        "    signal.pthread_kill(threading.get_ident(), signal.SIGINT)\n"
+        "    time.sleep(600)\n"
+        "threading.Thread(target=signal_me, daemon=True).start()\n"
+        "try:\n"
+        "    take(SimpleQueue())\n"
+        "except KeyboardInterrupt:\n"
+        "    print('ended', flush=True)\n"
+    )
+    root = str(Path(__file__).parents[2])
+    command = [
+        sys.executable,
+        "-c",
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n" + code,
+    ]
+    ended = subprocess.run(
+        command, env={**os.environ, "PYTHONPATH": root}, capture_output=True, timeout=60, check=False
+    )
+    assert ended.stdout == b"ended\n"
+
+
 def test_results_come_as_they_are_done() -> None:
     second = threading.Event()
 
