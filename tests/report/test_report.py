@@ -424,13 +424,13 @@ def test_doubts_about_the_data_name_no_bundle_and_others_do() -> None:
     said = [(few,), (few, worse), (few, worse.replace("1.5", "2.5"))]
     rows = [
         row("tflite", precision, difference=0.0, accuracy=accuracy(0.0, warnings=warnings))
-        for precision, warnings in zip(("fp32", "int8", "int4"), said, strict=True)
+        for precision, warnings in zip(("int8", "int8-static", "int4"), said, strict=True)
     ]
     assert Report(tuple(rows)).warnings == [
         few,
-        "accuracy is worse by 1.5 to 2.5 points (LiteRT int8, LiteRT int4)",
+        "accuracy is worse by 1.5 to 2.5 points (LiteRT int8-static, LiteRT int4)",
     ]
-    assert f"LiteRT int8: {worse}" in Report(tuple(rows[:2])).warnings
+    assert f"LiteRT int8-static: {worse}" in Report(tuple(rows[:2])).warnings
 
 
 def test_a_terminal_s_table_is_narrow() -> None:
