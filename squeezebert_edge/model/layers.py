@@ -28,6 +28,7 @@ class Embeddings(nn.Module):
         self.word_embeddings = nn.Embedding(config.vocab_size, width, padding_idx=config.pad_token_id)
         self.position_embeddings = nn.Embedding(config.max_position_embeddings, width)
         self.token_type_embeddings = nn.Embedding(config.type_vocab_size, width)
+        self.one_type = config.type_vocab_size == 1
         self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
         positions = torch.arange(config.max_position_embeddings).unsqueeze(0)
@@ -59,7 +60,7 @@ class Embeddings(nn.Module):
 
         transformers computes the same where it is given no types, and has an IndexError for others.
         """
-        return token_type_ids * 0 if len(self.token_type_embeddings.weight) == 1 else token_type_ids
+        return token_type_ids * 0 if self.one_type else token_type_ids
 
 
 class ChannelLayerNorm(nn.LayerNorm):
