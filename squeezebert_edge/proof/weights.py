@@ -160,6 +160,8 @@ def _weights_of(module: nn.Module, longest: int) -> Iterator[_Weight]:
             positions = "position_embeddings" in name
             needed = min(longest, len(values)) if positions else len(values)
             yield _Weight(name, values, needed, positions)
+            if "token_type_embeddings" in name and len(tensor) == 1:  # looked up beforehand
+                yield _Weight(name, np.tile(values, (longest, 1)), longest, positions=True)
     for name, part in module.named_modules():
         if isinstance(part, ChannelNorm):  # Core ML's one operation scales before it shifts
             shift = _array(part.shift * part.scale)
