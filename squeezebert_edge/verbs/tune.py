@@ -210,7 +210,9 @@ def _stand_in(plan: Plan, name: str, precisions: Iterable[str]) -> Bundle:
     kinds = [units for exact in precisions for units in every.units_of(name, exact).values()]
     record = UnitRecord.model_construct(files={})
     units = {str(unit): record for units in kinds for unit in units}
-    return Bundle(Path(f"{name} bundles"), Manifest.model_construct(format=name, units=units), allow_failed=True)
+    return Bundle(
+        Path(f"{name} bundles"), Manifest.model_construct(format=name, units=units), allow_failed=True
+    )
 
 
 def _beside_cpu(name: str, unit: str | None) -> list[Unit]:
