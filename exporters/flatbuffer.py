@@ -41,8 +41,7 @@ class Table:
 
     def kind(self, field: int) -> int:
         """Which of a union's types the field after this one has, 0 for none."""
-        place = self._place(field)
-        return self.content[place] if place else 0
+        return int(self.value(field, "<B"))
 
     def table(self, field: int) -> Table | None:
         """A table, None where it is left out."""
@@ -58,21 +57,28 @@ class Table:
     def numbers(self, field: int) -> list[int]:
         """A vector's integers of 32 bits."""
         start, count = self.vector(field)
-        return [value for (value,) in struct.iter_unpack("<i", self.content[start : start + 4 * count])]
+        return [value for (value,) in struct.iter_unpack("<i", self._slice(start, 4 * count))]
 
     def data(self, field: int) -> bytes:
         """A vector's bytes."""
-        start, count = self.vector(field)
-        return self.content[start : start + count]
+        return self._slice(*self.vector(field))
 
     def text(self, field: int) -> str:
         """A string, empty where it is left out."""
         return self.data(field).decode()
 
+    def _slice(self, start: int, size: int) -> bytes:
+        """Bytes, all of which the file has."""
+        if start + size > len(self.content):
+            raise ValueError(f"a vector ends at byte {start + size} of {len(self.content)}")
+        return self.content[start : start + size]
+
     def _place(self, field: int) -> int:
         """Where a field lies; 0 where it is left out."""
         (back,) = struct.unpack_from("<i", self.content, self.position)
         table = self.position - back
+        if table < 0:  # which would be counted from the file's end
+            raise ValueError(f"a table's fields begin at byte {table}")
         (size,) = struct.unpack_from("<H", self.content, table)
         entry = 4 + 2 * field
         if entry + 2 > size:

@@ -296,10 +296,10 @@ class Format:
         describer = cast("Describer", importlib.import_module(self.description))
         try:
             found = describer.describe(path)
-            spoken = [*found.metadata.items(), *found.entry_points.items()]
-        except (OSError, EdgeError, ValueError, AttributeError, RecursionError, struct.error):
+            said = [*found.metadata.values(), *found.entry_points.values()]
+        except (OSError, EdgeError, ValueError, TypeError, AttributeError, RecursionError, struct.error):
             return None
-        return found if spoken else None
+        return found if said and all(isinstance(text, str) for text in said) else None
 
     def read_constants(self, path: Path) -> list[Constant] | None:
         """What an artifact stores; None where the format's weights cannot be read back.

@@ -42,6 +42,8 @@ def _fields(message: bytes) -> Iterator[tuple[int, bytes]]:
             _, place = _varint(message, place)
         elif kind == 2:
             size, place = _varint(message, place)
+            if size > len(message) - place:
+                raise ValueError("a protobuf message ends inside a field")
             yield key >> 3, message[place : place + size]
             place += size
         elif kind in (1, 5):

@@ -29,13 +29,13 @@ def read_metadata(path: Path) -> dict[str, bytes]:
         ValueError, struct.error: not a model.
     """
     with open_root(path, IDENTIFIER) as model:
-        return _metadata(model)
+        return {name: buffer.data(0) for name, buffer in _metadata(model).items()}
 
 
-def _metadata(model: Table) -> dict[str, bytes]:
+def _metadata(model: Table) -> dict[str, Table]:
     buffers = list(model.tables(BUFFERS))
     entries = {entry.text(ENTRY_NAME): entry.number(ENTRY_BUFFER) for entry in model.tables(METADATA)}
-    return {name: buffers[index].data(0) for name, index in entries.items() if index < len(buffers)}
+    return {name: buffers[index] for name, index in entries.items() if index < len(buffers)}
 
 
 def describe(path: Path) -> Description:
@@ -45,7 +45,8 @@ def describe(path: Path) -> Description:
         ValueError, struct.error: not a model.
     """
     with open_root(path, IDENTIFIER) as model:
-        metadata = json.loads(_metadata(model).get(METADATA_NAME, b"{}"))
+        own = _metadata(model).get(METADATA_NAME)
+        metadata = json.loads(own.data(0)) if own else {}
         return Description(metadata, by_length(each.text(SIGNATURE_KEY) for each in model.tables(SIGNATURES)))
 
 

@@ -1,7 +1,7 @@
 """What both demos must do as Python does it: a test module gives them its `demo` and has these cases run.
 
 A demo is asked by JSON lines, as its command line takes them: `tokenize`, `features`, `answer`, `units`,
-`record`.
+`describe`, `record`.
 """
 
 from __future__ import annotations
@@ -9,15 +9,18 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import secrets
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from random import Random
 from typing import Any, Protocol
 
 import numpy as np
 import pytest
 
+import exporters
 from squeezebert_edge.bundle.opened import open_bundle
 from squeezebert_edge.latency import record
 from squeezebert_edge.tasks.heads import TASKS, Task
@@ -26,7 +29,9 @@ from squeezebert_edge.text.tokenizer import Tokenizer
 from squeezebert_edge.text.vocabulary import read_vocab
 from tests.demos import tokenizer_cases
 from tests.demos.tokenizer_cases import Case, write_bundle
+from tests.kit.faults import FAULTS, UNIT_FAULTS, Fields, Plant, planted
 from tests.kit.small import TorchRunner, small_checkpoint
+from tests.kit.vectors import bundle_of
 
 LENGTHS = (16, 48)
 VECTORS = Path(__file__).parents[1] / "vectors"
@@ -53,6 +58,11 @@ STRINGS = {"fixed": (0, 14_000), "fresh": (zlib.crc32(_RUN.encode()), 7_000)}  #
 
 class Demo(Protocol):
     """A demo's command line."""
+
+    @property
+    def formats(self) -> Sequence[str]:
+        """Those whose artifacts it reads."""
+        ...
 
     def ask(self, lines: list[Any], verb: str, *bundle: Path) -> list[Any]:
         """What it prints for JSON lines."""
@@ -174,6 +184,7 @@ class DemoCases:
         assert found["units"] == {
             name: {
                 "files": {str(length): file for length, file in unit.files.items()},
+                "form": unit.form,
                 "verification": {"status": unit.verification.status},
             }
             for name, unit in parsed.items()
@@ -183,6 +194,67 @@ class DemoCases:
         assert "gpu runs" in demo.refusal("units", bundle)
         resealed(bundle, {"units": {"gpu": UNITS["gpu"] | {"files": {"16": "model.tflite"}}}})
         assert "units.gpu.files are for [16]" in demo.refusal("units", bundle)
+
+    def test_a_manifest_that_contradicts_its_artifact_is_refused(self, demo: Demo, tmp_path: Path) -> None:
+        for format_ in demo.formats:
+            assert demo.ask([{"texts": ["good"]}], "features", bundle_of(format_))
+            for fault, (plant, told_by, _) in FAULTS.items():
+                copy = planted(bundle_of(format_), tmp_path / format_ / fault, plant)
+                said = demo.refusal("features", copy)
+                assert "the manifest and the artifact contradict each other" in said, (fault, said)
+                assert f" {told_by}" in said, (fault, said)
+                assert "next: export it again" in said
+
+    def test_a_manifest_that_contradicts_a_units_file_is_refused(self, demo: Demo, tmp_path: Path) -> None:
+        if "tflite" not in demo.formats:
+            pytest.skip("files of units are LiteRT's")
+        for fault, (plant, told_by) in UNIT_FAULTS.items():
+            said = demo.refusal("units", planted(bundle_of("tflite"), tmp_path / fault, plant))
+            assert "the manifest and the file model.SM8650." in said
+            assert f" {told_by}" in said
+
+    def test_what_an_artifact_does_not_say_is_not_compared(self, demo: Demo, tmp_path: Path) -> None:
+        silences: dict[str, Plant] = {
+            "an earlier version": silent_of("vocabulary_sha256", "problem_type"),
+            "other types": numbers_for_texts,
+            "none of ours": silent_of("squeezebert_edge", "metadata", *SAID),
+            "cut": lambda fields, directory: change(artifact_in(directory), lambda whole: whole[:1000]),
+            "no artifact": lambda fields, directory: change(
+                artifact_in(directory), lambda whole: b"no model"
+            ),
+        }
+        for format_ in demo.formats:
+            for name, silence in silences.items():
+
+                def plant(fields: Fields, directory: Path, silence: Plant = silence) -> None:
+                    fields["problem_type"], fields["units"] = None, {}
+                    silence(fields, directory)
+
+                copy = planted(bundle_of(format_), tmp_path / format_ / name, plant)
+                assert open_bundle(copy).manifest.problem_type is None
+                assert demo.ask([{}], "units", copy) == [{"units": {}}]
+
+    @pytest.mark.parametrize("seed", STRINGS)
+    def test_a_damaged_artifact_says_what_python_reads(self, demo: Demo, tmp_path: Path, seed: str) -> None:
+        random = Random(STRINGS[seed][0])
+        print(f"seed {STRINGS[seed][0]}")
+        for format_ in demo.formats:
+            asked, expected = [], []
+            bundle = bundle_of(format_)
+            whole = artifact_in(bundle)
+            for number, content in enumerate(damaged(random, whole.read_bytes(), 300)):
+                file = tmp_path / f"{format_}-{number}" / whole.relative_to(bundle)
+                file.parent.mkdir(parents=True)
+                file.write_bytes(content)
+                artifact = tmp_path / f"{format_}-{number}" / ARTIFACTS[format_]
+                asked.append({"format": format_, "artifact": str(artifact)})
+                said = exporters.format_named(format_).describe(artifact)
+                expected.append(({**said.metadata}, sorted(said.entry_points.values())) if said else ({}, []))
+            found = demo.ask(asked, "describe")
+            for case, theirs, ours in zip(asked, found, expected, strict=True):
+                points = sorted(theirs.get("entry_points", {}).values())
+                assert (theirs.get("metadata", {}), points) == ours, case
+            assert 30 < sum(ours != ({}, []) for ours in expected) < 300
 
     @pytest.mark.parametrize("records", [RECORDS, EARLIER_RECORDS], ids=["today", "earlier"])
     def test_records_are_read_and_written_as_python_does(
@@ -212,6 +284,56 @@ class DemoCases:
         found = demo.ask([whole | fields for _, fields in changes], "record")
         for answer, (reason, _) in zip(found, changes, strict=True):
             assert reason in answer["error"]
+
+
+ARTIFACTS = {"coreml": "model.mlpackage", "executorch": "model.pte", "tflite": "model.tflite"}
+# What artifacts say of themselves, beside their entry points.
+SAID = ("source_sha256", "task", "labels", "tokenizer", "precision", "form", "lengths")
+
+
+def artifact_in(bundle: Path) -> Path:
+    """The file of a bundle's artifact that says what it is."""
+    (found,) = (path for name in ("tflite", "pte", "mlmodel") for path in bundle.rglob(f"model.{name}"))
+    return found
+
+
+def change(file: Path, changed: Callable[[bytes], bytes]) -> None:
+    """Change a file's content."""
+    file.write_bytes(changed(file.read_bytes()))
+
+
+def silent_of(*names: str) -> Plant:
+    """Has an artifact say nothing by these names: they are spelled otherwise in it, as long as they are."""
+
+    def plant(fields: Fields, directory: Path) -> None:
+        for name in map(str.encode, names):
+            change(artifact_in(directory), lambda whole, name=name: whole.replace(name, b"_" * len(name)))
+
+    return plant
+
+
+def numbers_for_texts(fields: Fields, directory: Path) -> None:
+    """Has an artifact say a number where it has the name of a form."""
+    silent_of("problem_type")(fields, directory)
+    change(
+        artifact_in(directory),
+        lambda whole: re.sub(b'"form": ("[^"]*")', lambda said: b'"form": ' + b"1" * len(said[1]), whole),
+    )
+
+
+def damaged(random: Random, whole: bytes, count: int) -> Iterator[bytes]:
+    """A file cut, or with bytes that are others, most of them where it says what it is."""
+    said = whole.index(b"source_sha256")
+    for _ in range(count):
+        if random.random() < 0.2:
+            yield whole[: random.randrange(len(whole))]
+            continue
+        content = bytearray(whole)
+        begin, end = random.choice(((0, 400), (said - 300, said + 1200), (0, len(whole))))
+        for _ in range(random.randint(1, 4)):
+            place = random.randrange(max(begin, 0), end)
+            content[place] = random.choice([0, 1, 0x7F, 0x80, 0xFF, random.randrange(256)])
+        yield bytes(content)
 
 
 def compare(demo: Demo, tokenizer: Tokenizer, asked: list[Case], directory: Path) -> None:

@@ -41,6 +41,8 @@ class Core:
     class_path: of its command line and its tests.
     """
 
+    formats = ("tflite", "executorch")
+
     def __init__(self, class_path: str) -> None:
         self.class_path = class_path
         command = kotlin.java(class_path, kotlin.MAIN_CLASS, "serve")

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 import exporters
 from exporters.errors import InputError
 from exporters.spec import Description, Format
-from squeezebert_edge.bundle.manifest import VOCABULARY, write_manifest
 from squeezebert_edge.bundle.opened import Bundle, open_bundle
 from squeezebert_edge.checkpoint.checkpoint import load_checkpoint
 from squeezebert_edge.verbs.export import export_bundles
 from squeezebert_edge.verbs.plan import Plan
 from squeezebert_edge.verbs.verify import verify_bundle
+from tests.kit.faults import FAULTS, UNIT_FAULTS, Fields, planted
 from tests.kit.small import save_small
+from tests.kit.vectors import bundle_of
 
 LENGTHS = (16, 32)
-Fields = dict[str, Any]
 
 
 @pytest.fixture(scope="module", params=exporters.names())
@@ -30,76 +27,6 @@ def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     checkpoint = load_checkpoint(save_small(directory / "checkpoint", num_hidden_layers=1))
     (bundle,) = export_bundles(checkpoint, Plan([(request.param, "fp32")], LENGTHS), directory)
     return bundle
-
-
-def reverse_labels(fields: Fields, directory: Path) -> None:
-    fields["labels"].reverse()
-
-
-def swap_words(fields: Fields, directory: Path) -> None:
-    words = (directory / VOCABULARY).read_text().splitlines()
-    good, bad = words.index("good"), words.index("bad")
-    words[good], words[bad] = words[bad], words[good]
-    (directory / VOCABULARY).write_text("\n".join(words) + "\n")
-
-
-def flip(name: str) -> Callable[[Fields, Path], None]:
-    def plant(fields: Fields, directory: Path) -> None:
-        fields["tokenizer"][name] = not fields["tokenizer"][name]
-
-    return plant
-
-
-def other_longest_word(fields: Fields, directory: Path) -> None:
-    fields["tokenizer"]["max_word"] = 3
-
-
-def swap_frame(fields: Fields, directory: Path) -> None:
-    tokens = fields["tokenizer"]["special_tokens"]
-    tokens["cls"], tokens["sep"] = tokens["sep"], tokens["cls"]
-
-
-def cross_entry_points(fields: Fields, directory: Path) -> None:
-    fields["entry_points"] = dict(zip(LENGTHS, reversed(fields["entry_points"].values()), strict=True))
-    if not any(fields["entry_points"].values()):  # Core ML has none
-        fields["entry_points"] = {length: f"length_{length}" for length in LENGTHS}
-
-
-def other_problem(fields: Fields, directory: Path) -> None:
-    fields["problem_type"] = "multi_label_classification"
-
-
-def other_task(fields: Fields, directory: Path) -> None:
-    fields["task"], fields["outputs"][0]["shape"] = "token-classification", (1, None, 2)
-
-
-def other_source(fields: Fields, directory: Path) -> None:
-    fields["source"]["sha256"] = "0" * 64
-
-
-# What is planted, the word by which it is told, and whether the checkpoint tells it too.
-FAULTS: dict[str, tuple[Callable[[Fields, Path], None], str, bool]] = {
-    "labels reversed": (reverse_labels, "labels", True),
-    "words swapped": (swap_words, "vocabulary", True),
-    "letters kept": (flip("lower_case"), "tokenizer.lower_case", True),
-    "accents kept": (flip("strip_accents"), "tokenizer.strip_accents", True),
-    "ideographs joined": (flip("cjk"), "tokenizer.cjk", True),
-    "long words unknown": (other_longest_word, "tokenizer.max_word", True),
-    "CLS and SEP swapped": (swap_frame, "tokenizer.special_tokens.cls", True),
-    "several labels at once": (other_problem, "problem_type", True),
-    "a label for each token": (other_task, "task", False),  # the checkpoint has no such head
-    "another checkpoint": (other_source, "source_sha256", False),  # it is refused as another one
-    "entry points crossed": (cross_entry_points, "entry_points", False),  # the artifact alone knows them
-}
-
-
-def planted(made: Bundle, directory: Path, plant: Callable[[Fields, Path], None]) -> Path:
-    """A copy with a fault, as somebody leaves it who makes every hash anew."""
-    shutil.copytree(made.directory, directory)
-    fields = made.manifest.model_dump(exclude={"schema_version", "files"})
-    plant(fields, directory)
-    write_manifest(directory, fields)
-    return directory
 
 
 def test_a_bundle_of_an_earlier_version_passes(
@@ -120,7 +47,7 @@ def test_a_bundle_of_an_earlier_version_passes(
         return found._replace(metadata=kept)
 
     monkeypatch.setattr(Format, "describe", earlier)
-    open_bundle(planted(made, tmp_path / "copy", leave_open)).load_checkpoint()
+    open_bundle(planted(made.directory, tmp_path / "copy", leave_open)).load_checkpoint()
 
 
 def test_an_honest_bundle_passes(made: Bundle) -> None:
@@ -136,7 +63,7 @@ def test_an_honest_bundle_passes(made: Bundle) -> None:
 @pytest.mark.parametrize("fault", FAULTS)
 def test_it_is_refused_when_opened(made: Bundle, tmp_path: Path, fault: str) -> None:
     plant, told_by, _ = FAULTS[fault]
-    copy = planted(made, tmp_path / "copy", plant)
+    copy = planted(made.directory, tmp_path / "copy", plant)
     with pytest.raises(InputError, match=f"manifest and the artifact contradict.* {told_by}"):
         open_bundle(copy)
 
@@ -147,6 +74,19 @@ def test_the_proof_refuses_it_whatever_the_artifact_says(
 ) -> None:
     plant, told_by, _ = FAULTS[fault]
     monkeypatch.setattr(Format, "describe", lambda self, path: None)
-    bundle = open_bundle(planted(made, tmp_path / "copy", plant))
+    bundle = open_bundle(planted(made.directory, tmp_path / "copy", plant))
     with pytest.raises(InputError, match=f"manifest and the checkpoint contradict.* {told_by}"):
         bundle.load_checkpoint()
+
+
+@pytest.mark.parametrize("format_", exporters.names())
+def test_a_bundle_of_the_vectors_passes(format_: str) -> None:
+    assert open_bundle(bundle_of(format_)).manifest.format == format_
+
+
+@pytest.mark.parametrize("fault", UNIT_FAULTS)
+def test_what_a_units_own_file_says_is_held_against_the_manifest(tmp_path: Path, fault: str) -> None:
+    plant, told_by = UNIT_FAULTS[fault]
+    copy = planted(bundle_of("tflite"), tmp_path / "copy", plant)
+    with pytest.raises(InputError, match=f"manifest and the file model.* contradict.* {told_by}"):
+        open_bundle(copy)

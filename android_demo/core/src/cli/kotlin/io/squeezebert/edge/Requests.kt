@@ -1,5 +1,7 @@
 package io.squeezebert.edge
 
+import java.io.File
+
 /**
  * What tests/demos/test_android_core.py asks, many lines at a time, for a JVM is slow to start:
  *
@@ -7,7 +9,8 @@ package io.squeezebert.edge
  *                {"question", "context", "max_length", "doc_stride"} -> {"rows": [...]}
  *     features   {"texts": [...]}, as for predict -> {"rows": [{"length", "inputs"}]}
  *     answer     {"texts": [...], "outputs": [{name: [...]}, ...]}, flat, one for each row -> the answer
- *     units      {} -> {"units": {unit: {"files", "verification"}}}
+ *     units      {} -> {"units": {unit: {"files", "form", "verification"}}}
+ *     describe   {"format", "artifact"} -> {"metadata", "entry_points"}, {} where nothing can be read; of no bundle
  *     record     a record of a measurement -> the same as it was read and checked; of no bundle
  */
 internal fun serve(request: JsonRecord): Map<String, Any?> {
@@ -16,8 +19,9 @@ internal fun serve(request: JsonRecord): Map<String, Any?> {
         "features" -> Predictor(open(request.text("bundle"))).let { predictor -> { rows(predictor, it) } }
         "answer" -> Predictor(open(request.text("bundle"))).let { predictor -> { answer(predictor, it) } }
         "units" -> open(request.text("bundle")).manifest.units.let { units -> { _ -> mapOf("units" to fields(units)) } }
+        "describe" -> { line -> describe(line) }
         "record" -> { line -> line.whole { toRecord() }.toJson() }
-        else -> throw InputException("\"$verb\"", "tokenize, features, answer, units, record")
+        else -> throw InputException("\"$verb\"", "tokenize, features, answer, units, describe, record")
     }
     return mapOf("answers" to request.records("lines").map { answered { answer(it) } })
 }
@@ -41,7 +45,15 @@ private fun tokenize(tokenizer: Tokenizer, asked: JsonRecord): Map<String, Any?>
 }
 
 private fun fields(units: Map<String, UnitRecord>): Map<String, Any?> = units.mapValues { (_, unit) ->
-    mapOf("files" to unit.files.mapKeys { "${it.key}" }, "verification" to mapOf("status" to unit.verification))
+    val verification = mapOf("status" to unit.verification)
+    mapOf("files" to unit.files.mapKeys { "${it.key}" }, "form" to unit.form, "verification" to verification)
+}
+
+private fun describe(asked: JsonRecord): Map<String, Any?> {
+    val file = File(asked.text("artifact"))
+    val pieces = PieceReader(DirectoryFiles(file.parentFile), file.name, file.length())
+    val said = describe(asked.text("format"), pieces) ?: return emptyMap()
+    return mapOf("metadata" to said.metadata, "entry_points" to said.entryPoints)
 }
 
 private val TRUNCATE = listOf("longest", "first", "second")

@@ -57,7 +57,7 @@ public class Bundle private constructor(
 ) {
     /** The tokenizer that the bundle's vocabulary and manifest make; building it takes tens of milliseconds. */
     public fun tokenizer(): Tokenizer =
-        Tokenizer(vocabularyOf(decode(files.open(VOCABULARY).use { it.readBytes() }, VOCABULARY)), manifest.tokenizer)
+        Tokenizer(vocabularyOf(readUtf8(files.open(VOCABULARY).use { it.readBytes() }, VOCABULARY)), manifest.tokenizer)
 
     /** How the outputs of its task become an answer. */
     public fun task(): Task = Task.of(manifest)
@@ -65,20 +65,21 @@ public class Bundle private constructor(
     public companion object {
         private const val MANIFEST = "manifest.json"
         private const val SEAL = "manifest.sha256"
-        private const val VOCABULARY = "vocab.txt"
+        internal const val VOCABULARY: String = "vocab.txt"
 
         /**
-         * Opens a bundle and checks every file against the manifest. It reads all of it: not for a main thread.
+         * Opens a bundle and checks every file against the manifest, and the manifest against the artifact. It reads all of
+         * it: not for a main thread.
          *
          * @throws InputException not a bundle, a schema this version does not know, a file that is missing, foreign
-         *     or altered, or a bundle whose proof failed.
+         *     or altered, a manifest that contradicts the artifact, or a bundle whose proof failed.
          */
         public fun open(files: BundleFiles): Bundle {
             val content: ByteArray
             val sealed: String
             try {
                 content = files.open(MANIFEST).use { it.readBytes() }
-                sealed = files.open(SEAL).use { decode(it.readBytes(), SEAL) }.trim()
+                sealed = files.open(SEAL).use { readUtf8(it.readBytes(), SEAL) }.trim()
             } catch (error: IOException) {
                 throw InputException(
                     "$files: not a bundle, $MANIFEST or $SEAL cannot be read: ${error.message}",
@@ -86,7 +87,7 @@ public class Bundle private constructor(
                 )
             }
             val manifest = try {
-                Manifest.of(decode(content, MANIFEST))
+                Manifest.of(readUtf8(content, MANIFEST))
             } catch (error: InputException) {
                 throw InputException("$files: $MANIFEST: ${error.message}")
             }
@@ -101,6 +102,7 @@ public class Bundle private constructor(
                 val foreign = made.files.values - sizes.keys
                 if (foreign.isNotEmpty()) throw InputException("$files: $unit runs $foreign, none of its files")
             }
+            requireArtifactAgrees(files, manifest, sizes)
             if (manifest.verification == FAILED) {
                 throw InputException("$files is not equal to the float model", hint = PROVE_AGAIN)
             }
@@ -141,13 +143,13 @@ public class Bundle private constructor(
             }
             return size to digest.digest().toHexadecimal()
         }
-
-        private fun decode(bytes: ByteArray, name: String): String = try {
-            Charsets.UTF_8.newDecoder().decode(ByteBuffer.wrap(bytes)).toString()
-        } catch (_: CharacterCodingException) {
-            throw InputException("$name is not UTF-8")
-        }
     }
+}
+
+internal fun readUtf8(bytes: ByteArray, name: String): String = try {
+    Charsets.UTF_8.newDecoder().decode(ByteBuffer.wrap(bytes)).toString()
+} catch (_: CharacterCodingException) {
+    throw InputException("$name is not UTF-8")
 }
 
 internal fun ByteArray.toHexadecimal(): String =

@@ -11,9 +11,10 @@ public data class TensorSpec(val name: String, val dtype: String, val shape: Lis
  * How a compute unit beside the CPU runs a bundle.
  *
  * @property files the file that serves each length, by its path in the bundle.
+ * @property form of the network that they were made from, as [Manifest.form].
  * @property verification of the unit, as [Manifest.verification].
  */
-public data class UnitRecord(val files: Map<Int, String>, val verification: String)
+public data class UnitRecord(val files: Map<Int, String>, val form: String, val verification: String)
 
 /**
  * What an app needs of a bundle's manifest.json; docs/manifest.md describes all of it.
@@ -103,8 +104,8 @@ public data class Manifest(
         private fun units(units: JsonRecord, lengths: List<Int>): Map<String, UnitRecord> =
             units.keys.associateWith { name ->
                 val unit = units.record(name)
-                val files = unit.textsByKey("files")
-                UnitRecord(byLength("units.$name.files", files, lengths), unit.record("verification").text("status"))
+                val files = byLength("units.$name.files", unit.textsByKey("files"), lengths)
+                UnitRecord(files, unit.text("form"), unit.record("verification").text("status"))
             }
 
         private fun tensor(record: JsonRecord) =

@@ -56,6 +56,21 @@ class BundleTest {
     }
 
     @Test
+    fun `a manifest that contradicts its artifact is refused`() {
+        for (format in listOf("tflite", "executorch")) {
+            val directory = TinyBundle.newDirectory()
+            File(System.getProperty("vectors"), "bundles/$format").copyRecursively(directory, overwrite = true)
+            val honest = open(directory).manifest
+            assertEquals(listOf("negative", "positive"), honest.labels)
+            val text = File(directory, "manifest.json").readText()
+            val labels = "\"negative\",\\s*\"positive\"".toRegex()
+            TinyBundle.seal(directory, text.replace(labels, "\"positive\", \"negative\""))
+            val said = "labels is [\"positive\",\"negative\"] in the manifest, [\"negative\",\"positive\"] in the artifact"
+            assertTrue(said in refusal { open(directory) })
+        }
+    }
+
+    @Test
     fun `a bundle is for the units that its manifest names`() {
         val older = open(TinyBundle.write()).manifest
         assertEquals(null to emptyMap<String, UnitRecord>(), older.unit to older.units)

@@ -40,9 +40,12 @@ public object TinyBundle {
     public val WITH_UNITS: String = MANIFEST.replace(
         "\"files\":",
         """"unit": "cpu", "units": {
-            "npu:SM8650": {"files": {"8": "model.tflite", "16": "model.tflite"}, "verification": {"status": "verified"}},
-            "npu:SM8550": {"files": {"8": "model.tflite", "16": "vocab.txt"}, "verification": {"status": "not verified"}},
-            "gpu": {"files": {"8": "model.tflite", "16": "model.tflite"}, "verification": {"status": "verified"}}
+            "npu:SM8650": {"files": {"8": "model.tflite", "16": "model.tflite"}, "form": "conv2d",
+                           "verification": {"status": "verified"}},
+            "npu:SM8550": {"files": {"8": "model.tflite", "16": "vocab.txt"}, "form": "conv2d",
+                           "verification": {"status": "not verified"}},
+            "gpu": {"files": {"8": "model.tflite", "16": "model.tflite"}, "form": "conv2d",
+                    "verification": {"status": "verified"}}
         }, "files":""",
     )
 
@@ -51,12 +54,16 @@ public object TinyBundle {
         val directory = File(newDirectory(), name).apply { mkdirs() }
         val model = "no model".toByteArray()
         val vocabulary = words.joinToString("\n", postfix = "\n").toByteArray()
-        val sealed = manifest.replace("FIRST", sha256(model)).replace("SECOND", sha256(vocabulary)).toByteArray()
         File(directory, "model.tflite").writeBytes(model)
         File(directory, "vocab.txt").writeBytes(vocabulary)
-        File(directory, "manifest.json").writeBytes(sealed)
-        File(directory, "manifest.sha256").writeText(sha256(sealed) + "\n")
+        seal(directory, manifest.replace("FIRST", sha256(model)).replace("SECOND", sha256(vocabulary)))
         return directory
+    }
+
+    /** Writes a manifest and its hash, as who makes them anew. */
+    public fun seal(directory: File, manifest: String) {
+        File(directory, "manifest.json").writeText(manifest)
+        File(directory, "manifest.sha256").writeText(sha256(manifest.toByteArray()) + "\n")
     }
 
     public fun newDirectory(): File = Files.createTempDirectory("tiny").toFile()
