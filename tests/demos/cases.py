@@ -184,7 +184,6 @@ class DemoCases:
         assert found["units"] == {
             name: {
                 "files": {str(length): file for length, file in unit.files.items()},
-                "form": unit.form,
                 "verification": {"status": unit.verification.status},
             }
             for name, unit in parsed.items()

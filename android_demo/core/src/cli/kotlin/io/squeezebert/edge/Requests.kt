@@ -9,7 +9,7 @@ import java.io.File
  *                {"question", "context", "max_length", "doc_stride"} -> {"rows": [...]}
  *     features   {"texts": [...]}, as for predict -> {"rows": [{"length", "inputs"}]}
  *     answer     {"texts": [...], "outputs": [{name: [...]}, ...]}, flat, one for each row -> the answer
- *     units      {} -> {"units": {unit: {"files", "form", "verification"}}}
+ *     units      {} -> {"units": {unit: {"files", "verification"}}}
  *     describe   {"format", "artifact"} -> {"metadata", "entry_points"}, {} where nothing can be read; of no bundle
  *     record     a record of a measurement -> the same as it was read and checked; of no bundle
  */
@@ -45,8 +45,7 @@ private fun tokenize(tokenizer: Tokenizer, asked: JsonRecord): Map<String, Any?>
 }
 
 private fun fields(units: Map<String, UnitRecord>): Map<String, Any?> = units.mapValues { (_, unit) ->
-    val verification = mapOf("status" to unit.verification)
-    mapOf("files" to unit.files.mapKeys { "${it.key}" }, "form" to unit.form, "verification" to verification)
+    mapOf("files" to unit.files.mapKeys { "${it.key}" }, "verification" to mapOf("status" to unit.verification))
 }
 
 private fun describe(asked: JsonRecord): Map<String, Any?> {
