@@ -25,8 +25,17 @@ class Table:
     position: int
 
     @classmethod
-    def root(cls, content: bytes | mmap) -> Table:
-        """The table that a file begins with."""
+    def root(cls, content: bytes | mmap, identifier: bytes = b"") -> Table:
+        """The table that a file begins with.
+
+        Args:
+            identifier: how the file's identifier, from its fifth byte on, begins.
+
+        Raises:
+            ValueError: another kind of file.
+        """
+        if content[4 : 4 + len(identifier)] != identifier:
+            raise ValueError(f"a file without the identifier {identifier.decode()}")
         return cls(content, _uint(content, 0))
 
     def number(self, field: int) -> int:
@@ -97,18 +106,9 @@ class Table:
 
 @contextmanager
 def open_root(path: Path, identifier: bytes) -> Iterator[Table]:
-    """The root table of a file, as long as the block runs.
-
-    Args:
-        identifier: how the file's identifier, from its fifth byte on, begins.
-
-    Raises:
-        ValueError: another kind of file.
-    """
+    """The root table of a file, as long as the block runs; as `Table.root` takes and refuses it."""
     with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
-        if content[4 : 4 + len(identifier)] != identifier:
-            raise ValueError(f"{path} has no identifier {identifier.decode()}")
-        yield Table.root(content)
+        yield Table.root(content, identifier)
 
 
 def _uint(content: bytes | mmap, place: int) -> int:

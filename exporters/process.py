@@ -91,9 +91,7 @@ class RunnerProcess:
         try:
             good, value = self._connection.recv()
         except (EOFError, OSError):
-            code = self._process.wait()
-            ended = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
-            raise ProcessError(f"{self._module} ended {ended}", self.log()) from None
+            raise ProcessError(f"{self._module} {how_it_ended(self._process.wait())}", self.log()) from None
         if not good:
             raise ProcessError(str(value), self.log())
         return value
@@ -115,6 +113,11 @@ class ProcessError(GateError):
     def __init__(self, problem: str, log: str) -> None:
         super().__init__(problem)
         self.log = log
+
+
+def how_it_ended(code: int) -> str:
+    """How a process ended, from its exit code, which is negative for a signal."""
+    return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
 
 
 def _end(connection: Connection, process: subprocess.Popen[bytes], said: Any) -> None:

@@ -9,10 +9,11 @@ Each call imports what it needs, so that answering with a LiteRT bundle takes no
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from exporters.errors import GateError, InputError
+from exporters.errors import InputError
 from squeezebert_edge.verbs import CALIBRATION_SAMPLES
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ def export(
     form: str | None = None,
     ios: int = 17,
     calibration: str | Path | None = None,
+    units: Sequence[str] = (),
     force: bool = False,
 ) -> Bundle:
     """Make one bundle, proven equal to the float model, in `out/FORMAT-PRECISION`.
@@ -60,53 +62,68 @@ def export(
         form: how the network is laid out; by default what suits the format and precision.
         ios: the oldest iOS that a Core ML bundle runs on.
         calibration: real texts for a calibrated precision; by default the built-in samples.
+        units: what else of a phone it is made and proven for: gpu, npu:CHIP (such as npu:SM8650) or npu:all.
         force: replace a bundle that is there.
 
     Raises:
         InputError: a format, precision or length that cannot be had, or a bundle that is there already.
-        GateError: the artifact is not equal to the float model, or leaves products outside the delegate.
+        GateError: the artifact, or what a unit runs, is not equal to the float model, or leaves products
+            outside the delegate.
+        UnavailableError: a unit cannot be served on this machine.
     """
+    from exporters.units import parse_unit
     from squeezebert_edge.verbs.export import export_bundles
-    from squeezebert_edge.verbs.plan import Plan, add_calibration, check_lengths, possible_pairs
+    from squeezebert_edge.verbs.plan import Plan, add_calibration, check_lengths, check_units, possible_pairs
 
     loaded = load(checkpoint) if isinstance(checkpoint, str | Path) else checkpoint
+    pairs = possible_pairs([format], [precision])
     plan = Plan(
-        possible_pairs([format], [precision]), check_lengths(lengths, loaded.config), ios=ios, form=form
+        pairs,
+        check_lengths(lengths, loaded.config),
+        ios=ios,
+        form=form,
+        units=check_units([parse_unit(unit) for unit in units], pairs),
     )
     plan = add_calibration(
         plan, loaded, None if calibration is None else Path(calibration), CALIBRATION_SAMPLES
     )
-    (bundle,) = export_bundles(loaded, plan, Path(out), force=force)
-    found = bundle.manifest.verification
-    if found.status == "failed":
-        raise GateError(
-            f"{bundle.directory} is not equal to the float model: {'; '.join(found.failures)}",
-            hint="another precision or form; the bundle stays there to be looked at",
-        )
+    (made,) = export_bundles(loaded, plan, Path(out), force=force)
+    bundle = replace(made, allow_failed=False)
+    for unit in ("cpu", *bundle.manifest.units):
+        bundle.require_proof(parse_unit(unit))
     return bundle
 
 
-def open_bundle(directory: str | Path, *, allow_failed: bool = False) -> Bundle:
+def open_bundle(directory: str | Path, *, unit: str = "cpu", allow_failed: bool = False) -> Bundle:
     """Open a bundle and check every file against its manifest. A bundle that is called with a text answers.
 
     Args:
+        unit: what is to compute it, whose proof is asked for: cpu, gpu, ane or npu:CHIP.
         allow_failed: whether a bundle whose proof failed is opened, to be looked at.
 
     Raises:
         InputError: not a bundle, or one that was altered.
         GateError: its proof failed.
     """
+    from exporters.units import parse_unit
     from squeezebert_edge.bundle import opened
 
-    return opened.open_bundle(Path(directory), allow_failed=allow_failed)
+    return opened.open_bundle(
+        Path(directory), unit=parse_unit(unit, on_phone=True), allow_failed=allow_failed
+    )
 
 
 def verify(
-    bundle: Bundle | str | Path, *, checkpoint: str | Path | None = None, runtime: str | None = None
+    bundle: Bundle | str | Path,
+    *,
+    unit: str = "cpu",
+    checkpoint: str | Path | None = None,
+    runtime: str | None = None,
 ) -> Verification:
     """Prove a bundle against its checkpoint again.
 
     Args:
+        unit: what is to compute it: cpu, gpu, or an npu:CHIP, which runs in its vendor's emulator.
         checkpoint: where the checkpoint is now; by default where the manifest says it was.
         runtime: one of several that a format has; by default the best that is installed.
 
@@ -114,11 +131,14 @@ def verify(
         What was found; its `status` is "verified", "failed" or "not verified".
 
     Raises:
-        InputError: the checkpoint is gone, or is another one.
+        InputError: the checkpoint is gone, or is another one; or the bundle holds nothing for the unit.
+        UnavailableError: the unit cannot be run, or emulated, on this machine.
     """
+    from exporters.units import parse_unit
     from squeezebert_edge.verbs.verify import verify_bundle
 
-    return verify_bundle(_open(bundle, allow_failed=True), source=_text(checkpoint), runtime=runtime)
+    opened = _open(bundle, allow_failed=True)
+    return verify_bundle(opened, source=_text(checkpoint), runtime=runtime, unit=parse_unit(unit))
 
 
 def evaluate(
@@ -127,6 +147,7 @@ def evaluate(
     *,
     dataset: str | None = None,
     labels: Sequence[str] | None = None,
+    unit: str = "cpu",
     checkpoint: str | Path | None = None,
     limit: int | None = None,
     threads: int = 1,
@@ -138,6 +159,7 @@ def evaluate(
         data: a labelled file of a form that the bundle's task reads.
         dataset: a known data set (sst2, mrpc, squad, ...), for its metrics and the names of its labels.
         labels: the file's names of the model's outputs, in their order.
+        unit: what computes the bundle; here a GPU or an NPU takes seconds a text.
         checkpoint: where the checkpoint is now; by default where the manifest says it was.
         limit: take so many of the first examples.
         threads: of the bundle's runtime.
@@ -147,11 +169,14 @@ def evaluate(
 
     Raises:
         InputError: data that is wrong, or a checkpoint that is gone or another one.
+        UnavailableError: the unit cannot be run, or emulated, on this machine.
+        GateError: what the unit runs failed its proof.
     """
+    from exporters.units import parse_unit
     from squeezebert_edge.verbs.evaluate import evaluate_bundles
 
     (found,) = evaluate_bundles(
-        [_open(bundle)],
+        [_open(bundle, unit=unit)],
         Path(data),
         dataset=dataset,
         labels=labels,
@@ -159,6 +184,7 @@ def evaluate(
         limit=limit,
         threads=threads,
         runtime=runtime,
+        unit=parse_unit(unit),
     )
     return found
 
@@ -170,6 +196,7 @@ def benchmark(
     runner: str | None = None,
     protocol: str = "mlperf",
     data: str | Path | None = None,
+    unit: str | None = None,
     threads: int | None = None,
     length: int | None = None,
 ) -> Record:
@@ -180,6 +207,7 @@ def benchmark(
         runner: what calls the runtime there, where there are several.
         protocol: mlperf (1024 queries and 60 s), quick (128 and 10 s), or rapid (64 and 6 s, never quoted).
         data: texts to ask; by default the built-in sample.
+        unit: what computes it there: cpu, gpu, ane or npu; by default the CPU, or what Core ML decides.
         threads: of the runtime; one by default.
         length: run all texts at this length; by default each at the shortest that fits.
 
@@ -191,6 +219,7 @@ def benchmark(
         UnavailableError: the device is not reachable, or does not run such bundles.
         GateError: the run gave no measurement.
     """
+    from exporters.units import parse_unit
     from squeezebert_edge.devices import open_device
     from squeezebert_edge.latency.protocol import PROTOCOLS
     from squeezebert_edge.latency.record import Settings
@@ -198,17 +227,21 @@ def benchmark(
 
     if protocol not in PROTOCOLS:
         raise InputError(f"there is no protocol '{protocol}'", allowed=", ".join(PROTOCOLS))
+    if unit is not None:
+        unit = str(parse_unit(unit, on_phone=True))
     request = Request(
         PROTOCOLS[protocol],
-        Settings(threads=threads, length=length),
+        Settings(threads=threads, unit=unit, length=length),
         data=None if data is None else Path(data),
     )
-    (record,) = benchmark_bundles([_open(bundle)], open_device(device, runner), request)
+    (record,) = benchmark_bundles([_open(bundle, unit=unit or "cpu")], open_device(device, runner), request)
     return record
 
 
-def _open(bundle: Bundle | str | Path, *, allow_failed: bool = False) -> Bundle:
-    return open_bundle(bundle, allow_failed=allow_failed) if isinstance(bundle, str | Path) else bundle
+def _open(bundle: Bundle | str | Path, *, unit: str = "cpu", allow_failed: bool = False) -> Bundle:
+    if isinstance(bundle, str | Path):
+        return open_bundle(bundle, unit=unit, allow_failed=allow_failed)
+    return bundle
 
 
 def _text(source: str | Path | None) -> str | None:

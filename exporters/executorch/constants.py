@@ -16,14 +16,14 @@ import numpy as np
 
 from exporters.arrays import Array
 from exporters.constants import Constant, array_of, of_floats, of_integers
+from exporters.executorch.description import IDENTIFIER, PLAN_VALUES, PLANS, VALUE, VALUE_KIND
 from exporters.flatbuffer import Table
 
-HEADER = (
-    8  # where a program's extended header stands: a mark, its length, the program's size, the segments' place
-)
-PLANS, INLINE_DELEGATES, SEGMENTS, CONSTANT_SEGMENT, NAMED_DATA = 1, 3, 4, 5, 7  # fields of Program
-PLAN_VALUES, PLAN_CHAINS, PLAN_OPERATORS, PLAN_DELEGATES = 2, 5, 6, 7  # of ExecutionPlan
-VALUE_KIND, VALUE, TENSOR = 0, 1, 5  # of EValue, and a kind of it
+# Where a program's extended header stands: a mark, its length, the program's size, the segments' place.
+HEADER = 8
+INLINE_DELEGATES, SEGMENTS, CONSTANT_SEGMENT, NAMED_DATA = 3, 4, 5, 7  # fields of Program
+PLAN_CHAINS, PLAN_OPERATORS, PLAN_DELEGATES = 5, 6, 7  # of ExecutionPlan
+TENSOR = 5  # of KernelTypes
 SCALAR_TYPE, SIZES, BUFFER, ALLOCATION = 0, 2, 5, 6  # of Tensor
 INSTRUCTIONS, KERNEL_CALL, DELEGATE_CALL = 2, 1, 2  # of Chain, and kinds of instruction
 INDEX_CALLED, ARGUMENTS = 0, 1  # of both
@@ -54,10 +54,10 @@ def constants(path: Path) -> Iterator[Constant]:
         ValueError, struct.error: not a program.
     """
     content = path.read_bytes()
-    if content[4:6] != b"ET" or content[HEADER : HEADER + 4] != b"eh00":
-        raise ValueError(f"{path} is not an ExecuTorch program with segments")
+    program = Table.root(content, IDENTIFIER)
+    if content[HEADER : HEADER + 4] != b"eh00":
+        raise ValueError(f"{path} is an ExecuTorch program without segments")
     (base,) = struct.unpack_from("<Q", content, HEADER + 16)
-    program = Table.root(content)
     segments = []
     for segment in program.tables(SEGMENTS):
         start = base + segment.value(0, "<Q")

@@ -9,6 +9,8 @@ from exporters.flatbuffer import Table, open_root
 from exporters.lengths import by_length
 from exporters.spec import Description
 
+IDENTIFIER = b"ET"  # a version's number follows
+
 # Fields of Program, ExecutionPlan, EValue and String, by number.
 PLANS = 1
 PLAN_NAME, PLAN_VALUES, PLAN_OUTPUTS = 0, 2, 4
@@ -22,7 +24,7 @@ def describe(path: Path) -> Description:
     Raises:
         ValueError, struct.error: not a program.
     """
-    with open_root(path, b"ET") as program:
+    with open_root(path, IDENTIFIER) as program:
         plans = {plan.text(PLAN_NAME): plan for plan in program.tables(PLANS)}
         metadata = json.loads(_answer(plans["metadata"])) if "metadata" in plans else {}
         return Description(metadata, by_length(plans))

@@ -11,8 +11,9 @@ import numpy as np
 from exporters.arrays import Array
 from exporters.constants import Constant, array_of, of_floats, of_integers, unpack
 from exporters.flatbuffer import Table
+from exporters.tflite.signatures import BUFFERS, IDENTIFIER
 
-SUBGRAPHS, BUFFERS = 2, 4  # fields of Model
+SUBGRAPHS = 2  # of Model
 TENSORS, OPERATORS = 0, 3  # of SubGraph
 OPERATOR_INPUTS = 1  # of Operator
 SHAPE, TYPE, BUFFER, QUANTIZATION = 0, 1, 2, 4  # of Tensor
@@ -28,10 +29,7 @@ def constants(path: Path) -> Iterator[Constant]:
     Raises:
         ValueError, struct.error: not a model.
     """
-    content = path.read_bytes()
-    if content[4:8] != b"TFL3":
-        raise ValueError(f"{path} is not a LiteRT model")
-    model = Table.root(content)
+    model = Table.root(path.read_bytes(), IDENTIFIER)
     buffers = list(model.tables(BUFFERS))
     seen: set[tuple[object, ...]] = set()
     for graph in model.tables(SUBGRAPHS):

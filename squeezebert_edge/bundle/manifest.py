@@ -146,7 +146,7 @@ class UnitRecord(_Record):
     delegation: Delegation
     partitions: int
     versions: dict[str, str]
-    warnings: list[str] = []
+    warnings: list[str] = Field(default_factory=list)
     verification: Verification
 
 

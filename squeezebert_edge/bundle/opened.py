@@ -18,7 +18,6 @@ from squeezebert_edge.bundle.manifest import (
     SEAL,
     VOCABULARY,
     Manifest,
-    Verification,
     files,
     parse_manifest,
     sha256,
@@ -61,6 +60,27 @@ class Bundle:
     directory: Path
     manifest: Manifest
     allow_failed: bool = False
+
+    def require_proof(self, unit: Unit = CPU) -> None:
+        """Refuse what a unit runs if its proof failed: its own, or the artifact's where it runs the artifact.
+
+        An NPU without a chip is asked again when the phone has said which it has.
+
+        Raises:
+            GateError: it failed, and such units are not allowed.
+        """
+        if self.allow_failed or (unit.kind == "npu" and unit.chip is None):
+            return
+        record = self.manifest.units.get(str(unit))
+        proof = self.manifest.verification if record is None else record.verification
+        if proof.status == "failed":
+            on, option = ("", "") if record is None else (f" on {unit}", f" --unit {unit}")
+            raise GateError(
+                f"{self.directory}{on} is not equal to the float model: {'; '.join(proof.failures)}",
+                allowed="what is verified, and `inspect` and `verify` for this one",
+                hint=f"squeezebert-edge verify {self.directory}{option}, or export again in another "
+                "precision or form",
+            )
 
     @property
     def artifact(self) -> Path:
@@ -138,6 +158,7 @@ class Bundle:
             UnavailableError: the unit cannot be run, or emulated, on this machine.
             GateError: the unit refuses the files, or its proof failed.
         """
+        self.require_proof(unit)
         format_ = exporters.get(self.manifest.format)
         if unit == CPU:
             runner = format_.load(self.artifact, threads=threads, runtime=runtime)
@@ -158,10 +179,7 @@ class Bundle:
             InputError: the bundle holds no files for the chip.
             GateError: the unit's proof failed, and such units are not allowed.
         """
-        record = self.manifest.units.get(str(unit))
-        if record is not None and not self.allow_failed:
-            what, named = f"{self.directory} on {unit}", f"{self.directory} --unit {unit}"
-            _refuse_failed(what, record.verification, named)
+        self.require_proof(unit)
         return self._files_of(unit)
 
     def _files_of(self, unit: Unit) -> dict[int, Path]:
@@ -284,10 +302,11 @@ class Bundle:
         return [self.answer(self.task.ask([item] if isinstance(item, str) else list(item))) for item in text]
 
 
-def open_bundle(directory: Path, *, allow_failed: bool = False) -> Bundle:
+def open_bundle(directory: Path, *, unit: Unit = CPU, allow_failed: bool = False) -> Bundle:
     """Open a bundle; check every file against the manifest, and the manifest against the artifact.
 
     Args:
+        unit: what is to compute it, whose proof is asked for.
         allow_failed: whether a bundle whose proof failed is opened, to be looked at or proven again. Nothing
             else is to be done with one.
 
@@ -318,29 +337,18 @@ def open_bundle(directory: Path, *, allow_failed: bool = False) -> Bundle:
     if any(changes.values()):
         listed = "; ".join(f"{what}: {', '.join(names)}" for what, names in changes.items() if names)
         raise InputError(f"{directory}: not as it was written: {listed}", hint="export it again")
-    for name, unit in bundle.manifest.units.items():
-        absent = sorted({file for file in unit.files.values() if file not in expected})
-        if absent or list(unit.files) != bundle.manifest.lengths:
-            what = f"{', '.join(absent)}, which is not there" if absent else f"files for {list(unit.files)}"
+    for name, record in bundle.manifest.units.items():
+        absent = sorted({file for file in record.files.values() if file not in expected})
+        if absent or list(record.files) != bundle.manifest.lengths:
+            what = f"{', '.join(absent)}, which is not there" if absent else f"files for {list(record.files)}"
             raise InputError(f"{directory}: its unit {name} has {what}", hint="export it again")
     _check_outputs(bundle)
     for proof in bundle.manifest.proofs:
         for broken in broken_gates(proof):
             raise InputError(f"{directory} says that it is verified, but {broken}", hint="export it again")
     require_artifact_agrees(directory, bundle.manifest)
-    if not allow_failed:
-        _refuse_failed(str(directory), bundle.manifest.verification, str(directory))
+    bundle.require_proof(unit)
     return bundle
-
-
-def _refuse_failed(what: str, proof: Verification, named: str) -> None:
-    """Raise GateError if a proof failed; `named` is what `verify` takes to make it again."""
-    if proof.status == "failed":
-        raise GateError(
-            f"{what} is not equal to the float model: {'; '.join(proof.failures)}",
-            allowed="what is verified, and `inspect` and `verify` for this one",
-            hint=f"squeezebert-edge verify {named}, or export again in another precision or form",
-        )
 
 
 def _check_outputs(bundle: Bundle) -> None:
@@ -369,17 +377,18 @@ def _check_outputs(bundle: Bundle) -> None:
             )
 
 
-def open_bundles(directories: Iterable[Path], key: Key | None = None) -> list[Bundle]:
+def open_bundles(directories: Iterable[Path], key: Key | None = None, *, unit: Unit = CPU) -> list[Bundle]:
     """Open bundles, each once however often it is named.
 
     Args:
+        unit: as `open_bundle` takes it.
         key: that has to have signed them.
 
     Raises:
         InputError: as `open_bundle`.
         GateError: as `open_bundle`, or one is not signed.
     """
-    bundles = [open_bundle(path) for path in dict.fromkeys(path.resolve() for path in directories)]
+    bundles = [open_bundle(path, unit=unit) for path in dict.fromkeys(path.resolve() for path in directories)]
     if key is not None:
         for bundle in bundles:
             bundle.require_signature(key)

@@ -25,20 +25,12 @@ from squeezebert_edge.checkpoint.checkpoint import (
     content_sha256,
     locate,
 )
-from squeezebert_edge.model.config import MODEL_TYPE, SqueezeBertConfig
+from squeezebert_edge.model.config import GROUPS, MODEL_TYPE, SqueezeBertConfig
 from squeezebert_edge.plumbing.reading import read_object
 from squeezebert_edge.text.tokenizer import Tokenizer
 
 BERT = "bert"
 SOME_CAPITALS = 0.01  # the share of words from which on a vocabulary is cased; BERT's own has 0 or 0.4
-GROUPS = (
-    "q_groups",
-    "k_groups",
-    "v_groups",
-    "post_attention_groups",
-    "intermediate_groups",
-    "output_groups",
-)
 # config.json's keys that would change what the network computes -> the values that do not.
 _NEUTRAL: Mapping[str, tuple[Any, ...]] = {
     "position_embedding_type": ("absolute", None),

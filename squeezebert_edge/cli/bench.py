@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from exporters.errors import EdgeError, GateError, InputError
+from exporters.units import parse_unit
 from squeezebert_edge.cli import options, show
 from squeezebert_edge.cli.names import read_unit
 from squeezebert_edge.cli.report import exit_code
@@ -132,7 +133,7 @@ def bench(
         coremltools_team=coremltools_benchmark,
     )
     earlier = options.read_baseline(baseline, max_slowdown=max_slowdown)
-    opened = open_bundles(bundles, key)
+    opened = open_bundles(bundles, key, unit=parse_unit(request.settings.unit or "cpu", on_phone=True))
     show.own_gates(opened)
     if earlier is not None:
         if not protocol.quoted:

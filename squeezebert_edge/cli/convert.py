@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from exporters.errors import EdgeError
 from squeezebert_edge.cli import options as shared
 from squeezebert_edge.cli import show
 from squeezebert_edge.cli import train_options as options
@@ -98,36 +97,27 @@ def convert(
     """
     import torch
 
-    from squeezebert_edge.training.processes import rank
-    from squeezebert_edge.training.state import state_path
     from squeezebert_edge.verbs.convert import StudentShape, convert_bert
 
     given = context.params
     config = TrainingConfig(
         **{field.name: given[field.name] for field in fields(TrainingConfig) if field.name in given}
     )
-    try:
-        with show.progress() as progress:
-            result = convert_bert(
-                bert,
-                data,
-                out,
-                config,
-                StudentShape(groups, layers, vocabulary),
-                validation=dev,
-                labels=shared.parse_labels(labels),
-                text=text,
-                dtype=torch.float16 if half else torch.float32,
-                force=force,
-                progress=progress,
-                log=show.note,
-            )
-    except (EdgeError, KeyboardInterrupt) as error:
-        if rank() != 0:
-            raise typer.Exit(error.exit_code if isinstance(error, EdgeError) else 1) from None
-        if isinstance(error, KeyboardInterrupt) and state_path(out).exists():
-            show.note(f"{state_path(out)} holds what was learned; the same command continues")
-        raise
+    with options.one_voice(out, "the same command continues"), show.progress() as progress:
+        result = convert_bert(
+            bert,
+            data,
+            out,
+            config,
+            StudentShape(groups, layers, vocabulary),
+            validation=dev,
+            labels=shared.parse_labels(labels),
+            text=text,
+            dtype=torch.float16 if half else torch.float32,
+            force=force,
+            progress=progress,
+            log=show.note,
+        )
     if result is not None and json:
         show.as_json(result.to_json())
     elif result is not None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from exporters.errors import InputError
-from exporters.units import parse_unit
+from exporters.units import CPU, parse_unit
 from squeezebert_edge.cli import options, show
 from squeezebert_edge.cli.names import read_names
 
@@ -85,7 +85,8 @@ def evaluate(
     if flips is not None:
         refuse_existing_file(flips, force=force)
     scored = read_names(task, dataset, task_may_be_dataset=True).scored
-    opened = open_bundles(bundles)
+    computed_by = None if unit is None else parse_unit(unit, on_phone=device is not None)
+    opened = open_bundles(bundles, unit=computed_by or CPU)
     try:
         with show.progress() as progress:
             found = evaluate_bundles(
@@ -99,7 +100,7 @@ def evaluate(
                 limit=limit,
                 threads=threads,
                 runtime=runtime,
-                unit=None if unit is None else parse_unit(unit, on_phone=device is not None),
+                unit=computed_by,
                 device=None if device is None else devices.open_device(device, runner),
                 resume=resume,
                 progress=progress,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from exporters.errors import EdgeError, InputError
+from exporters.errors import InputError
 from squeezebert_edge.cli import options as shared
 from squeezebert_edge.cli import show
 from squeezebert_edge.cli import train_options as options
@@ -67,7 +67,6 @@ def train(
     import torch
 
     from squeezebert_edge.training.processes import rank
-    from squeezebert_edge.training.state import state_path
     from squeezebert_edge.verbs.train import Scratch, train_classifier
 
     if learning_rate is None:
@@ -76,28 +75,21 @@ def train(
     config = TrainingConfig(**_select(TrainingConfig, given))
     scratch = Scratch(NetworkSize(**_select(NetworkSize, given)), vocab, vocab_size, cased)
     _refuse_contradictions(config, teacher, checkpoint, default_network=scratch == Scratch())
-    try:
-        with show.progress() as progress:
-            result = train_classifier(
-                data,
-                out,
-                config,
-                start=checkpoint or scratch,
-                validation=dev,
-                labels=shared.parse_labels(labels),
-                teacher=teacher,
-                dtype=torch.float16 if half else torch.float32,
-                resume=resume,
-                force=force,
-                progress=progress,
-                log=show.note,
-            )
-    except (EdgeError, KeyboardInterrupt) as error:
-        if rank() != 0:
-            raise typer.Exit(error.exit_code if isinstance(error, EdgeError) else 1) from None
-        if isinstance(error, KeyboardInterrupt) and state_path(out).exists():
-            show.note(f"{state_path(out)} holds what was learned; the same command with --resume continues")
-        raise
+    with options.one_voice(out, "the same command with --resume continues"), show.progress() as progress:
+        result = train_classifier(
+            data,
+            out,
+            config,
+            start=checkpoint or scratch,
+            validation=dev,
+            labels=shared.parse_labels(labels),
+            teacher=teacher,
+            dtype=torch.float16 if half else torch.float32,
+            resume=resume,
+            force=force,
+            progress=progress,
+            log=show.note,
+        )
     if rank() == 0:
         _print(result, json=json)
 

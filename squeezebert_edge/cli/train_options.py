@@ -1,12 +1,16 @@
-"""The options of `squeezebert-edge train`, by the panels of its --help."""
+"""What `squeezebert-edge train` and `convert` share: options, by the panels of --help, and how they end."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from exporters.errors import EdgeError
+from squeezebert_edge.cli import show
 from squeezebert_edge.training.config import (
     DEVICES,
     FINE_TUNING_LEARNING_RATE,
@@ -194,3 +198,23 @@ ForceOption = Annotated[
         rich_help_panel=PROCESS,
     ),
 ]
+
+
+@contextmanager
+def one_voice(out: Path, continues: str) -> Iterator[None]:
+    """Let one process of a training say how it ended, and what an interruption leaves.
+
+    Args:
+        out: the checkpoint that is made. continues: what the user does next, for the note.
+    """
+    from squeezebert_edge.training.processes import rank
+    from squeezebert_edge.training.state import state_path
+
+    try:
+        yield
+    except (EdgeError, KeyboardInterrupt) as error:
+        if rank() != 0:
+            raise typer.Exit(error.exit_code if isinstance(error, EdgeError) else 1) from None
+        if isinstance(error, KeyboardInterrupt) and state_path(out).exists():
+            show.note(f"{state_path(out)} holds what was learned; {continues}")
+        raise

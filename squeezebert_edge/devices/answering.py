@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from exporters.units import parse_unit
+
 if TYPE_CHECKING:
     from squeezebert_edge.bundle.opened import Bundle
     from squeezebert_edge.devices import Device, Inputs, Outputs
@@ -28,6 +30,7 @@ class BundleOnDevice:
 
     Raises:
         InputError, UnavailableError: the device does not take these settings or this bundle.
+        GateError: what the unit runs failed its proof.
     """
 
     def __init__(
@@ -35,6 +38,7 @@ class BundleOnDevice:
     ) -> None:
         self._device, self._bundle, self._progress = device, bundle, progress
         self._settings = device.settle(bundle, settings)
+        bundle.require_proof(parse_unit(self._settings.unit or "cpu"))
         longest = bundle.manifest.lengths[-1]
         numbers = sum(prod(size or longest for size in output.shape) for output in bundle.manifest.outputs)
         self._most = max(1, min(MOST_ROWS, MOST_BYTES // (4 * numbers)))

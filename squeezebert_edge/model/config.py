@@ -53,6 +53,15 @@ PROBLEM_TYPES: tuple[ProblemType, ...] = (
 LARGEST_SIZE = 2**31 - 1  # tensors are indexed by 32 bits on phones
 MOST_LABELS = 1_000_000  # each has a name
 
+# The fields of the six convolutions' numbers of groups.
+GROUPS = (
+    "q_groups",
+    "k_groups",
+    "v_groups",
+    "post_attention_groups",
+    "intermediate_groups",
+    "output_groups",
+)
 _POSITIVE_INTEGERS = (
     "vocab_size",
     "hidden_size",
@@ -62,12 +71,7 @@ _POSITIVE_INTEGERS = (
     "max_position_embeddings",
     "type_vocab_size",
     "embedding_size",
-    "q_groups",
-    "k_groups",
-    "v_groups",
-    "post_attention_groups",
-    "intermediate_groups",
-    "output_groups",
+    *GROUPS,
 )
 _FLAGS = ("tie_word_embeddings", "output_attentions", "output_hidden_states", "return_dict")
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import pickle
-import signal
 import socket
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, TypeVar, cast
 
 from exporters.errors import UnavailableError
+from exporters.process import how_it_ended
 from squeezebert_edge.plumbing.progress import Progress, silent
 
 AWAKE = 0.2  # seconds after which the main thread sees what it was asked meanwhile
@@ -113,9 +113,8 @@ class Team:
             code = process.wait()
         if self._ended:
             raise KeyboardInterrupt
-        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
         raise UnavailableError(
-            f"the process that was {what} {how}",
+            f"the process that was {what} {how_it_ended(code)}",
             hint="if it had too little memory: fewer at the same time, --jobs 1",
         )
 

@@ -111,8 +111,7 @@ def _reorder(
     heads: Sequence[Tensor],
     inner: Sequence[Tensor],
 ) -> SqueezeBertPreTrainedModel:
-    """A copy whose hidden channel i is the network's hidden[i]; heads and inner channels likewise, by
-    layer."""
+    """A copy whose hidden channel i is the network's hidden[i]; likewise every layer's heads and inner."""
     ordered = copy.deepcopy(network)
     base = ordered.base_model
 

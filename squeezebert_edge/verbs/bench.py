@@ -10,6 +10,7 @@ from pathlib import Path
 from queue import SimpleQueue
 
 from exporters.errors import EdgeError, InputError
+from exporters.units import parse_unit
 from squeezebert_edge import __version__
 from squeezebert_edge.bundle.opened import Bundle
 from squeezebert_edge.devices import Device, open_device
@@ -73,7 +74,8 @@ def benchmark_bundles(
     Raises:
         InputError: before anything is measured: the device cannot honour a setting, or the data is wrong.
         UnavailableError: the device does not run such bundles, or is gone.
-        GateError: a run gave no measurement; or, after all records, a foreign tool gave none.
+        GateError: what the unit runs failed its proof; a run gave no measurement; or, after all records, a
+            foreign tool gave none.
     """
     work = _load_workloads(bundles, request)
     yield from _measure(bundles, work, device, request, progress, sleep)
@@ -201,6 +203,8 @@ def _measure(
     sleep: Callable[[float], object],
 ) -> Iterator[record.Record]:
     settled = [device.settle(bundle, request.settings) for bundle in bundles]
+    for bundle, settings in zip(bundles, settled, strict=True):
+        bundle.require_proof(parse_unit(settings.unit or "cpu"))
     tools = _foreign_tools(request, device, bundles)
     rested = True
     failure = None

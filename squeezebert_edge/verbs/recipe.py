@@ -6,7 +6,6 @@ import hashlib
 import importlib.metadata
 import json
 import platform
-import re
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
@@ -14,6 +13,9 @@ from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 import exporters
 from exporters.errors import InputError
@@ -28,7 +30,6 @@ from squeezebert_edge.verbs.plan import Plan
 
 ELSEWHERE = "replace it with --force, or choose another --out"
 PROJECT = "squeezebert-edge"
-_EXTRA = re.compile(r"""\bextra\s*==\s*["']([^"']+)["']""")
 
 
 def recipe_of(checkpoint: Checkpoint, plan: Plan, format_: str, precision: str) -> Recipe:
@@ -119,7 +120,7 @@ def packages(row: Format, extras: Iterable[str]) -> dict[str, str]:
     waiting = [PROJECT, *(name for module in modules for name in providers.get(module, ()))]
     found: dict[str, str] = {}
     while waiting:
-        name = re.sub(r"[-_.]+", "-", waiting.pop()).lower()
+        name = canonicalize_name(waiting.pop())
         if name in found:
             continue
         try:
@@ -127,10 +128,13 @@ def packages(row: Format, extras: Iterable[str]) -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue  # for other machines, or not installed
         found[name] = distribution.version
-        for requirement in distribution.requires or ():
-            extra = _EXTRA.search(requirement)
-            if extra is None or (name == PROJECT and extra[1] in extras):
-                waiting.append(re.split(r"[^A-Za-z0-9._-]", requirement, maxsplit=1)[0])
+        for text in distribution.requires or ():
+            wanted = Requirement(text)
+            mine = extras if name == PROJECT else ()
+            if wanted.marker is None or any(
+                wanted.marker.evaluate({"extra": extra}) for extra in ("", *mine)
+            ):
+                waiting.append(wanted.name)
     return dict(sorted(found.items()))
 
 

@@ -337,10 +337,10 @@ def test_a_process_answers_fails_and_dies_with_what_it_said(echo: Path) -> None:
     with pytest.raises(ProcessError, match="no fives"):
         runner(number(5))
     assert runner(number(4))["x"] == 4
-    with pytest.raises(ProcessError, match="ended by SIGSEGV") as error:
+    with pytest.raises(ProcessError, match="was killed by SIGSEGV") as error:
         runner(number(7))
     assert "asked for 7" in error.value.log
-    with pytest.raises(ProcessError, match="ended by SIGSEGV"):
+    with pytest.raises(ProcessError, match="was killed by SIGSEGV"):
         runner(number(3))
 
 

@@ -13,6 +13,10 @@ from exporters.units import CPU, GPU
 from squeezebert_edge.bundle.manifest import write_manifest
 from squeezebert_edge.bundle.opened import open_bundle
 from squeezebert_edge.cli.commands import app
+from squeezebert_edge.devices.python.host import Host
+from squeezebert_edge.latency.protocol import PROTOCOLS
+from squeezebert_edge.latency.record import Settings
+from squeezebert_edge.verbs.bench import Request, benchmark_bundles
 from tests.kit.small import save_small
 
 
@@ -86,4 +90,23 @@ def test_a_unit_whose_proof_failed_is_refused_alone(failed: Path, tmp_path: Path
     assert bundle.size_of(GPU) == bundle.size
     with pytest.raises(GateError, match="on gpu is not equal to the float model: .* 12.0 dB"):
         bundle.load_runner(unit=GPU)
+    with pytest.raises(GateError, match="on gpu is not equal"):
+        open_bundle(copy, unit=GPU)
     assert set(open_bundle(copy, allow_failed=True).files_of(GPU).values()) == {bundle.artifact}
+
+
+def test_a_unit_that_is_verified_answers_where_the_cpu_has_failed(failed: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(failed, copy)
+    fields = open_bundle(failed, allow_failed=True).manifest.model_dump(exclude={"schema_version", "files"})
+    unit = {"files": {16: fields["artifact"]}, "form": "conv2d", "form_decided_by": "a test"}
+    unit |= {"arithmetic": "float16", "delegation": fields["delegation"], "partitions": 1, "versions": {}}
+    proof = {"status": "verified", "by": "webgpu"}
+    write_manifest(copy, fields | {"units": {"gpu": unit | {"verification": proof}}})
+    bundle = open_bundle(copy, unit=GPU)
+    assert set(bundle.files_of(GPU).values()) == {bundle.artifact}
+    for refused in (bundle.load_runner, lambda: open_bundle(copy), lambda: bundle.files_of(CPU)):
+        with pytest.raises(GateError, match="copy is not equal to the float model"):
+            refused()
+    with pytest.raises(GateError, match="copy is not equal to the float model"):
+        next(benchmark_bundles([bundle], Host(), Request(PROTOCOLS["rapid"], Settings())))

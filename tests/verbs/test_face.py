@@ -65,6 +65,9 @@ def test_every_call_takes_a_directory_or_what_was_opened(bundle: Bundle, tmp_pat
     for given in (bundle, bundle.directory, str(bundle.directory)):
         assert edge.verify(given).status == "verified"
         assert edge.evaluate(given, data, limit=2).examples == 2
+    for verb in (edge.verify, lambda given, unit: edge.evaluate(given, data, unit=unit), edge.benchmark):
+        with pytest.raises(InputError, match="no compute unit 'tpu'"):
+            verb(bundle, unit="tpu")
     assert edge.open_bundle(str(bundle.directory)).manifest == bundle.manifest
     record = edge.benchmark(bundle, protocol="rapid", threads=1)
     assert (record.protocol.name, record.bundle.name) == ("rapid", "tflite-fp32")

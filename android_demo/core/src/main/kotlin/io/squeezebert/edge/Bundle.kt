@@ -72,7 +72,7 @@ public class Bundle private constructor(
          * it: not for a main thread.
          *
          * @throws InputException not a bundle, a schema this version does not know, a file that is missing, foreign
-         *     or altered, a manifest that contradicts the artifact, or a bundle whose proof failed.
+         *     or altered, a manifest that contradicts the artifact, or a bundle whose proofs all failed.
          */
         public fun open(files: BundleFiles): Bundle {
             val content: ByteArray
@@ -103,7 +103,7 @@ public class Bundle private constructor(
                 if (foreign.isNotEmpty()) throw InputException("$files: $unit runs $foreign, none of its files")
             }
             requireArtifactAgrees(files, manifest, sizes)
-            if (manifest.verification == FAILED) {
+            if (manifest.failedEverywhere) {
                 throw InputException("$files is not equal to the float model", hint = PROVE_AGAIN)
             }
             return Bundle(files, manifest, sealed, artifact.values.sum())

@@ -6,8 +6,7 @@ public const val CPU: String = "cpu"
 /** The GPU of a phone. */
 public const val GPU: String = "gpu"
 
-/** What [Manifest.verification] says of a proof that did not hold. */
-internal const val FAILED: String = "failed"
+private const val FAILED = "failed"
 
 /** Begins the name of an NPU, which ends with its chip: a file is compiled for one. */
 public const val NPU: String = "npu:"
@@ -17,19 +16,25 @@ public const val NPU: String = "npu:"
  *
  * @throws InputException the bundle holds no files for the chip, or the unit's proof failed.
  */
-public fun Manifest.filesOf(unit: String?): Map<Int, String> = units[unit]?.let {
-    if (it.verification == FAILED) throw InputException("on $unit the bundle is not equal to the float model")
-    it.files
-} ?: run {
-    if (unit != null && unit.startsWith(NPU)) {
+public fun Manifest.filesOf(unit: String?): Map<Int, String> {
+    val own = units[unit]
+    if (own == null && unit != null && unit.startsWith(NPU)) {
         throw InputException(
             "the bundle holds no files for $unit",
             (setOf(CPU, GPU) + units.keys).joinToString(),
             "squeezebert-edge export CHECKPOINT --to $format --unit $unit",
         )
     }
-    lengths.associateWith { artifact }
+    if (failedOn(unit)) throw InputException("on ${unit ?: CPU} the bundle is not equal to the float model")
+    return own?.files ?: lengths.associateWith { artifact }
 }
+
+/** Whether the proof of what a unit runs failed: its own, or the artifact's where it runs the artifact. */
+private fun Manifest.failedOn(unit: String?): Boolean = (units[unit]?.verification ?: verification) == FAILED
+
+/** Whether no unit can run the bundle, since every proof of it failed. */
+internal val Manifest.failedEverywhere: Boolean
+    get() = verification == FAILED && units.values.all { it.verification == FAILED }
 
 /**
  * The units that a bundle was proven for and a phone has, the best first: the NPU of its chip, its GPU, its CPU.
@@ -39,7 +44,7 @@ public fun Manifest.filesOf(unit: String?): Map<Int, String> = units[unit]?.let 
 public fun Manifest.unitsOn(chip: String?): List<String> {
     val proven = units.filterValues { it.verification == "verified" }.keys
     val npu = proven.filter { chip != null && it.equals(NPU + chip, ignoreCase = true) }
-    return npu + proven.filter { it == GPU } + CPU
+    return npu + proven.filter { it == GPU } + listOf(CPU).filterNot(::failedOn)
 }
 
 /**

@@ -71,6 +71,20 @@ class BundleTest {
     }
 
     @Test
+    fun `a unit whose proof failed is refused, and no other`() {
+        val onCpu = TinyBundle.WITH_UNITS.replaceFirst(VERIFIED, FAILED)
+        val manifest = open(TinyBundle.write(manifest = onCpu)).manifest
+        assertEquals(listOf("npu:SM8650", "gpu"), manifest.unitsOn("SM8650"))
+        assertEquals(setOf("model.tflite"), manifest.filesOf("gpu").values.toSet())
+        for (unit in listOf("cpu", null)) {
+            assertTrue("on cpu the bundle is not equal" in refusal { manifest.filesOf(unit) })
+        }
+        val everywhere = TinyBundle.WITH_UNITS.replace(VERIFIED, FAILED).replace("\"not verified\"", FAILED)
+        assertTrue("is not equal to the float model" in refusal { open(TinyBundle.write(manifest = everywhere)) })
+        assertTrue("on gpu the bundle is not equal" in refusal { Manifest.of(everywhere).filesOf("gpu") })
+    }
+
+    @Test
     fun `a bundle is for the units that its manifest names`() {
         val older = open(TinyBundle.write()).manifest
         assertEquals(null to emptyMap<String, UnitRecord>(), older.unit to older.units)
@@ -81,9 +95,6 @@ class BundleTest {
         assertEquals(mapOf(8 to "model.tflite", 16 to "vocab.txt"), made.filesOf("npu:SM8550"))
         assertEquals(older.filesOf("gpu"), older.filesOf("cpu"))
         assertTrue("no files for npu:SM8750\nallowed: cpu, gpu, npu:SM8650" in refusal { made.filesOf("npu:SM8750") })
-        val failed = TinyBundle.WITH_UNITS.replace("\"verified\"", "\"failed\"")
-        assertTrue("on gpu the bundle is not equal" in refusal { Manifest.of(failed).filesOf("gpu") })
-        assertEquals(older.filesOf("cpu"), Manifest.of(failed).filesOf("cpu"))
         val foreign = TinyBundle.WITH_UNITS.replace("\"16\": \"vocab.txt\"", "\"16\": \"../other.tflite\"")
         assertTrue("none of its files" in refusal { open(TinyBundle.write(manifest = foreign)) })
         val shorter = TinyBundle.WITH_UNITS.replace(", \"16\": \"vocab.txt\"", "")
@@ -106,5 +117,10 @@ class BundleTest {
             val changed = TinyBundle.MANIFEST.replace(was, becomes)
             assertTrue(reason, reason in refusal { Manifest.of(changed) })
         }
+    }
+
+    private companion object {
+        const val VERIFIED = "\"verified\""
+        const val FAILED = "\"failed\""
     }
 }
