@@ -66,8 +66,7 @@ class Precision:
     weights, activations: their types, in words. granularity: over what one quantization scale reaches.
     gates: what its artifacts must keep.
     rounding: None where nothing is quantized.
-    integer_only: nothing is left in float, whatever else a precision of its rounding leaves there. It is for
-        NPUs, made only when it is asked for; a CPU computes it, but slowly.
+    for_npus: made only when it is asked for; a CPU computes it, but slowly.
     palette_targets: targets for which 16 values serve a whole weight, instead of steps of even size.
     unit_gates: what must hold on a compute unit other than the CPU, by its kind; a kind without gates does
         not compute in this precision.
@@ -78,14 +77,9 @@ class Precision:
     granularity: str | None = None
     gates: Gates = Gates()
     rounding: Rounding | None = None
-    integer_only: bool = False
+    for_npus: bool = False
     palette_targets: tuple[str, ...] = ()
     unit_gates: Mapping[str, Gates] = field(default_factory=dict, hash=False)
-
-    @property
-    def mixed(self) -> bool:
-        """Whether some of it is quantized and the rest left in float."""
-        return self.rounding is not None and not self.integer_only
 
     @property
     def calibrated(self) -> bool:

@@ -45,7 +45,7 @@ FORMAT = Format(
             "weights per channel, activations per tensor",
             gates=INT8_GATES,
             rounding=Rounding(8, None, "tensor"),
-            integer_only=True,
+            for_npus=True,
             unit_gates={"npu": NPU_INT16_GATES},
         ),
         "int4": Precision(

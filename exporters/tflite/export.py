@@ -68,11 +68,11 @@ def export(request: ExportRequest, path: Path) -> Artifact:
         calibrated: list[str] = []
         if half:
             content = quantization.with_half_weights(content)
-        elif precision.integer_only:
-            content, calibrated = integer_only(content, request, bits=16)
+        elif precision.for_npus:
+            content, calibrated = integer_only(content, request, bits=16, float_softmax=True)
         elif precision.rounding:
             content, calibrated = quantization.quantized(content, request)
-        if half or (precision.rounding and not precision.integer_only):
+        if half or (precision.rounding and not precision.for_npus):
             packages.append("ai-edge-quantizer")
         path.write_bytes(finished(content, request.metadata))
         float_operators = quantization.float_operators(content)

@@ -81,7 +81,9 @@ class Encoding(NamedTuple):
     axis: int = 0
 
 
-def integer_only(content: bytes, request: ExportRequest, bits: int) -> tuple[bytes, list[str]]:
+def integer_only(
+    content: bytes, request: ExportRequest, bits: int, *, float_softmax: bool = False
+) -> tuple[bytes, list[str]]:
     """The same model computing with integers; its inputs stay int32, its outputs float32.
 
     Args:
@@ -89,6 +91,8 @@ def integer_only(content: bytes, request: ExportRequest, bits: int) -> tuple[byt
         request: `calibration` gives the ranges, but for products that have learned ones in `ranges`; products
             of `keep_float` stay float, with conversions around them. Rows are padded with zeros.
         bits: of activations, 8 or 16.
+        float_softmax: for a CPU. LiteRT's softmax of 16 bits gives nothing less than 2/32768, to each masked
+            token too, so that padding would move the answers (docs/npu_faults.md).
 
     Returns:
         The flatbuffer, and the products whose ranges were calibrated.
@@ -113,6 +117,8 @@ def integer_only(content: bytes, request: ExportRequest, bits: int) -> tuple[byt
     observed = _observed(model, graphs, request)
     learned = _learned(graphs[0], products, request)
     kept = {number for number, name in products.items() if request.stays_float(name)}
+    if float_softmax:
+        kept |= {number for number, kind in enumerate(graphs[0].kinds) if kind == "SOFTMAX"}
     for graph in graphs:
         Rewriter(graph, observed, learned, bits, kept, request.lengths[-1]).rewrite()
     return _pack_used(model), sorted(set(products.values()) - set(request.ranges))
@@ -446,11 +452,12 @@ class Rewriter:
     def _floor_for(self, number: int, tensor: int) -> float:
         """The same for one reader."""
         kind, operator, width = self.graph.kinds[number], self.graph.operators[number], self.widths[number]
-        if width == FLOAT:
-            return -math.inf
         if kind == "SOFTMAX":
             # All that is masked together gets less than a step of the result.
-            return self.observed[tensor].top - math.log(2**width * self.longest)
+            steps = 2 ** (self.bits if width == FLOAT else width)
+            return self.observed[tensor].top - math.log(steps * self.longest)
+        if width == FLOAT:
+            return -math.inf
         if kind == "ADD":
             # A sum saturates whatever is added.
             others = [self.observed[one].high for one in operator.inputs if one != tensor]

@@ -143,11 +143,12 @@ def export(
 
 
 def _source(request: ExportRequest, artifact: Artifact, precision: Precision) -> bytes:
-    """What is compiled: the artifact; if that has operators in float, the network in integers alone."""
-    if not precision.mixed:
+    """What is compiled: the artifact; if that is quantized for a CPU, the network in integers alone."""
+    if precision.rounding is None:
         return artifact.path.read_bytes()
+    bits = 16 if precision.activations == "int16" else 8
     with quiet_tools():
-        content, _ = integer_only(convert(request), request, bits=8)
+        content, _ = integer_only(convert(request), request, bits)
         return finished(content, request.metadata)
 
 

@@ -109,7 +109,7 @@ def float_parts(module: nn.Module, precision: Precision, target: str | None) -> 
     Args:
         target: the oldest system that the artifact must run on, where its format has such a choice.
     """
-    kept: tuple[str, ...] = LAST_PRODUCTS if precision.calibrated and not precision.integer_only else ()
+    kept: tuple[str, ...] = LAST_PRODUCTS if precision.calibrated and not precision.for_npus else ()
     if target in precision.palette_targets:
         kept = NO_PALETTE
     return (name for name, _ in module.named_modules() if name.rpartition(".")[2] in kept)

@@ -159,7 +159,7 @@ def _make(
     form = plan.form_of(name, exact.name)
     request = _request(checkpoint, task, plan, format_, exact.name, form.name)
     artifact = format_.export(request, path)
-    if not plan.allow_undelegated and not meaning.integer_only:
+    if not plan.allow_undelegated and not meaning.for_npus:
         _require_delegated(artifact, f"{name} {precision}", form.name)
     gates = meaning.gates.replaced_by(plan.gates)
     threads = useful_threads(macs_per_token(checkpoint.model) * plan.lengths[-1])

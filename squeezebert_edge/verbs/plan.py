@@ -83,8 +83,8 @@ class Plan:
         return self.form_of(format_, exact)
 
     def needs_own_network(self, unit: Unit, format_: str, exact: str) -> bool:
-        """Whether what a unit runs is not made of the artifact."""
-        return unit.kind == "npu" and exporters.format_named(format_).precision(exact).mixed
+        """Whether what a unit runs is not made of the artifact: NPUs take integers alone."""
+        return unit.kind == "npu" and exporters.format_named(format_).precision(exact).rounding is not None
 
     def target(self, format_: Format) -> str | None:
         """The oldest system that an artifact of a format must run on, where the format has such a choice."""
@@ -150,7 +150,7 @@ def possible_pairs(formats: Sequence[str], precisions: Sequence[str]) -> list[tu
     pairs = []
     for name in dict.fromkeys(formats):
         format_ = exporters.get(name, to_export=True)
-        usual = [each for each, meaning in format_.precisions.items() if not meaning.integer_only]
+        usual = [each for each, meaning in format_.precisions.items() if not meaning.for_npus]
         for precision in dict.fromkeys(precisions or usual):
             if choices.exact_precision(name, precision).name not in format_.precisions:
                 also = f"; int8 is {choices.INT8[name][0].name}" if name in choices.INT8 else ""
