@@ -4,7 +4,7 @@ Every precision of a checkpoint on each unit that computes it, then every head o
 weights random where the checkpoint has none), and what compiling the full size for one chip costs. The GPU is
 LiteRT's accelerator over WebGPU, the NPU Qualcomm's emulator.
 
-    python benchmarks/units.py CHECKPOINT [--unit gpu ...] [--length 64]
+    python benchmarks/units.py CHECKPOINT [--only heads ...] [--unit gpu ...] [--length 64]
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import torch
 from export_cost import full_size
 from latency import machine, versions
 
-from exporters.errors import GateError, UnavailableError
+from exporters.errors import GateError, InputError, UnavailableError
 from exporters.tflite import FORMAT, npu
 from exporters.tflite.chips import CHIPS
 from exporters.tflite.model import unpack
@@ -36,6 +36,7 @@ from squeezebert_edge.verbs import CALIBRATION_SAMPLES
 from squeezebert_edge.verbs.export import export_bundles
 from squeezebert_edge.verbs.plan import Plan, add_calibration, check_units
 
+PARTS = ("precisions", "heads", "full-size")
 UNITS = ("gpu", "npu:SM8650", "npu:SM8750", "npu:SM8850", "npu:SM7675")
 HEADER = "| head | precision | unit | MB | operators inside | pieces | SQNR dB | agreement | proof |"
 
@@ -57,15 +58,22 @@ def export(
 ) -> Iterator[Bundle]:
     """The bundle of a precision for those of the units that compute it."""
     pairs = [("tflite", precision)]
-    takes = [unit for unit in units if unit.kind in FORMAT.precisions[precision].unit_gates]
-    for unit in takes:
-        try:
-            plan = Plan(pairs, (options.length,), units=check_units([unit], pairs))
-            plan = add_calibration(plan, checkpoint, None, CALIBRATION_SAMPLES)
-            with tempfile.TemporaryDirectory() as directory:
-                yield from export_bundles(checkpoint, plan, Path(directory), progress=tell)
-        except (GateError, UnavailableError, ValueError) as error:
-            print(f"{precision} on {unit}: {error}", file=sys.stderr)
+    takes = [unit for unit in units if computes(unit, pairs)]
+    try:
+        plan = Plan(pairs, (options.length,), units=takes)
+        plan = add_calibration(plan, checkpoint, None, CALIBRATION_SAMPLES)
+        with tempfile.TemporaryDirectory() as directory:
+            yield from export_bundles(checkpoint, plan, Path(directory), progress=tell)
+    except (GateError, UnavailableError) as error:
+        print(f"{precision}: {error}", file=sys.stderr)
+
+
+def computes(unit: Unit, pairs: list[tuple[str, str]]) -> bool:
+    """Whether a unit computes in a precision."""
+    try:
+        return bool(check_units([unit], pairs))
+    except InputError:
+        return False
 
 
 def lines(bundle: Bundle, head: str) -> Iterator[str]:
@@ -107,6 +115,7 @@ def main() -> None:
     parser.add_argument("checkpoint")
     parser.add_argument("--unit", action="append")
     parser.add_argument("--length", type=int, default=64)
+    parser.add_argument("--only", choices=PARTS, nargs="+", default=PARTS)
     options = parser.parse_args()
     units = [parse_unit(text) for text in options.unit or UNITS]
     checkpoint = load_checkpoint(options.checkpoint)
@@ -114,15 +123,21 @@ def main() -> None:
     print(HEADER)
     print("|---|---|---|---:|---:|---:|---:|---:|---|")
     with progress() as tell:
-        for precision in FORMAT.precisions:
-            for bundle in export(checkpoint, precision, units, options, tell):
-                print(*lines(bundle, own), sep="\n", flush=True)
-        for architecture in ARCHITECTURES:
-            if architecture == own:
-                continue
-            for bundle in export(with_head(checkpoint, architecture), "fp16", units, options, tell):
-                print(*lines(bundle, architecture), sep="\n", flush=True)
-        print("\n" + compile_full_size(tell))
+        networks = [(own, checkpoint, precision) for precision in FORMAT.precisions]
+        if "precisions" not in options.only:
+            networks.clear()
+        if "heads" in options.only:
+            networks += [
+                (architecture, with_head(checkpoint, architecture), precision)
+                for architecture in ARCHITECTURES
+                if architecture != own
+                for precision in ("fp16", "int8-static")
+            ]
+        for head, network, precision in networks:
+            for bundle in export(network, precision, units, options, tell):
+                print(*lines(bundle, head), sep="\n", flush=True)
+        if "full-size" in options.only:
+            print("\n" + compile_full_size(tell))
     print(f"- {options.checkpoint}, {options.length} tokens; heads other than {own} have random weights")
     print(f"- {machine()}")
     print(f"- {versions()}")
