@@ -29,7 +29,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from peers import Bert, Squeeze, onnx_file, optimum_like_pte, plain_tflite
+from peers import INPUTS, Bert, Squeeze, onnx_file, optimum_like_pte, plain_tflite
 from torch import nn
 
 import exporters
@@ -40,7 +40,6 @@ from squeezebert_edge.tasks.heads import TextClassification
 
 LENGTH, BLOCK = 128, 8
 REST = 0.25  # seconds, in which the threads of the contender before stop waiting for work
-INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 PACKAGES = ("torch", "transformers", "executorch", "ai-edge-litert", "litert-torch", "onnxruntime")
 Run = Callable[[], Any]
 
@@ -157,8 +156,18 @@ def _torch(compiled: bool) -> Callable[[Path | None, int], Run]:
 CONTENDERS = [
     ours("tflite", "fp32"),
     ours("tflite", "int8"),
-    Contender("litert", "transformers' module fp32", lambda d: plain_tflite(d, "fp32"), load("tflite")),
-    Contender("litert", "transformers' module int8", lambda d: plain_tflite(d, "int8"), load("tflite")),
+    Contender(
+        "litert",
+        "transformers' module fp32",
+        lambda d: plain_tflite(Squeeze().theirs, d, "fp32"),
+        load("tflite"),
+    ),
+    Contender(
+        "litert",
+        "transformers' module int8",
+        lambda d: plain_tflite(Squeeze().theirs, d, "int8"),
+        load("tflite"),
+    ),
     bert("tflite", "fp32"),
     bert("tflite", "int8"),
     ours("executorch", "fp32"),
@@ -166,15 +175,19 @@ CONTENDERS = [
     Contender(
         "executorch",
         "transformers' module int8 (convolutions float)",
-        optimum_like_pte,
+        lambda d: optimum_like_pte(Squeeze().theirs, d),
         load("executorch"),
     ),
     bert("executorch", "fp32", as_it_is=True),
     bert("executorch", "int8", as_it_is=True),
     bert("executorch", "fp32"),
     bert("executorch", "int8"),
-    Contender("onnxruntime", "transformers' module fp32", lambda d: onnx_file(d, "fp32"), _onnx),
-    Contender("onnxruntime", "transformers' module int8", lambda d: onnx_file(d, "int8"), _onnx),
+    Contender(
+        "onnxruntime", "transformers' module fp32", lambda d: onnx_file(Squeeze().theirs, d, "fp32"), _onnx
+    ),
+    Contender(
+        "onnxruntime", "transformers' module int8", lambda d: onnx_file(Squeeze().theirs, d, "int8"), _onnx
+    ),
     Contender("torch", "eager fp32", lambda _: None, _torch(compiled=False)),
     Contender("torch", "torch.compile fp32", lambda _: None, _torch(compiled=True)),
 ]

@@ -1,10 +1,10 @@
-"""The peers of latency.py: transformers' modules exported as each runtime's own tools do it unasked."""
+"""The peers: transformers' modules exported as each runtime's own tools do it unasked."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,7 @@ from squeezebert_edge.model.config import SqueezeBertConfig
 from squeezebert_edge.model.heads import SqueezeBertForSequenceClassification
 
 LENGTH, VOCABULARY = 128, 30528
+INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
 
 class Logits(nn.Module):
@@ -63,26 +64,35 @@ def Bert(as_it_is: bool = False) -> nn.Module:  # noqa: N802  # stands beside Sq
     return Logits(model)
 
 
-def _example() -> tuple[Tensor, ...]:
-    ones = torch.ones(1, LENGTH, dtype=torch.int32)
-    return ones, ones, torch.zeros_like(ones)
+def example(length: int) -> dict[str, Tensor]:
+    """What a module is traced with."""
+    ones = torch.ones(1, length, dtype=torch.int32)
+    return dict(zip(INPUTS, (ones, ones, torch.zeros_like(ones)), strict=True))
 
 
-def plain_tflite(directory: Path, precision: str) -> Path:
-    """litert-torch's convert, and for int8 ai-edge-quantizer's own dynamic recipe over every operator."""
-    path = directory / f"theirs-{precision}.tflite"
+def plain_tflite(
+    model: nn.Module, directory: Path, precision: str, lengths: Sequence[int] = (LENGTH,)
+) -> Path:
+    """litert-torch's convert, and for int8 ai-edge-quantizer's own dynamic recipe over every operator.
+
+    Args:
+        model: transformers' classifier.
+    """
+    path = directory / f"{_name(model, precision, lengths)}.tflite"
     if path.exists():
         return path
     import litert_torch
 
+    from exporters.lengths import entry_point
     from exporters.tflite import quantization as quantizer
     from exporters.tflite.export import NamedModule, finished
     from exporters.tflite.model import unpack
 
-    names = ("input_ids", "attention_mask", "token_type_ids")
-    module = NamedModule(Logits(Squeeze().theirs), ("logits",)).eval()
-    example = dict(zip(names, _example(), strict=True))
-    content = litert_torch.signature("length_128", module, sample_kwargs=example).convert().model_content()
+    module = NamedModule(Logits(model), ("logits",)).eval()
+    converter = litert_torch
+    for length in lengths:
+        converter = converter.signature(entry_point(length), module, sample_kwargs=example(length))
+    content = converter.convert().model_content()
     if precision == "int8":
         from ai_edge_quantizer import qtyping, recipe_manager
 
@@ -93,12 +103,15 @@ def plain_tflite(directory: Path, precision: str) -> Path:
     return path
 
 
-def optimum_like_pte(directory: Path) -> Path:
+def optimum_like_pte(model: nn.Module, directory: Path, lengths: Sequence[int] = (LENGTH,)) -> Path:
     """As optimum-executorch lowers it with --qlinear 8da8w --qembedding 8w: linear layers and tables in int8.
 
     SqueezeBERT's convolutions stay float (optimum/exporters/executorch/quantization.py).
+
+    Args:
+        model: transformers' classifier.
     """
-    path = directory / "theirs-int8.pte"
+    path = directory / f"{_name(model, 'int8', lengths)}.pte"
     if path.exists():
         return path
     import copy
@@ -114,7 +127,7 @@ def optimum_like_pte(directory: Path) -> Path:
     from exporters.executorch.quantization import with_long_ids
     from exporters.spec import ExportRequest
 
-    module = copy.deepcopy(Logits(Squeeze().theirs))
+    module = copy.deepcopy(Logits(model))
     linear = Int8DynamicActivationIntxWeightConfig(torch.int8, PerAxis(0))
     quantize_(module, linear, lambda part, _: isinstance(part, nn.Linear))
     for part in module.modules():
@@ -123,31 +136,37 @@ def optimum_like_pte(directory: Path) -> Path:
             part.register_forward_pre_hook(with_long_ids)
     table = IntxWeightOnlyConfig(torch.int8, PerAxis(0))
     quantize_(module, table, lambda part, _: isinstance(part, nn.Embedding))
-    names = ("input_ids", "attention_mask", "token_type_ids")
-    example: dict[str, Tensor] = dict(zip(names, _example(), strict=True))
-    request = ExportRequest(module, {LENGTH: example}, ("logits",), "fp32")
+    request = ExportRequest(module, {length: example(length) for length in lengths}, ("logits",), "fp32")
     exporters.get("executorch", to_export=True).export(request, path)
     return path
 
 
-def onnx_file(directory: Path, precision: str) -> Path:
-    """torch.onnx's export, optimized by ONNX Runtime; int8 by its dynamic quantization, per channel."""
-    path = directory / f"theirs-{precision}.onnx"
+def onnx_file(model: nn.Module, directory: Path, precision: str) -> Path:
+    """torch.onnx's export, of any length; int8 by ONNX Runtime's dynamic quantization, per channel.
+
+    Args:
+        model: transformers' classifier.
+    """
+    path = directory / f"{_name(model, precision, ())}.onnx"
     if path.exists():
         return path
     if precision == "fp32":
-        names: Any = ["input_ids", "attention_mask", "token_type_ids"]
-        example = tuple(tensor.long() for tensor in _example())
         torch.onnx.export(
-            Logits(Squeeze().theirs),
-            example,
+            Logits(model),
+            tuple(tensor.long() for tensor in example(LENGTH).values()),
             str(path),
-            input_names=names,
+            input_names=list(INPUTS),
             output_names=["logits"],
+            dynamic_axes={name: {1: "length"} for name in INPUTS},
             dynamo=False,
         )
         return path
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    quantize_dynamic(onnx_file(directory, "fp32"), path, per_channel=True, weight_type=QuantType.QInt8)
+    quantize_dynamic(onnx_file(model, directory, "fp32"), path, per_channel=True, weight_type=QuantType.QInt8)
     return path
+
+
+def _name(model: nn.Module, precision: str, lengths: Sequence[int]) -> str:
+    """A file's name without its end: artifacts that are kept are taken by it."""
+    return "-".join([type(model).__name__, str(model.config.hidden_size), precision, *map(str, lengths)])
