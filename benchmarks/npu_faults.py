@@ -1,7 +1,7 @@
-"""The smallest networks that a tool gets wrong on the way to an NPU, which docs/npu_faults.md explains.
+"""The smallest networks that a tool gets wrong on the way to an NPU or a GPU: docs/npu_faults.md explains.
 
-Needs numpy, ai-edge-litert, onnx, onnxruntime-qnn with the onnxruntime it was made for, and a C compiler;
-nothing of this project.
+Needs numpy, ai-edge-litert, onnx, onnxruntime-qnn with the onnxruntime it was made for, a C compiler and a
+Vulkan, which VK_DRIVER_FILES and LD_LIBRARY_PATH may name; nothing of this project.
 
     python benchmarks/npu_faults.py [SM8650]
 """
@@ -23,6 +23,8 @@ import onnx
 import onnxruntime
 import onnxruntime_qnn
 from ai_edge_litert import schema_py_generated as schema
+from ai_edge_litert.compiled_model import CompiledModel
+from ai_edge_litert.hardware_accelerator import HardwareAccelerator
 from ai_edge_litert.interpreter import Interpreter
 from ai_edge_litert.tools import flatbuffer_utils
 from flatbuffers import flexbuffers
@@ -101,6 +103,16 @@ def on_cpu(network: Network, content: bytes, value: Any) -> Any:
     interpreter.invoke()
     output = network.graph.outputs[0]
     return real(interpreter.get_tensor(output), network.graph.tensors[output])
+
+
+def on_gpu(network: Network, content: bytes, value: Any) -> Any:
+    """The output by LiteRT's GPU, of floats."""
+    model: Any = CompiledModel.from_buffer(content, hardware_accel=HardwareAccelerator.GPU)
+    inputs, outputs = model.create_input_buffers(0), model.create_output_buffers(0)
+    inputs[0].write(value)
+    model.run_by_index(0, inputs, outputs)
+    shape = network.graph.tensors[network.graph.outputs[0]].shape
+    return np.array(outputs[0].read(int(np.prod(shape)), np.float32)).reshape(shape)
 
 
 def in_emulator(network: Network, content: bytes, value: Any, soc: str) -> Any:
@@ -207,6 +219,16 @@ def product_by_a_constant(*, per_channel: bool) -> tuple[Network, bytes, Any, An
     return network, network.content(entering, output), stored, right
 
 
+def sum_of_groups(constants: int) -> tuple[Network, bytes, Any, Any]:
+    """A constant of its own, or the same for all, added to each of four groups."""
+    network, value = Network(), RANDOM.normal(size=(4, 64, 128)).astype(np.float32)
+    constant = RANDOM.normal(size=(constants, 1, 128)).astype(np.float32)
+    into = network.tensor("float32", value.shape)
+    added = network.tensor("float32", constant.shape, values=constant)
+    out = network.operator("ADD", [into, added], network.tensor("float32", value.shape))
+    return network, network.content(into, out), value, value + constant
+
+
 def error_of_a_device(chip_at: int) -> int:
     """What QnnDevice_create says of a chip whose number stands at this byte of its custom config."""
     library = ctypes.CDLL(onnxruntime_qnn.get_qnn_htp_path())
@@ -230,7 +252,8 @@ def error_of_a_device(chip_at: int) -> int:
 
 def decibels(found: Any, right: Any) -> float:
     """Signal to noise."""
-    return float(10 * np.log10((right**2).mean() / ((found.reshape(right.shape) - right) ** 2).mean()))
+    error = max(((found.reshape(right.shape) - right) ** 2).mean(), 1e-20)
+    return float(10 * np.log10((right**2).mean() / error))
 
 
 RANDOM = np.random.default_rng(0)
@@ -260,6 +283,14 @@ def main() -> None:
     print(
         "4 a device whose chip stands at byte 4 (8): error", error_of_a_device(4), f"({error_of_a_device(8)})"
     )
+    print(f"{'':36} {'LiteRT CPU':>12} {'LiteRT GPU':>18}")
+    for name, constants in {
+        "5 ADD of (4, 1, 128) to four groups": 4,
+        "  ADD of (1, 1, 128) to them": 1,
+    }.items():
+        network, content, value, right = sum_of_groups(constants)
+        cpu = decibels(on_cpu(network, content, value), right)
+        print(f"{name:36} {cpu:12.1f} {decibels(on_gpu(network, content, value), right):18.1f}")
 
 
 if __name__ == "__main__":

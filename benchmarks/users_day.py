@@ -52,7 +52,7 @@ Run = Callable[[Row], Any]
 WRAP = "wrap the module, pick a recipe of quantizing"
 PAD = "tokenize and pad to one length"
 SEVERAL = "a signature for each length, tokenize, pad to the shortest that fits"
-OURS = "nothing"
+OURS = "one command"
 
 
 @dataclass(frozen=True)
@@ -176,7 +176,7 @@ def contenders(checkpoint: Checkpoint, theirs: nn.Module, proposed: tuple[int, .
 
 
 def measure(runs: Sequence[Run], rows: Sequence[Sequence[Row]]) -> tuple[list[list[float]], list[list[int]]]:
-    """Milliseconds and the class of every text, for each contender."""
+    """Milliseconds and the most likely output of every text, for each contender."""
     taken: list[list[float]] = [[] for _ in runs]
     found: list[list[int]] = [[] for _ in runs]
     for start in range(0, len(rows[0]), BLOCK):
@@ -256,7 +256,8 @@ def _print(
         size = f"{path.stat().st_size / 1e6:.1f}" if path else "-"
         right = "random weights"
         if one.answers:
-            count = sum(a == b for a, b in zip(found, data.targets, strict=True))
+            named = [(data.task.labels[index],) for index in found]
+            count = sum(answer == right for answer, right in zip(named, data.targets, strict=True))
             low, high = binomtest(count, len(found)).proportion_ci(method="wilson")
             right = f"{count / len(found):.2%} [{low:.1%}, {high:.1%}]"
         p90 = statistics.quantiles(times, n=10)[-1]

@@ -76,6 +76,9 @@ FORMS_BY_PRECISION = {
     ("coreml", "int8-static"): Choice("neural-engine-groups", STRUCTURE),  # a scale for each group
 }
 FOR_NPUS = Choice("conv2d", WHOLE)  # of what is made for an NPU alone
+# LiteRT's GPU adds what each of several groups has of its own, such as this form's biases, wrongly.
+NOT_ON_GPUS = "group-batched"
+FOR_GPUS = Choice("group-resident", f"the GPU gets {NOT_ON_GPUS} wrong: docs/npu_faults.md")
 PLAIN = Choice("plain", "nothing has measured another")
 
 Forms = Mapping[tuple[str, str], Choice]  # of a format and an exact precision

@@ -123,6 +123,17 @@ def test_a_manifest_of_before_is_of_the_cpu(made: Bundle) -> None:
     assert Manifest.model_validate(fields | {"format": "coreml"}).unit is None
 
 
+@needs_gpu
+@pytest.mark.parametrize("precision", ["fp32", "int8-dynamic"])
+def test_biases_are_right_on_the_gpu(checkpoint: Checkpoint, tmp_path: Path, precision: str) -> None:
+    """The form that the CPU has alone is wrong there: docs/npu_faults.md."""
+    plan = Plan([("tflite", precision)], LENGTHS, units=[GPU])
+    (bundle,) = export_bundles(checkpoint, plan, tmp_path)
+    assert bundle.manifest.verification.failures == []
+    assert bundle.manifest.units["gpu"].verification.failures == []
+    assert (bundle.manifest.form, bundle.manifest.units["gpu"].form) == ("group-resident", "group-resident")
+
+
 @needs_npu
 @pytest.mark.parametrize("precision", ["int8-static", "int16x8"])
 def test_a_chip_of_integers_is_proven_with_integers(
