@@ -133,8 +133,9 @@ def bench(
         coremltools_team=coremltools_benchmark,
     )
     earlier = options.read_baseline(baseline, max_slowdown=max_slowdown)
-    opened = open_bundles(bundles, key, unit=parse_unit(request.settings.unit or "cpu", on_phone=True))
-    show.own_gates(opened)
+    computed_by = parse_unit(request.settings.unit or "cpu", on_phone=True)
+    opened = open_bundles(bundles, key, unit=computed_by)
+    show.doubts(opened, computed_by)
     if earlier is not None:
         if not protocol.quoted:
             raise InputError(

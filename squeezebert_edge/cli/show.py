@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from exporters.errors import EdgeError
+from exporters.units import CPU, GPU, Unit
 
 if TYPE_CHECKING:
     from squeezebert_edge.bundle.manifest import Verification
@@ -102,14 +103,22 @@ def _standing_style(record: Record) -> str:
     return STATUS_STYLE["verified" if record.quotable else "not verified"]
 
 
-def own_gates(bundles: Iterable[Bundle]) -> None:
-    """Warn of bundles that were proven by other gates than those of their precision."""
+def doubts(bundles: Iterable[Bundle], unit: Unit = CPU) -> None:
+    """Warn of bundles that were proven by other gates than those of their precision, or not on a unit."""
+    import exporters
     from squeezebert_edge.bundle.gates import own_gates_of
 
     for bundle in bundles:
-        for unit, words in own_gates_of(bundle.manifest):
-            place = "" if unit in (None, "cpu") else f" on {unit}"
+        manifest = bundle.manifest
+        for proven_on, words in own_gates_of(manifest):
+            place = "" if proven_on in (None, "cpu") else f" on {proven_on}"
             note(f"warning: {bundle.directory}{place}: its proof is {words}")
+        # An NPU's files come with their proof; a GPU runs any bundle of a format that it knows.
+        if unit == GPU and unit.kind in exporters.format_named(manifest.format).units.keys() - manifest.units:
+            note(
+                f"warning: {bundle.directory} is not proven on {unit}: "
+                f"`squeezebert-edge verify {bundle.directory} --unit {unit}` proves it here"
+            )
 
 
 def number(value: float | None, form: str) -> str:

@@ -58,7 +58,7 @@ def verify(
         )
         for failure in found.failures:
             show.note(failure)
-    show.own_gates([opened])
+    show.doubts([opened])
     exact = opened.manifest.precision.exact
     mine = own_gates(found, gates_of(opened.manifest.format, exact, unit or opened.manifest.unit))
     if mine:

@@ -61,6 +61,13 @@ def test_loosened_gates_are_said(made: Path, tmp_path: Path) -> None:
     assert any(LOOSE in warning for warning in collect([report]).warnings)
 
 
+def test_a_unit_without_a_proof_is_said(made: Path) -> None:
+    """The host runs nothing on a GPU: it refuses, after it has said so."""
+    words = " ".join(call("bench", made, "--unit", "gpu").output.split())
+    assert f"{made} is not proven on gpu: `squeezebert-edge verify {made} --unit gpu` proves it" in words
+    assert "not proven" not in call("bench", made, "--unit", "npu").output
+
+
 def test_a_gate_that_is_left_out_is_said(made: Path, tmp_path: Path) -> None:
     copy = with_proof(made, tmp_path, gates={})
     assert "max_error none in the place of 0.0001" in " ".join(call("report", copy).output.split())
