@@ -106,6 +106,7 @@ class Verification(_Record):
     weights: share of the network's weights that were read back from the artifact and are the checkpoint's,
         to their rounding; null where they were not compared: a runtime that does not give them back, or files
         compiled for a unit.
+    proven_sha256: the hash of the files that this is the proof of, `Manifest.hash_of`; null in older bundles.
     """
 
     status: Literal["verified", "failed", "not verified"]
@@ -120,6 +121,7 @@ class Verification(_Record):
     weights: float | None = None
     gates: dict[str, float] = Field(default_factory=dict)
     failures: list[str] = Field(default_factory=list)
+    proven_sha256: str | None = None
 
     @property
     def words(self) -> str:
@@ -210,6 +212,28 @@ class Manifest(_Record):
         """The proof of the artifact and those of its further units."""
         return [self.verification, *(unit.verification for unit in self.units.values())]
 
+    def hash_of(self, unit: str | None = None) -> str:
+        """The hash of what a further unit runs, or of the artifact: of the names and hashes of its files."""
+        if unit is None:
+            whole = (self.artifact, f"{self.artifact}/")
+            names = [name for name in self.files if name == whole[0] or name.startswith(whole[1])]
+        else:
+            names = list({*self.units[unit].files.values()})
+        listed = "".join(f"{self.files[name]} {name}\n" for name in sorted(names))
+        return hashlib.sha256(listed.encode()).hexdigest()
+
+    def naming_what_is_proven(self) -> Manifest:
+        """The same with the hash of its files in each proof."""
+
+        def named(proof: Verification, unit: str | None) -> Verification:
+            return proof.model_copy(update={"proven_sha256": self.hash_of(unit)})
+
+        units = {
+            name: record.model_copy(update={"verification": named(record.verification, name)})
+            for name, record in self.units.items()
+        }
+        return self.model_copy(update={"verification": named(self.verification, None), "units": units})
+
     @model_validator(mode="after")
     def _check_consistency(self) -> Self:
         if not self.lengths or self.lengths != sorted(set(self.lengths)):
@@ -270,10 +294,17 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
 
 
-def write_manifest(directory: Path, fields: Mapping[str, object]) -> Manifest:
-    """Complete a bundle with its manifest; `fields` are the manifest's without the hashes."""
+def write_manifest(directory: Path, fields: Mapping[str, object], *, proven: bool = False) -> Manifest:
+    """Complete a bundle with its manifest.
+
+    Args:
+        fields: the manifest's without the hashes.
+        proven: whether the proofs among them are of the files that are there now.
+    """
     written = {name: sha256(path) for name, path in files(directory).items()}
     manifest = Manifest.model_validate({"schema_version": 1, **fields, "files": written})
+    if proven:
+        manifest = manifest.naming_what_is_proven()
     content = (manifest.model_dump_json(indent=2) + "\n").encode()
     (directory / MANIFEST).write_bytes(content)
     (directory / SEAL).write_text(hashlib.sha256(content).hexdigest() + "\n", encoding="ascii")

@@ -347,8 +347,23 @@ def open_bundle(directory: Path, *, unit: Unit = CPU, allow_failed: bool = False
         for broken in broken_gates(proof):
             raise InputError(f"{directory} says that it is verified, but {broken}", hint="export it again")
     require_artifact_agrees(directory, bundle.manifest)
+    _check_what_is_proven(bundle)
     bundle.require_proof(unit)
     return bundle
+
+
+def _check_what_is_proven(bundle: Bundle) -> None:
+    """Refuse a manifest whose proofs are of other files than there are."""
+    manifest = bundle.manifest
+    proofs = {None: manifest.verification} | {
+        name: record.verification for name, record in manifest.units.items()
+    }
+    for name, proof in proofs.items():
+        if proof.proven_sha256 not in (None, manifest.hash_of(name)):
+            place = "" if name is None else f" on {name}"
+            raise InputError(
+                f"{bundle.directory}: its proof{place} is of other files than it has", hint="export it again"
+            )
 
 
 def _check_outputs(bundle: Bundle) -> None:

@@ -206,6 +206,7 @@ def _make(
             "unit": None if name == "coreml" else str(CPU),
             "units": {str(unit): record for unit, record in units.items()},
         },
+        proven=True,
     )
     require_checkpoint_agrees(directory, manifest, checkpoint)
     require_artifact_agrees(directory, manifest)

@@ -16,6 +16,7 @@ from typer.testing import CliRunner, Result
 import exporters
 from exporters.arrays import Array
 from exporters.constants import Constant
+from exporters.errors import InputError
 from exporters.spec import Artifact, ExportRequest, Format
 from squeezebert_edge.bundle.manifest import write_manifest
 from squeezebert_edge.bundle.opened import Bundle, open_bundle
@@ -147,7 +148,13 @@ def test_verify_finds_it(made: Bundle, tmp_path: Path, fault: str) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(made.directory, copy)
     FAULTS[fault](copy / made.manifest.artifact, made.manifest.format)
-    write_manifest(copy, made.manifest.model_dump(exclude={"schema_version", "files"}))
+    fields = made.manifest.model_dump(exclude={"schema_version", "files"})
+    write_manifest(copy, fields)
+    for command in ("verify", "report", "bench", "inspect"):
+        result = call(command, copy)
+        assert isinstance(result.exception, InputError), command
+        assert "its proof is of other files than it has" in result.exception.problem
+    write_manifest(copy, fields, proven=True)  # by somebody who knows how
     result = call("verify", copy, "--min-sqnr", "-200", "--max-error", "1e9")  # the weights have no such gate
     assert result.exit_code == 1, result.output
     assert "not the checkpoint's" in result.output or "not in the artifact" in result.output

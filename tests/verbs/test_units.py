@@ -51,7 +51,7 @@ def copied(made: Bundle, tmp_path: Path) -> Bundle:
 def seal(bundle: Bundle) -> Bundle:
     """The bundle as somebody who altered a file would leave it: its manifest and hashes made anew."""
     fields = bundle.manifest.model_dump(exclude={"schema_version", "files"})
-    write_manifest(bundle.directory, fields)
+    write_manifest(bundle.directory, fields, proven=True)
     return open_bundle(bundle.directory)
 
 
