@@ -173,6 +173,23 @@ class DemoCases:
             resealed(bundle, fields)
             assert says in demo.refusal("features", bundle)
 
+    def test_a_manifest_that_is_not_json_is_refused(self, demo: Demo, tmp_path: Path) -> None:
+        tokenizer = small_checkpoint().tokenizer
+        whole = (write_bundle(tmp_path / "bundle", tokenizer) / "manifest.json").read_bytes()
+        changes: list[tuple[bytes, bytes]] = [
+            (b'"labels"', b'"lab\x01els"'),
+            (b'"model.tflite":', b'"model\n.tflite":'),
+            (b'"negative"', b'"neg\x00ative"'),
+            (b'"negative"', b'"neg\xffative"'),
+            (b'"labels": [', b'"labels": ' + b"[" * 100_000),
+            (whole[-100:], b""),
+        ]
+        for number, (here, there) in enumerate(changes):
+            assert here in whole
+            bundle = write_bundle(tmp_path / str(number), tokenizer)
+            sealed(bundle, whole.replace(here, there))
+            assert re.search("not (UTF-8|JSON)", demo.refusal("features", bundle)), there
+
     def test_units_are_read_as_python_does(self, demo: Demo, tmp_path: Path) -> None:
         tokenizer = small_checkpoint().tokenizer
         older = write_bundle(tmp_path / "older", tokenizer)
@@ -286,7 +303,8 @@ class DemoCases:
 
 ARTIFACTS = {"coreml": "model.mlpackage", "executorch": "model.pte", "tflite": "model.tflite"}
 # What artifacts say of themselves, beside their entry points.
-SAID = ("source_sha256", "task", "labels", "tokenizer", "precision", "form", "lengths")
+SAID = ("source_sha256", "task", "problem_type", "labels", "tokenizer", "vocabulary_sha256")
+SAID += ("precision", "form", "lengths")
 
 
 def artifact_in(bundle: Path) -> Path:
@@ -365,7 +383,11 @@ def pythons(task: Task, tokenizer: Tokenizer, runner: Any, texts: list[str]) -> 
 def resealed(bundle: Path, fields: dict[str, Any], without: Sequence[str] = ()) -> None:
     """Change the manifest, and seal it as if it had been written so."""
     whole = json.loads((bundle / "manifest.json").read_text()) | fields
-    content = json.dumps({name: value for name, value in whole.items() if name not in without}).encode()
+    sealed(bundle, json.dumps({name: value for name, value in whole.items() if name not in without}).encode())
+
+
+def sealed(bundle: Path, content: bytes) -> None:
+    """Write a manifest, and its hash as if it had been written so."""
     (bundle / "manifest.json").write_bytes(content)
     (bundle / "manifest.sha256").write_text(hashlib.sha256(content).hexdigest())
 

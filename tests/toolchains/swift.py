@@ -41,7 +41,7 @@ class Kit:
 
     programs: Path
     scratch: Path
-    formats: tuple[str, ...] = ()
+    formats = ("coreml", "executorch")
 
     def ask(self, lines: list[Any], verb: str, *bundle: Path) -> list[Any]:
         """What the command line prints for JSON lines."""

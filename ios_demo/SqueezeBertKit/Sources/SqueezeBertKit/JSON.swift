@@ -2,8 +2,12 @@ import Foundation
 
 /// A value from JSON with keys in snake_case.
 ///
-/// - Throws: `InputError` that names the field which is missing or of another type.
+/// - Throws: `InputError`: no JSON; or it names the field which is missing or of another type.
 package func decoded<Value: Decodable>(_ type: Value.Type, from content: Data) throws -> Value {
+  // JSONDecoder ends the process over a control character in a key.
+  if (try? JSONSerialization.jsonObject(with: content, options: .fragmentsAllowed)) == nil {
+    throw InputError("the whole is not JSON")
+  }
   let decoder = JSONDecoder()
   decoder.keyDecodingStrategy = .convertFromSnakeCase
   do {

@@ -21,10 +21,11 @@ public struct ModelBundle: Sendable {
     }
   }
 
-  /// Opens a bundle and checks every file against the manifest. It reads all of it: not on the main actor.
+  /// Opens a bundle and checks every file against the manifest, and the manifest against the artifact. It reads all of
+  /// it: not on the main actor.
   ///
   /// - Throws: `InputError`: not a bundle, a schema this version does not know, a file that is missing, foreign or
-  ///   altered, or a bundle whose proof failed.
+  ///   altered, a manifest that contradicts the artifact, or a bundle whose proof failed.
   public init(at directory: URL) throws {
     let content: Data
     let sealed: Data
@@ -56,6 +57,7 @@ public struct ModelBundle: Sendable {
         throw InputError("\(directory.path): \(name) runs \(foreign), none of its files")
       }
     }
+    try requireArtifactAgrees()
     if manifest.verification.status == "failed" {
       throw InputError(
         "\(directory.path) is not equal to the float model",

@@ -16,6 +16,11 @@ struct AnswerRequest: Decodable {
   let outputs: [[String: [Float]]]?
 }
 
+struct DescribeRequest: Decodable {
+  let format: String
+  let artifact: String
+}
+
 private struct Rows<Row: Encodable>: Encodable {
   let rows: [Row]
 }
@@ -68,6 +73,11 @@ func features(_ asked: AnswerRequest, _ predictor: Predictor) throws -> Data {
 func answer(_ asked: AnswerRequest, _ predictor: Predictor) throws -> Data {
   let answer = try predictor.answer(asked.texts, with: Computed(asked.outputs ?? []))
   return try JSONSerialization.data(withJSONObject: fields(answer))
+}
+
+func describe(_ asked: DescribeRequest) throws -> Data {
+  let said = description(of: URL(fileURLWithPath: asked.artifact), format: asked.format)
+  return try said.map { try encoded($0) } ?? encoded([String: String]())
 }
 
 private final class Computed: Classifier {

@@ -2,15 +2,16 @@ import Foundation
 import SqueezeBertKit
 
 let usage = """
-  usage: squeezebert-kit tokenize BUNDLE | features BUNDLE | answer BUNDLE | units BUNDLE | record |
+  usage: squeezebert-kit tokenize BUNDLE | features BUNDLE | answer BUNDLE | units BUNDLE | describe | record |
          job ENGINE DOCUMENTS ID
 
-  The first five read JSON lines on stdin and print one for each; {"error": ...} where a line cannot be answered.
+  The first six read JSON lines on stdin and print one for each; {"error": ...} where a line cannot be answered.
   tokenize   {"text", "pair"?, "max_length", "truncate"?: longest, first or second}, or
              {"question", "context", "max_length", "doc_stride"} -> {"rows": [...]}
   features   {"texts": [...]}, as for predict -> {"rows": [{"length", "inputs"}]}
   answer     {"texts": [...], "outputs": [{name: [...]}, ...]}, flat, one for each row -> the answer
   units      {} -> {"units": {unit: {"files", "verification"}}}
+  describe   {"format", "artifact"} -> {"metadata", "entry_points"}, {} where nothing can be read
   record     a record of a measurement -> the same as it was read and checked
 
   job does the job of docs/app_job.md that is in DOCUMENTS, as the app does. ENGINE is coreml, where there is Core ML, or
@@ -32,6 +33,8 @@ do {
   case ("units", 2):
     let units = try opened(arguments.last).manifest.units ?? [:]
     try eachLine { _ in try encoded(["units": units]) }
+  case ("describe", 1):
+    try eachLine { try describe(decoded(DescribeRequest.self, from: $0)) }
   case ("record", 1):
     try eachLine { try Record($0).encoded() }
   case ("job", 4):
