@@ -1,6 +1,14 @@
 """ExecuTorch: a program (.pte) for XNNPACK with one method per length, the weights stored once."""
 
-from exporters.precision import FLOAT32, INT4_GATES, INT8_DYNAMIC, INT8_STATIC, Precision, Rounding
+from exporters.precision import (
+    FLOAT16_GATES,
+    FLOAT32,
+    INT4_GATES,
+    INT8_DYNAMIC,
+    INT8_STATIC,
+    Precision,
+    Rounding,
+)
 from exporters.spec import Format
 
 INT4_GROUP = 32  # values that share a scale: XNNPACK's smallest
@@ -16,6 +24,7 @@ FORMAT = Format(
     runs=("executorch",),
     precisions={
         "fp32": FLOAT32,
+        "fp16": Precision("float16", "float16", gates=FLOAT16_GATES),
         "int8-dynamic": INT8_DYNAMIC,
         "int8-static": INT8_STATIC,
         "int4": Precision(

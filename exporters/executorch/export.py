@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from exporters.errors import EdgeError, InputError
 from exporters.executorch import FORMAT, quantization
+from exporters.executorch.half import PART, InHalf, half_gelu, sum_in_pairs
 from exporters.executorch.norms import with_delegated_norms
 from exporters.executorch.shortcuts import shortcuts
 from exporters.lengths import entry_point
@@ -43,7 +44,11 @@ def export(request: ExportRequest, path: Path) -> Artifact:
         with quiet_tools(), shortcuts():
             from executorch.exir import ExecutorchBackendConfig
 
-            quantized = quantization.quantize(replace(request, module=with_delegated_norms(request.module)))
+            if precision.activations == "float16":
+                module: nn.Module = InHalf(request.module)
+            else:
+                module = with_delegated_norms(request.module)
+            quantized = quantization.quantize(replace(request, module=module))
             with torch.no_grad():
                 programs = {
                     entry_points[length]: quantized.capture(tuple(example.values()))
@@ -119,6 +124,8 @@ def _matmul(a: Tensor, b: Tensor) -> Tensor:
 def _gelu(x: Tensor, *, approximate: str = "none") -> Tensor:
     """XNNPACK's delegate computes the exact function whatever `approximate` says, off by up to 5e-4."""
     if approximate == "none":
+        if x.dtype == torch.float16:
+            return half_gelu(x)
         return cast("Tensor", NotImplemented)  # torch keeps the operator
     return 0.5 * x * (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)))
 
@@ -134,8 +141,17 @@ def _pow(x: Tensor, exponent: float) -> Tensor:
     return x * x * x if exponent == 3 else cast("Tensor", NotImplemented)
 
 
+def _bmm(a: Tensor, b: Tensor) -> Tensor:
+    """In parts, where they are added up in float16."""
+    if a.dtype != torch.float16 or a.shape[2] <= PART:
+        return cast("Tensor", NotImplemented)
+    starts = range(0, a.shape[2], PART)
+    return sum_in_pairs([torch.bmm(a[:, :, i : i + PART], b[:, i : i + PART]) for i in starts])
+
+
 DECOMPOSITIONS: dict[Any, Callable[..., Tensor]] = {
     torch.ops.aten.matmul.default: _matmul,
+    torch.ops.aten.bmm.default: _bmm,
     torch.ops.aten.gelu.default: _gelu,
     torch.ops.aten.prelu.default: _prelu,
     torch.ops.aten.pow.Tensor_Scalar: _pow,

@@ -55,7 +55,7 @@ PrecisionsOption = Annotated[
     typer.Option(
         "--precision",
         metavar="PRECISION",
-        help="fp32, fp16 (Core ML, LiteRT), int8 (the best of a format), int8-dynamic, int8-static, int4 "
+        help="fp32, fp16, int8 (the best of a format), int8-dynamic, int8-static, int4 "
         "(ExecuTorch, LiteRT), int8-weights, int4-weights (Core ML); repeat for several.",
     ),
 ]

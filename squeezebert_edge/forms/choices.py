@@ -34,6 +34,7 @@ NO_PALETTE = ("token_type_embeddings", "pooler", *LAST_PRODUCTS)
 HERE = "AMD EPYC with AVX-512 VNNI, 2 cores, Linux"
 NOT_MEASURED = "no Mac or iPhone has measured yet"
 WHOLE = "GPU and NPU take it whole, in the fewest operators of the NPU's own; no phone has measured it yet"
+LIKE_FLOAT32 = "what is fastest in float32; no processor that computes in float16 has measured it yet"
 STRUCTURE = f"the structure of the program, for {NOT_MEASURED}"
 
 
@@ -60,6 +61,7 @@ FLOATS = {"coreml": "fp16"}
 # under ExecuTorch computes them several times slower. Core ML quantizes no activation at run time.
 FORMS_BY_PRECISION = {
     ("executorch", "fp32"): Choice("group-resident", HERE),
+    ("executorch", "fp16"): Choice("group-resident", LIKE_FLOAT32),
     ("executorch", "int8-dynamic"): Choice("group-resident", HERE),
     ("executorch", "int8-static"): Choice("group-resident", HERE),
     ("executorch", "int4"): Choice("group-resident", HERE),

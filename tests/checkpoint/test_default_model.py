@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from squeezebert_edge.tasks.data import Example, read_texts
 from squeezebert_edge.tasks.heads import TextClassification
 from squeezebert_edge.verbs.export import export_bundles
 from squeezebert_edge.verbs.plan import Plan, add_calibration, check_lengths, possible_pairs
+from tests.kit.planted import with_outliers
 
 DIRECTORY = Path(str(resources.files("squeezebert_edge"))) / "assets" / "default"
 CARD = (DIRECTORY / "README.md").read_text(encoding="utf-8")
@@ -73,4 +75,15 @@ def test_it_is_verified_in_every_format_and_precision(
 ) -> None:
     plan = add_calibration(Plan([pair], (32,)), loaded, None, samples=200)
     (bundle,) = export_bundles(loaded, plan, tmp_path)
+    assert (bundle.manifest.verification.status, bundle.manifest.verification.failures) == ("verified", [])
+
+
+@pytest.mark.parametrize(
+    "pair", [pair for pair in possible_pairs(exporters.names(), []) if pair[1] == "fp16"], ids="-".join
+)
+def test_half_precision_is_verified_with_large_activations_too(
+    tmp_path: Path, loaded: Checkpoint, pair: tuple[str, str]
+) -> None:
+    planted = replace(loaded, model=with_outliers(loaded.model, factor=1000.0))
+    (bundle,) = export_bundles(planted, Plan([pair], (32,)), tmp_path)
     assert (bundle.manifest.verification.status, bundle.manifest.verification.failures) == ("verified", [])

@@ -6,17 +6,24 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from exporters.arrays import Array
+from exporters.precision import FLOAT16_GATES
 from squeezebert_edge.bundle.opened import Bundle
 from squeezebert_edge.checkpoint.checkpoint import load_checkpoint
 from squeezebert_edge.devices import native
 from squeezebert_edge.latency import record, workload
+from squeezebert_edge.proof.comparison import Comparison
+from squeezebert_edge.proof.reference import Reference
 from squeezebert_edge.verbs.export import export_bundles
 from squeezebert_edge.verbs.plan import Plan
+from tests.kit.planted import with_outliers
 from tests.kit.small import small_checkpoint
 from tests.toolchains.aarch64 import TOLERANCE
 
@@ -79,6 +86,22 @@ def test_the_default_model_on_an_emulated_phone(tmp_path: Path) -> None:
     answers(bundle, tmp_path / "logits.npy", TOLERANCE["int8"])
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("planted", [False, True])
+def test_half_precision_keeps_its_gate_on_an_emulated_phone(tmp_path: Path, planted: bool) -> None:
+    """A processor of Arm adds up in float16, as that of the host does not."""
+    loaded = load_checkpoint("default")
+    if planted:
+        loaded = replace(loaded, model=with_outliers(loaded.model, factor=1000.0))
+    (bundle,) = export_bundles(loaded, Plan([("executorch", "fp16")], (32, 64)), tmp_path)
+    found, rows = answered(bundle, tmp_path / "logits.npy")
+    compared, reference = Comparison(), Reference(loaded.model, type(bundle.task))
+    for logits, row in zip(found, rows, strict=True):
+        compared.add(reference(row)["logits"], logits)
+    assert FLOAT16_GATES.min_sqnr_db
+    assert compared.sqnr_db >= FLOAT16_GATES.min_sqnr_db
+
+
 def measures(bundle: Bundle, records: Path) -> None:
     said = beside_the_phone(
         sys.executable, "-m", "squeezebert_edge", "bench", str(bundle.directory),
@@ -96,9 +119,14 @@ def measures(bundle: Bundle, records: Path) -> None:
 
 
 def answers(bundle: Bundle, logits: Path, tolerance: float) -> None:
-    beside_the_phone(sys.executable, "-c", ANSWER, str(bundle.directory), str(logits))
     runner = bundle.load_runner()
-    rows = workload.of_bundle(bundle, None, None).rows[:ROWS]
+    found, rows = answered(bundle, logits)
     expected = [runner(row)["logits"] for row in rows]
-    np.testing.assert_allclose(np.load(logits), expected, rtol=0, atol=tolerance)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance)
+
+
+def answered(bundle: Bundle, logits: Path) -> tuple[Array, Sequence[Mapping[str, Array]]]:
+    """The phone's logits of a bundle's first rows, written to a file, and the rows."""
+    beside_the_phone(sys.executable, "-c", ANSWER, str(bundle.directory), str(logits))
     assert list((Path(PHONE or "") / "phone" / "data" / "local" / "tmp").iterdir()) == []
+    return np.load(logits), workload.of_bundle(bundle, None, None).rows[:ROWS]

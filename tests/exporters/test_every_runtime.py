@@ -39,7 +39,9 @@ class Expected:
 
 
 RUNTIMES = {
-    "executorch": Expected("ExecuTorch .* cannot lower this model", "fp32", ("executorch",), ("fp32", 1e-5)),
+    "executorch": Expected(
+        "ExecuTorch .* cannot lower this model", "fp32, fp16", ("executorch",), ("fp16", 1e-2)
+    ),
     "tflite": Expected(
         "litert-torch .* cannot convert this model",
         "fp32, fp16",

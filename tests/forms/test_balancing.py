@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 
-from squeezebert_edge.forms.balancing import balance
+import exporters
+from squeezebert_edge.forms.balancing import balance, quantizable
 from tests.kit.planted import with_outliers
+from tests.kit.small import small_checkpoint
 from tests.kit.tiny import tiny_model
 
 IDS = torch.arange(5, 17)[None]
@@ -65,3 +68,18 @@ def test_balancing_again_changes_nothing() -> None:
     once = copy.deepcopy(model.state_dict())
     balance(model)
     assert all(torch.equal(once[name], value) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("format_", exporters.names())
+def test_float16_takes_a_balanced_network_and_float32_its_own(format_: str) -> None:
+    small = small_checkpoint()
+    precisions = exporters.format_named(format_).precisions
+    assert quantizable(small, precisions["fp32"]) is small.model
+    planted = replace(small, model=with_outliers(small.model, factor=1000.0))
+    smallest = [
+        projection.weight.abs().amax(dim=0).min()  # of what columns have for their largest
+        for model in (small.model, planted.model, quantizable(planted, precisions["fp16"]))
+        for projection in [model.base_model.encoder.layers[0].post_attention.conv1d]
+    ]
+    assert smallest[1] < 2.0**-14 * 16 < smallest[2]
+    assert smallest[2] > smallest[0] / 4

@@ -111,8 +111,10 @@ def answers(bundle: Bundle, reference: Reference) -> None:
 
 
 def test_a_precision_that_a_format_lacks_names_those_it_has() -> None:
-    with pytest.raises(InputError, match="executorch has no precision 'fp16'\nallowed: fp32, int8-dynamic"):
-        possible_pairs(["executorch"], ["fp16"])
+    with pytest.raises(
+        InputError, match="executorch has no precision 'int16x8'\nallowed: fp32, fp16, int8-dynamic"
+    ):
+        possible_pairs(["executorch"], ["int16x8"])
     with pytest.raises(InputError, match="unknown format 'onnx'\nallowed: executorch, coreml, tflite"):
         possible_pairs(["onnx"], [])
 
