@@ -66,8 +66,8 @@ def _even(first: Tensor, second: Tensor) -> Tensor:
 def quantizable(checkpoint: Checkpoint, precision: Precision) -> SqueezeBertPreTrainedModel:
     """The network to lay out for a precision: a balanced copy.
 
-    It is the checkpoint's own where weights are float32, or where its learned ranges fit it as it is. In float16
-    weights below 2^-14 lose digits, and most processors of phones take them for zero.
+    It is the checkpoint's own where weights are float32, or where its learned ranges fit it as it is. What is
+    below 2^-14 loses digits as a float16, and XNNPACK on Arm takes it for zero.
     """
     if precision.weights == "float32" or (precision.calibrated and checkpoint.ranges):
         return checkpoint.model
