@@ -153,8 +153,8 @@ class HalfNorm(nn.Module):
         """(..., C) -> (..., C)."""
         x = x - self.mean(x)
         size = (self.mean(x.abs()) + self.root_eps) * self.multiple
-        x, root_eps = x / size, self.root_eps / size
-        x = x * torch.rsqrt(self.mean(x * x) + root_eps * root_eps)
+        scaled, root_eps = x / size, self.root_eps / size
+        x = x * (torch.rsqrt(self.mean(scaled * scaled) + root_eps * root_eps) / size)
         if self.weight is not None:
             x = x * self.weight
         return x if self.bias is None else x + self.bias
