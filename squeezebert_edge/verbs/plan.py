@@ -171,8 +171,8 @@ def shipped_pairs(formats: Sequence[str], units: Sequence[Unit] = ()) -> list[tu
     """
     pairs: list[tuple[str, str]] = []
     for name in dict.fromkeys(formats):
-        has_fp16 = "fp16" in exporters.format_named(name).precisions
-        for_npu = has_fp16 and any(unit.kind == "npu" for unit in units)
+        has_npus = "npu" in exporters.format_named(name).units
+        for_npu = has_npus and any(unit.kind == "npu" for unit in units)
         both = [choices.float_of(name, for_npu=for_npu), "int8"] if name in choices.INT8 else []
         pairs += possible_pairs([name], both)
     return pairs
