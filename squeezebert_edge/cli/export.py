@@ -96,7 +96,7 @@ def export(
     from squeezebert_edge.forms import choices
     from squeezebert_edge.verbs.export import possible_jobs
     from squeezebert_edge.verbs.mixed import AccuracyGate, make_bundles
-    from squeezebert_edge.verbs.plan import Plan, add_calibration, check_lengths, check_units, possible_pairs
+    from squeezebert_edge.verbs.plan import Plan, add_calibration, check_units, possible_pairs
 
     key = options.read_key(sign)
     names = read_names(task, dataset, scored=scored)
@@ -121,7 +121,7 @@ def export(
         loaded = load_checkpoint(checkpoint, architecture=architecture_of(names.head))
         plan = Plan(
             pairs,
-            check_lengths(options.parse_numbers("--lengths", lengths), loaded.config),
+            options.parse_lengths(lengths, loaded.config),
             ios=ios,
             form=form,
             forms=choices.read_forms(forms) if forms else choices.FORMS_BY_PRECISION,

@@ -12,6 +12,7 @@ from exporters.errors import InputError
 
 if TYPE_CHECKING:
     from squeezebert_edge.latency.protocol import Protocol
+    from squeezebert_edge.model.config import SqueezeBertConfig
     from squeezebert_edge.plumbing.signing import Key
     from squeezebert_edge.report.baseline import Baseline
 
@@ -63,8 +64,8 @@ LengthsOption = Annotated[
     str | None,
     typer.Option(
         "--lengths",
-        metavar="N,N,...",
-        help="Sequence lengths in each artifact, ascending.",
+        metavar="N,N,...|every:N",
+        help="Sequence lengths in each artifact, ascending; every:8 is each multiple of 8 up to the longest.",
         show_default="32,64,128 as far as they fit",
     ),
 ]
@@ -400,6 +401,25 @@ def parse_columns(text: str | None) -> dict[str, int] | None:
             f"--columns {text} does not say where words and tags stand", allowed="such as word=1,tag=2"
         )
     return {name: int(place) for name, place in places.items()}
+
+
+def parse_lengths(text: str | None, config: SqueezeBertConfig) -> tuple[int, ...]:
+    """The lengths to export of a checkpoint.
+
+    Raises:
+        InputError: they are not as LengthsOption says, or the checkpoint has no positions for one.
+    """
+    from squeezebert_edge.verbs.plan import check_lengths, every_length
+
+    if text and text.startswith(EVERY):
+        steps = parse_numbers("--lengths every:", text.removeprefix(EVERY)) or []
+        if len(steps) != 1:
+            raise InputError(f"--lengths {text} has several steps", allowed=f"one, such as {EVERY}8")
+        return every_length(steps[0], config)
+    return check_lengths(parse_numbers("--lengths", text), config)
+
+
+EVERY = "every:"
 
 
 def parse_numbers(option: str, text: str | None) -> list[int] | None:

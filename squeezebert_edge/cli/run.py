@@ -107,7 +107,6 @@ def run(
     from squeezebert_edge.verbs.plan import (
         Plan,
         add_calibration,
-        check_lengths,
         check_units,
         possible_pairs,
         shipped_pairs,
@@ -131,7 +130,7 @@ def run(
         )
         progress(f"loading {checkpoint}", 0, 0)
         loaded = load_checkpoint(checkpoint, architecture=architecture_of(names.head))
-        wished = check_lengths(options.parse_numbers("--lengths", lengths), loaded.config)
+        wished = options.parse_lengths(lengths, loaded.config)
         plan = Plan(pairs, wished, ios=ios, units=check_units(asked, pairs))
         plan = add_calibration(plan, loaded, calibration, calibration_samples)
         report = compare_precisions(

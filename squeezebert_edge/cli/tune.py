@@ -67,7 +67,7 @@ def tune(
     from squeezebert_edge.forms.choices import write_forms
     from squeezebert_edge.latency.record import Settings
     from squeezebert_edge.plumbing.staging import refuse_existing_file, require_directory
-    from squeezebert_edge.verbs.plan import Plan, add_calibration, check_lengths, possible_pairs
+    from squeezebert_edge.verbs.plan import Plan, add_calibration, possible_pairs
     from squeezebert_edge.verbs.tune import Skipped, Tuning, forms_file, tune_forms
 
     tuning = Tuning(
@@ -86,7 +86,7 @@ def tune(
         opened = open_device(device, runner)
         progress(f"loading {checkpoint}", 0, 0)
         loaded = load_checkpoint(checkpoint, architecture=architecture_of(read_names(task).head))
-        plan = Plan(pairs, check_lengths(options.parse_numbers("--lengths", lengths), loaded.config), ios=ios)
+        plan = Plan(pairs, options.parse_lengths(lengths, loaded.config), ios=ios)
         plan = add_calibration(plan, loaded, calibration, calibration_samples)
         _warn_of_time(tuning.protocol, rounds, len(pairs))
         try:

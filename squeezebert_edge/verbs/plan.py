@@ -207,6 +207,19 @@ def check_lengths(lengths: Sequence[int] | None, config: SqueezeBertConfig) -> t
     return tuple(lengths)
 
 
+def every_length(step: int, config: SqueezeBertConfig) -> tuple[int, ...]:
+    """The multiples of a step up to the longest length that is exported without a wish, and that one.
+
+    Raises:
+        InputError: as `check_lengths`, or the step is no number of tokens.
+    """
+    longest = check_lengths(None, config)[-1]
+    if not 1 <= step <= longest:
+        raise InputError(f"every {step} tokens is no step", allowed=f"1 to {longest}, the longest length")
+    shorter = (length for length in range(step, longest, step) if length >= SHORTEST_LENGTH)
+    return check_lengths([*shorter, longest], config)
+
+
 def add_calibration(plan: Plan, checkpoint: Checkpoint, path: Path | None, samples: int) -> Plan:
     """The plan with calibration data from a file, or built-in ones, if any of its pairs needs them.
 

@@ -9,8 +9,9 @@ from exporters.units import GPU, Unit
 from squeezebert_edge.verbs import export
 from squeezebert_edge.verbs.estimate import estimate
 from squeezebert_edge.verbs.export import possible_jobs
-from squeezebert_edge.verbs.plan import Plan, shipped_pairs
+from squeezebert_edge.verbs.plan import Plan, every_length, shipped_pairs
 from tests.kit.small import small_checkpoint
+from tests.kit.tiny import tiny_config
 
 NPU = Unit("npu", "SM8650")
 
@@ -28,6 +29,12 @@ def test_one_ships_a_format_s_float_and_its_int8() -> None:
         *(("tflite", "fp16"), ("tflite", "int8")),
     ]
     assert {format_ for format_, _ in shipped_pairs(exporters.names())} == set(exporters.names())
+
+
+def test_every_length_ends_with_the_longest() -> None:
+    assert every_length(8, tiny_config(max_position_embeddings=512)) == tuple(range(8, 129, 8))
+    assert every_length(24, tiny_config(max_position_embeddings=64)) == (24, 48, 64)
+    assert every_length(1, tiny_config(max_position_embeddings=40))[0] == 4  # of a text
 
 
 @pytest.mark.parametrize(
