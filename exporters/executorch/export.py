@@ -19,8 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from exporters.errors import EdgeError, InputError
-from exporters.executorch import FORMAT, quantization
-from exporters.executorch.half import PART, InHalf, half_gelu, sum_in_pairs
+from exporters.executorch import FORMAT, PART, quantization
+from exporters.executorch.half import InHalf, half_gelu, sum_in_pairs
 from exporters.executorch.norms import with_delegated_norms
 from exporters.executorch.shortcuts import shortcuts
 from exporters.lengths import entry_point

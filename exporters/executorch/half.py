@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_map
 
-PART = 64  # products that are added up in their order
+from exporters.executorch import PART
+
 LARGEST_ROOT = 255  # whose square is a float16
 LEAST = 2.0**-14  # of the float16 that have all their digits
 

@@ -90,7 +90,7 @@ def compare_weights(
         longest: of its lengths; it may hold nothing of positions beyond.
     """
     bits = precision.rounding.bits if precision.rounding else STORED_BITS.get(precision.weights, 16)
-    weights = list(_weights_of(module, longest))
+    weights = list(_weights_of(module, longest, precision.part))
     kinds = _kinds(weights)
     held = list(constants)  # so that each has an identity as long as this runs
     for constant in held:
@@ -149,25 +149,44 @@ class _Weight:
         return self.values.size * self.needed // len(self.values)
 
 
-def _weights_of(module: nn.Module, longest: int) -> Iterator[_Weight]:
-    """Every weight of a network; of what a runtime may store in two ways, both by the same name."""
+def _weights_of(module: nn.Module, longest: int, part: int | None) -> Iterator[_Weight]:
+    """Every weight of a network; of what a runtime may store in two ways, both by the same name.
+
+    Args:
+        part: as Precision has it.
+    """
+    in_parts = dict(_in_parts(module, part)) if part else {}
+    for name, values in in_parts.items():
+        for start in range(0, values.shape[1], cast("int", part)):
+            end = min(start + cast("int", part), values.shape[1])
+            yield _Weight(f"{name}[:, {start}:{end}]", _array(values[:, start:end]), len(values))
     follows = module.norms_before_products() if isinstance(module, PlainForm) else {}
     unused = "model.transformer.pooler." if follows else None
     buffers = [(name, value) for name, value in module.named_buffers() if value.ndim]
     for name, tensor in (*module.named_parameters(), *buffers):
-        if tensor.is_floating_point() and not (unused and name.startswith(unused)):
+        left_out = name in in_parts or (unused and name.startswith(unused))
+        if tensor.is_floating_point() and not left_out:
             values = _array(tensor)
             positions = "position_embeddings" in name
             needed = min(longest, len(values)) if positions else len(values)
             yield _Weight(name, values, needed, positions)
             if "token_type_embeddings" in name and len(tensor) == 1:  # looked up beforehand
                 yield _Weight(name, np.tile(values, (longest, 1)), longest, positions=True)
-    for name, part in module.named_modules():
-        if isinstance(part, ChannelNorm):  # Core ML's one operation scales before it shifts
-            shift = _array(part.shift * part.scale)
+    for name, norm in module.named_modules():
+        if isinstance(norm, ChannelNorm):  # Core ML's one operation scales before it shifts
+            shift = _array(norm.shift * norm.scale)
             yield _Weight(f"{name}.shift", shift, len(shift))
     for norm, product in follows.items():
         yield from _absorbed(norm, product, module)
+
+
+def _in_parts(module: nn.Module, part: int) -> Iterator[tuple[str, Tensor]]:
+    """The weights of products of more inputs than a part, (C_out, C_in/G, ...), by name."""
+    for name, product in module.named_modules():
+        if isinstance(product, nn.Linear | nn.Conv1d | nn.Conv2d):
+            weight = product.weight.detach()
+            if weight.shape[1] > part and math.prod(weight.shape[2:]) == 1:
+                yield f"{name}.weight", weight
 
 
 def _absorbed(norm: str, product: str, module: nn.Module) -> Iterator[_Weight]:

@@ -14,8 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from exporters.errors import InputError
+from exporters.executorch import PART
 from exporters.executorch.export import DECOMPOSITIONS
-from exporters.executorch.half import PART, InHalf
+from exporters.executorch.half import InHalf
 from exporters.executorch.runner import load
 from exporters.quiet import quiet_tools
 from exporters.spec import Runner

@@ -61,6 +61,27 @@ def test_positions_may_be_looked_up_beforehand(module: nn.Module) -> None:
     assert 0.9 < short.share < 1
 
 
+def test_every_part_of_a_product_has_to_be_there(module: nn.Module) -> None:
+    precision, name = replace(FLOAT32, part=16), "layers.0.post_attention.0.weight"
+    assert len(compared(module, held(module), precision).failures) > 2  # they are whole
+    parts = [
+        of_floats(one.name, part)
+        for one, tensor in zip(held(module)[::-1], module.named_parameters(), strict=True)
+        for part in (
+            np.split(one.values, range(16, len(one.values), 16))
+            if "embeddings" not in tensor[0]
+            and one.values.ndim == 2
+            and len(one.values) > 16
+            and tensor[1].ndim == 2
+            else [one.values]
+        )
+    ]
+    assert compared(module, parts, precision) == (1.0, [])
+    second = module.get_parameter(name).detach().numpy()[:, 16:].T
+    others = [one for one in parts if not np.array_equal(one.values, second)]
+    assert compared(module, others, precision).failures == [f"{name}[:, 16:32]: it is not in the artifact"]
+
+
 def test_every_copy_of_a_weight_has_to_be_it(module: nn.Module) -> None:
     constants = held(module)
     copy = next(one for one in constants if one.values.size > 64)
