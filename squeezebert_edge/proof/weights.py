@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from exporters.arrays import Array
@@ -155,16 +156,18 @@ def _weights_of(module: nn.Module, longest: int, part: int | None) -> Iterator[_
     Args:
         part: as Precision has it.
     """
-    in_parts = dict(_in_parts(module, part)) if part else {}
-    for name, values in in_parts.items():
-        for start in range(0, values.shape[1], cast("int", part)):
-            end = min(start + cast("int", part), values.shape[1])
-            yield _Weight(f"{name}[:, {start}:{end}]", _array(values[:, start:end]), len(values))
+    parts = dict(_in_parts(module, part)) if part else {}
+    for name, weight in parts.items():
+        start = 0
+        for piece in torch.split(weight, part or 0, dim=1):
+            end = start + piece.shape[1]
+            yield _Weight(f"{name}[:, {start}:{end}]", _array(piece), len(piece))
+            start = end
     follows = module.norms_before_products() if isinstance(module, PlainForm) else {}
     unused = "model.transformer.pooler." if follows else None
     buffers = [(name, value) for name, value in module.named_buffers() if value.ndim]
     for name, tensor in (*module.named_parameters(), *buffers):
-        left_out = name in in_parts or (unused and name.startswith(unused))
+        left_out = name in parts or (unused and name.startswith(unused))
         if tensor.is_floating_point() and not left_out:
             values = _array(tensor)
             positions = "position_embeddings" in name
