@@ -66,10 +66,11 @@ def _even(first: Tensor, second: Tensor) -> Tensor:
 def quantizable(checkpoint: Checkpoint, precision: Precision) -> SqueezeBertPreTrainedModel:
     """The network to lay out for a precision: a balanced copy.
 
-    It is the checkpoint's own where weights are float32, or where its learned ranges fit it as it is. What is
-    below 2^-14 loses digits as a float16, and XNNPACK on Arm takes it for zero.
+    It is the checkpoint's own where floats are enough, or where its learned ranges fit it as it is. Where
+    float16 is added up in parts they are not: XNNPACK on Arm takes for zero what is below 2^-14.
     """
-    if precision.weights == "float32" or (precision.calibrated and checkpoint.ranges):
+    even = precision.rounding is None and precision.part is None
+    if even or (precision.calibrated and checkpoint.ranges):
         return checkpoint.model
     model = copy.deepcopy(checkpoint.model)
     balance(model)

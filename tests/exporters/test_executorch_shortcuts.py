@@ -20,6 +20,7 @@ from tests.kit.exported import Small, head, request, row
 
 NETWORKS = {
     "fp32": ("SqueezeBertForMaskedLM", "plain"),
+    "fp16": ("SqueezeBertForMultipleChoice", "group-resident"),
     "int8-dynamic": ("SqueezeBertForSequenceClassification", "group-resident"),
     "int8-static": ("SqueezeBertForQuestionAnswering", "group-resident"),
     "int4": ("SqueezeBertForTokenClassification", "group-resident"),
