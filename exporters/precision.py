@@ -67,7 +67,8 @@ class Precision:
     gates: what its artifacts must keep.
     rounding: None where nothing is quantized.
     for_npus: made only when it is asked for; a CPU computes it, but slowly.
-    part: the most inputs of a product whose weights are stored together; None is all of them.
+    piece: the most products that are added up one after the other, where that is done in float16; weights are
+        stored in pieces of so many inputs. None is all of them.
     palette_targets: targets for which 16 values serve a whole weight, instead of steps of even size.
     unit_gates: what must hold on a compute unit other than the CPU, by its kind; a kind without gates does
         not compute in this precision.
@@ -79,7 +80,7 @@ class Precision:
     gates: Gates = Gates()
     rounding: Rounding | None = None
     for_npus: bool = False
-    part: int | None = None
+    piece: int | None = None
     palette_targets: tuple[str, ...] = ()
     unit_gates: Mapping[str, Gates] = field(default_factory=dict, hash=False)
 

@@ -11,7 +11,7 @@ from exporters.precision import (
 )
 from exporters.spec import Format
 
-PART = 64  # products that are added up one after the other in float16
+PIECE = 64  # products that are added up one after the other in float16
 INT4_GROUP = 32  # values that share a scale: XNNPACK's smallest
 
 FORMAT = Format(
@@ -25,7 +25,7 @@ FORMAT = Format(
     runs=("executorch",),
     precisions={
         "fp32": FLOAT32,
-        "fp16": Precision("float16", "float16", gates=FLOAT16_GATES, part=PART),
+        "fp16": Precision("float16", "float16", gates=FLOAT16_GATES, piece=PIECE),
         "int8-dynamic": INT8_DYNAMIC,
         "int8-static": INT8_STATIC,
         "int4": Precision(

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from exporters.errors import EdgeError, InputError
-from exporters.executorch import FORMAT, PART, quantization
+from exporters.executorch import FORMAT, PIECE, quantization
 from exporters.executorch.half import InHalf, half_gelu, sum_in_pairs
 from exporters.executorch.norms import with_delegated_norms
 from exporters.executorch.shortcuts import shortcuts
@@ -142,11 +142,11 @@ def _pow(x: Tensor, exponent: float) -> Tensor:
 
 
 def _bmm(a: Tensor, b: Tensor) -> Tensor:
-    """In parts, where they are added up in float16."""
-    if a.dtype != torch.float16 or a.shape[2] <= PART:
+    """In pieces, where they are added up in float16."""
+    if a.dtype != torch.float16 or a.shape[2] <= PIECE:
         return cast("Tensor", NotImplemented)
-    starts = range(0, a.shape[2], PART)
-    return sum_in_pairs([torch.bmm(a[:, :, i : i + PART], b[:, i : i + PART]) for i in starts])
+    starts = range(0, a.shape[2], PIECE)
+    return sum_in_pairs([torch.bmm(a[:, :, i : i + PIECE], b[:, i : i + PIECE]) for i in starts])
 
 
 DECOMPOSITIONS: dict[Any, Callable[..., Tensor]] = {

@@ -1,7 +1,7 @@
 """A module in half precision, as XNNPACK computes it: in float16 from the tables to the outputs.
 
 Two things need care. A processor of Arm adds up products in float16, where x86 does it in float32: one after
-the other, 512 of them have an SQNR of 50 dB, and in parts of 64 one of 65. And a number above 65504 is no
+the other, 512 of them have an SQNR of 50 dB, and in pieces of 64 one of 65. And a number above 65504 is no
 float16, which the square of 256 is.
 """
 
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_map
 
-from exporters.executorch import PART
+from exporters.executorch import PIECE
 
 LARGEST_ROOT = 255  # whose square is a float16
 LEAST = 2.0**-14  # of the float16 that have all their digits
@@ -34,41 +34,41 @@ class InHalf(nn.Module):
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
         self.module = copy.deepcopy(module)
-        self.parts = nn.ModuleDict()
-        for name, part in list(self.module.named_modules()):
-            if type(part) is nn.LayerNorm and len(part.normalized_shape) == 1:
-                self.module.set_submodule(name, HalfNorm(part))
-            elif isinstance(part, nn.Linear | nn.Conv1d | nn.Conv2d) and _is_pointwise(part.weight):
-                weights = torch.split(part.weight.detach(), PART, dim=1)
-                self.parts[name.replace(".", "/")] = nn.ParameterList(weight.clone() for weight in weights)
+        self.pieces = nn.ModuleDict()
+        for name, layer in list(self.module.named_modules()):
+            if type(layer) is nn.LayerNorm and len(layer.normalized_shape) == 1:
+                self.module.set_submodule(name, HalfNorm(layer))
+            elif isinstance(layer, nn.Linear | nn.Conv1d | nn.Conv2d) and _is_pointwise(layer.weight):
+                weights = torch.split(layer.weight.detach(), PIECE, dim=1)
+                self.pieces[name.replace(".", "/")] = nn.ParameterList(weight.clone() for weight in weights)
         self.half()
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         """The module's outputs, float32."""
-        parts = {
+        pieces = {
             id(self.module.get_submodule(name.replace("/", ".")).weight): cast("nn.ParameterList", weights)
-            for name, weights in self.parts.items()
+            for name, weights in self.pieces.items()
         }
-        with HalfForFloat(parts):
+        with HalfForFloat(pieces):
             outputs = self.module(*inputs)
         return tuple(output.to(torch.float32) for output in outputs)
 
 
 def _is_pointwise(weight: Tensor) -> bool:
-    """Whether a weight (C_out, C_in/G, ...) has a product for each input, and more than make a part."""
-    return math.prod(weight.shape[2:]) == 1 and weight.shape[1] > PART
+    """Whether a weight (C_out, C_in/G, ...) has a product for each input, and more than make a piece."""
+    return math.prod(weight.shape[2:]) == 1 and weight.shape[1] > PIECE
 
 
 class HalfForFloat(TorchFunctionMode):
-    """While it lasts, what is to be float32 becomes float16, and products take their inputs in parts.
+    """While it lasts, what is to be float32 becomes float16, and products take their inputs in pieces.
 
     Args:
-        parts: of the weights that have them, by the weight's id.
+        pieces: of the weights that have them, by the weight's id.
     """
 
-    def __init__(self, parts: Mapping[int, nn.ParameterList]) -> None:
+    def __init__(self, pieces: Mapping[int, nn.ParameterList]) -> None:
         super().__init__()
-        self.parts = parts
+        self.pieces = pieces
 
     def __torch_function__(
         self,
@@ -81,8 +81,8 @@ class HalfForFloat(TorchFunctionMode):
         args, kwargs = tree_map(
             lambda value: torch.float16 if value is torch.float32 else value, (args, dict(kwargs or {}))
         )
-        if function in PRODUCTS and id(args[1]) in self.parts:
-            return _product(function, *args, parts=self.parts[id(args[1])], **kwargs)
+        if function in PRODUCTS and len(args) > 1 and id(args[1]) in self.pieces:
+            return _product(function, *args, pieces=self.pieces[id(args[1])], **kwargs)
         return (Tensor.half if function is Tensor.float else function)(*args, **kwargs)
 
 
@@ -93,22 +93,22 @@ def _product(
     function: Callable[..., Tensor],
     x: Tensor,
     weight: Tensor,
-    bias: Tensor | None,
+    bias: Tensor | None = None,
     *args: Any,
-    parts: nn.ParameterList,
+    pieces: nn.ParameterList,
     **kwargs: Any,
 ) -> Tensor:
-    """The sum of the products of parts of the inputs with parts of a weight (C_out, C_in/G, ...)."""
-    axis = x.ndim - 1 if function is F.linear else 1
+    """The sum of the products of pieces of the inputs with pieces of a weight (C_out, C_in/G, ...)."""
+    axis = x.ndim - weight.ndim + 1  # of the channels
     groups = x.shape[axis] // weight.shape[1]
     apart = x if groups == 1 else torch.unflatten(x, axis, (groups, -1))
     sums: list[Tensor] = []
     start = 0
-    for part in parts:
-        inputs = apart.narrow(apart.ndim - x.ndim + axis, start, part.shape[1])
+    for piece in pieces:
+        inputs = apart.narrow(apart.ndim - x.ndim + axis, start, piece.shape[1])
         inputs = inputs if groups == 1 else inputs.flatten(axis, axis + 1)
-        sums.append(function(inputs, part, None if sums else bias, *args, **kwargs))
-        start += part.shape[1]
+        sums.append(function(inputs, piece, None if sums else bias, *args, **kwargs))
+        start += piece.shape[1]
     return sum_in_pairs(sums)
 
 

@@ -67,9 +67,9 @@ def quantizable(checkpoint: Checkpoint, precision: Precision) -> SqueezeBertPreT
     """The network to lay out for a precision: a balanced copy.
 
     It is the checkpoint's own where floats are enough, or where its learned ranges fit it as it is. Where
-    float16 is added up in parts they are not: XNNPACK on Arm takes for zero what is below 2^-14.
+    float16 is added up in pieces they are not: XNNPACK on Arm takes for zero what is below 2^-14.
     """
-    even = precision.rounding is None and precision.part is None
+    even = precision.rounding is None and precision.piece is None
     if even or (precision.calibrated and checkpoint.ranges):
         return checkpoint.model
     model = copy.deepcopy(checkpoint.model)

@@ -91,7 +91,7 @@ def compare_weights(
         longest: of its lengths; it may hold nothing of positions beyond.
     """
     bits = precision.rounding.bits if precision.rounding else STORED_BITS.get(precision.weights, 16)
-    weights = list(_weights_of(module, longest, precision.part))
+    weights = list(_weights_of(module, longest, precision.piece))
     kinds = _kinds(weights)
     held = list(constants)  # so that each has an identity as long as this runs
     for constant in held:
@@ -150,24 +150,24 @@ class _Weight:
         return self.values.size * self.needed // len(self.values)
 
 
-def _weights_of(module: nn.Module, longest: int, part: int | None) -> Iterator[_Weight]:
+def _weights_of(module: nn.Module, longest: int, piece: int | None) -> Iterator[_Weight]:
     """Every weight of a network; of what a runtime may store in two ways, both by the same name.
 
     Args:
-        part: as Precision has it.
+        piece: as Precision has it.
     """
-    parts = dict(_in_parts(module, part)) if part else {}
-    for name, weight in parts.items():
+    in_pieces = dict(_in_pieces(module, piece)) if piece else {}
+    for name, weight in in_pieces.items():
         start = 0
-        for piece in torch.split(weight, part or 0, dim=1):
-            end = start + piece.shape[1]
-            yield _Weight(f"{name}[:, {start}:{end}]", _array(piece), len(piece))
+        for columns in torch.split(weight, piece or 0, dim=1):
+            end = start + columns.shape[1]
+            yield _Weight(f"{name}[:, {start}:{end}]", _array(columns), len(columns))
             start = end
     follows = module.norms_before_products() if isinstance(module, PlainForm) else {}
     unused = "model.transformer.pooler." if follows else None
     buffers = [(name, value) for name, value in module.named_buffers() if value.ndim]
     for name, tensor in (*module.named_parameters(), *buffers):
-        left_out = name in parts or (unused and name.startswith(unused))
+        left_out = name in in_pieces or (unused and name.startswith(unused))
         if tensor.is_floating_point() and not left_out:
             values = _array(tensor)
             positions = "position_embeddings" in name
@@ -183,12 +183,12 @@ def _weights_of(module: nn.Module, longest: int, part: int | None) -> Iterator[_
         yield from _absorbed(norm, product, module)
 
 
-def _in_parts(module: nn.Module, part: int) -> Iterator[tuple[str, Tensor]]:
-    """The weights of products of more inputs than a part, (C_out, C_in/G, ...), by name."""
+def _in_pieces(module: nn.Module, piece: int) -> Iterator[tuple[str, Tensor]]:
+    """The weights of products of more inputs than a piece, (C_out, C_in/G, ...), by name."""
     for name, product in module.named_modules():
         if isinstance(product, nn.Linear | nn.Conv1d | nn.Conv2d):
             weight = product.weight.detach()
-            if weight.shape[1] > part and math.prod(weight.shape[2:]) == 1:
+            if weight.shape[1] > piece and math.prod(weight.shape[2:]) == 1:
                 yield f"{name}.weight", weight
 
 

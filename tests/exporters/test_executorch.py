@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from exporters.errors import InputError
-from exporters.executorch import PART
+from exporters.executorch import PIECE
 from exporters.executorch.export import DECOMPOSITIONS
 from exporters.executorch.half import InHalf
 from exporters.executorch.runner import load
@@ -53,7 +53,7 @@ def test_every_activation_equals_torch(tmp_path: Path) -> None:
 
 # Half precision
 
-WIDE = {"hidden_size": 512, "embedding_size": 512, "intermediate_size": 1024}  # products of more than a part
+WIDE = {"hidden_size": 512, "embedding_size": 512, "intermediate_size": 1024}  # products of more than a piece
 
 
 def sqnr_db(runner: Runner, module: nn.Module) -> float:
@@ -119,7 +119,7 @@ def test_float16_never_adds_up_many_products_in_a_row(form: str) -> None:
     assert len(found) > 20
     for operator, weight in found:
         assert weight.dtype == torch.float16
-        assert weight.shape[1] <= PART, operator  # (C_out, C_in), (C_out, C_in/G, 1), (B, K, N)
+        assert weight.shape[1] <= PIECE, operator  # (C_out, C_in), (C_out, C_in/G, 1), (B, K, N)
 
 
 class Norm(nn.Module):

@@ -61,13 +61,13 @@ def test_positions_may_be_looked_up_beforehand(module: nn.Module) -> None:
     assert 0.9 < short.share < 1
 
 
-def test_every_part_of_a_product_has_to_be_there(module: nn.Module) -> None:
-    precision, name = replace(FLOAT32, part=16), "layers.0.post_attention.0.weight"
+def test_every_piece_of_a_product_has_to_be_there(module: nn.Module) -> None:
+    precision, name = replace(FLOAT32, piece=16), "layers.0.post_attention.0.weight"
     assert len(compared(module, held(module), precision).failures) > 2  # they are whole
-    parts = [
-        of_floats(one.name, part)
+    pieces = [
+        of_floats(one.name, piece)
         for one, tensor in zip(held(module)[::-1], module.named_parameters(), strict=True)
-        for part in (
+        for piece in (
             np.split(one.values, range(16, len(one.values), 16))
             if "embeddings" not in tensor[0]
             and one.values.ndim == 2
@@ -76,9 +76,9 @@ def test_every_part_of_a_product_has_to_be_there(module: nn.Module) -> None:
             else [one.values]
         )
     ]
-    assert compared(module, parts, precision) == (1.0, [])
+    assert compared(module, pieces, precision) == (1.0, [])
     second = module.get_parameter(name).detach().numpy()[:, 16:].T
-    others = [one for one in parts if not np.array_equal(one.values, second)]
+    others = [one for one in pieces if not np.array_equal(one.values, second)]
     assert compared(module, others, precision).failures == [f"{name}[:, 16:32]: it is not in the artifact"]
 
 
