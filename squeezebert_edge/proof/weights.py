@@ -36,6 +36,8 @@ MOST_SHOWN = 8  # weights that are wrong
 MOST_AXES = 4
 
 ROUNDING = 0.6  # of a step: half of one, and what rounding the scale itself to half precision adds
+# coremltools computes in half precision: it rounds weight, scale, their quotient, and scale times integer.
+HALF_STEP, FOUR_ROUNDINGS = 0.5, 4 * 2.0**-11
 COARSEST = 2.0  # times the step that the bits would allow: 16 bits reach twice as far as they were seen to
 FLOAT16_ROUNDING, FLOAT16_LEAST = 2.0**-10, 2.0**-24  # relative, and what is nearest to 0
 FLOAT32_ROUNDING, FLOAT32_LEAST = 2.0**-21, 2.0**-126  # a factor may move from one tensor to another
@@ -342,7 +344,10 @@ def _allowed(expected: Array, turned: _Turned) -> Array:
         if constant.bits <= 16:  # biases have 32, in steps of the product's sum
             largest = sizes.reshape(parts).max(axis=tuple(range(1, len(parts), 2)), keepdims=True)
             steps = np.minimum(steps, COARSEST * largest / (2 ** (constant.bits - 1) - 1))
-        return np.broadcast_to(ROUNDING * steps, parts).reshape(expected.shape) + FLOAT32_ROUNDING * sizes
+        most = np.broadcast_to(ROUNDING * steps, parts)
+        if constant.bits <= 8:
+            most = np.maximum(most, HALF_STEP * steps + FOUR_ROUNDINGS * sizes.reshape(parts))
+        return cast("Array", most.reshape(expected.shape)) + FLOAT32_ROUNDING * sizes
     if constant.bits < 32:
         return FLOAT16_ROUNDING * sizes + FLOAT16_LEAST
     return FLOAT32_ROUNDING * sizes + FLOAT32_LEAST

@@ -50,6 +50,29 @@ def test_weights_are_found_whatever_a_runtime_makes_of_them(module: nn.Module) -
     assert compared(module, [*held(module), *strangers]) == (1.0, [])
 
 
+def test_weights_may_be_quantized_in_half_precision() -> None:
+    """As coremltools does it: weight, scale, quotient and product are each rounded."""
+    random = np.random.default_rng(0)
+    largest = random.uniform(0.126, 0.17, (512, 1))  # of each row, where half precision is coarsest
+    middles = random.integers(96, 126, (512, 511)) + random.uniform(0.4, 0.6, (512, 511))
+    values = np.hstack([largest, largest / 127 * middles])
+    module = nn.Linear(512, 512, bias=False)
+    module.weight = nn.Parameter(torch.from_numpy(values).float())
+    halves = module.weight.detach().numpy().astype(np.float16)
+    steps = (np.abs(halves).max(axis=1, keepdims=True).astype(np.float32) / 127).astype(np.float16)
+    stored = np.rint(halves / steps)
+
+    def constant(integers: np.ndarray) -> Constant:
+        made = of_integers("weight", integers.astype(np.int8), 8, steps.astype(np.float32))
+        return replace(made, values=(integers * steps).astype(np.float32))
+
+    assert compared(module, [constant(stored)], INT8_DYNAMIC) == (1.0, [])
+    wrong = stored.copy()
+    wrong[7, 9] -= 2
+    (failure,) = compared(module, [constant(wrong)], INT8_DYNAMIC).failures
+    assert f"1 of {wrong.size} values are not the checkpoint's" in failure
+
+
 def test_positions_may_be_looked_up_beforehand(module: nn.Module) -> None:
     positions = "embeddings.position_embeddings.weight"
     table = module.get_parameter(positions).detach().numpy()
