@@ -165,6 +165,7 @@ class DemoCases:
             "lengths are": {"lengths": [48, 16]},
             "unknown task": {"task": "translation"},
             "labels is": {"labels": None},
+            "problem_type is": {"problem_type": "classification"},
             "none of its files": {"artifact": "../model.tflite"},
             "is not equal to the float model": {"verification": {"status": "failed", "by": "runtime"}},
         }

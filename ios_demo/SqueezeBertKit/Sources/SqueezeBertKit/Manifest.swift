@@ -80,10 +80,15 @@ public struct Manifest: Sendable, Decodable {
     if lengths.first.map({ $0 < 1 }) ?? true || zip(lengths, lengths.dropFirst()).contains(where: { $0 >= $1 }) {
       throw InputError("lengths are \(lengths)", allowed: "positive and ascending")
     }
+    if let problemType, !problemTypes.contains(problemType) {
+      throw InputError("problem_type is \"\(problemType)\"", allowed: problemTypes.joined(separator: ", "))
+    }
     try requireLengths("entry_points", entryPoints)
     for (name, unit) in units ?? [:] { try requireLengths("units.\(name).files", unit.files) }
   }
 }
+
+private let problemTypes = ["regression", "single_label_classification", "multi_label_classification"]
 
 extension Manifest {
   private func requireLengths(_ what: String, _ found: [Int: String]) throws {

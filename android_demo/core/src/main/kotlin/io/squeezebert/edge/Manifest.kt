@@ -58,6 +58,8 @@ public data class Manifest(
 ) {
     public companion object {
         private const val SCHEMA_VERSION = 1
+        private val PROBLEM_TYPES =
+            arrayOf("regression", "single_label_classification", "multi_label_classification")
 
         /**
          * Reads a manifest.json.
@@ -84,7 +86,7 @@ public data class Manifest(
                 record.text("format"),
                 record.text("artifact"),
                 record.text("task"),
-                record.optionalText("problem_type"),
+                record.optionalText("problem_type")?.let { record.oneOf("problem_type", *PROBLEM_TYPES) },
                 record.texts("labels"),
                 record.record("precision").text("name"),
                 record.record("precision").text("exact"),
