@@ -65,9 +65,9 @@ def Bert(as_it_is: bool = False) -> nn.Module:  # noqa: N802  # stands beside Sq
 
 
 def example(length: int) -> dict[str, Tensor]:
-    """What a module is traced with."""
-    ones = torch.ones(1, length, dtype=torch.int32)
-    return dict(zip(INPUTS, (ones, ones, torch.zeros_like(ones)), strict=True))
+    """What a module is traced with: three tensors, since torch takes one that comes twice for one input."""
+    ids, mask = torch.ones(2, 1, length, dtype=torch.int32)
+    return dict(zip(INPUTS, (ids.clone(), mask.clone(), torch.zeros_like(ids)), strict=True))
 
 
 def plain_tflite(
