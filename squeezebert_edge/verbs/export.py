@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -112,11 +113,11 @@ def _make_best(
 ) -> None:
     """Fill a directory with the bundle of the first precision that passes, of those that a name stands for.
 
-    If none passes, the last one is left, its manifest saying so. A plan without calibration leaves out what
-    would need it.
+    If none passes, the one with the best SQNR is left, its manifest saying so. A plan without calibration
+    leaves out what would need it.
 
     Raises:
-        GateError: the last one leaves operators outside.
+        GateError: each of them leaves operators outside.
     """
     first, *others = choices.exact_precisions(name, precision)
     row = exporters.format_named(name)
@@ -125,19 +126,38 @@ def _make_best(
         *(each for each in others if plan.calibration or not row.precision(each.name).calibrated),
     ]
     tried: dict[str, str] = {}
+    failed: dict[str, Manifest] = {}
     for exact in candidates:
-        for file in directory.iterdir():
-            shutil.rmtree(file) if file.is_dir() else file.unlink()
+        place = directory / exact.name
+        place.mkdir()
         try:
-            manifest = _make(checkpoint, plan, name, precision, exact, tried, directory, progress)
+            manifest = _make(checkpoint, plan, name, precision, exact, tried, place, progress)
         except GateError as error:
-            if exact is candidates[-1]:
+            if exact is candidates[-1] and not failed:
                 raise
             tried[exact.name] = error.problem
         else:
             if manifest.verification.status != "failed":
+                _keep(place, directory)
                 return
             tried[exact.name] = "; ".join(manifest.verification.failures)
+            failed[exact.name] = manifest
+    best = max(failed, key=lambda exact: failed[exact].verification.sqnr_db or -math.inf)
+    _keep(directory / best, directory)
+    fields = failed[best].model_dump(exclude={"schema_version", "files"})
+    del tried[best]
+    fields["precision"]["tried"] = tried
+    write_manifest(directory, fields, proven=True)
+
+
+def _keep(place: Path, directory: Path) -> None:
+    """Leave of a directory what is in one place of it."""
+    for other in directory.iterdir():
+        if other != place:
+            shutil.rmtree(other)
+    for file in place.iterdir():
+        file.rename(directory / file.name)
+    place.rmdir()
 
 
 def _make(

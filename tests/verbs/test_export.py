@@ -378,5 +378,10 @@ def test_int8_is_the_first_that_passes(tmp_path: Path, monkeypatch: pytest.Monke
     assert bundle.manifest.verification.status == "verified"
     strict["int8-static"] = Gates(min_sqnr_db=90.0)
     (bundle,) = export_bundles(checkpoint, plan, tmp_path, force=True)
-    assert bundle.manifest.precision.exact == "int8-static"
+    precision = bundle.manifest.precision
+    assert (precision.exact, list(precision.tried)) == ("int8-dynamic", ["int8-static"])  # the better of two
+    assert "below 90.0" in precision.tried["int8-static"]
     assert bundle.manifest.verification.status == "failed"
+    assert {path.name for path in bundle.directory.iterdir()} == {
+        *("manifest.json", "manifest.sha256", "model.tflite", "vocab.txt")
+    }
