@@ -75,7 +75,7 @@ def as_format(bundle: Bundle, format_: str, directory: Path) -> Bundle:
         made.mkdir()
         made /= "model.mlmodel"
     (directory / bundle.manifest.artifact).rename(made)
-    write_manifest(directory, fields | {"format": format_, "artifact": artifact})
+    write_manifest(directory, fields | {"format": format_, "artifact": artifact}, proven=True)
     return open_bundle(directory)
 
 

@@ -6,6 +6,7 @@ import json
 import random
 import signal
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -106,7 +107,9 @@ def test_an_interrupted_training_resumes_to_the_same_weights(tmp_path: Path, ste
 def test_a_second_interruption_is_immediate(tmp_path: Path) -> None:
     def progress(stage: str, done: int, total: int) -> None:
         if stage.startswith("epoch"):
-            signal.raise_signal(signal.SIGINT)  # to this thread: two that wait for another one would be one
+            signal.raise_signal(signal.SIGINT)
+            while signal.getsignal(signal.SIGINT) is not before:  # two that wait to be handled would be one
+                time.sleep(0.001)
             signal.raise_signal(signal.SIGINT)
 
     before = signal.getsignal(signal.SIGINT)
