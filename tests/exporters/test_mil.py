@@ -121,6 +121,7 @@ def elementwise() -> Iterator[Case]:
     yield case("erf", {"x": ROW}, torch.special.ndtr(y * 2**0.5) * 2 - 1)
     yield case("sqrt", {"x": POSITIVE}, POSITIVE.double() ** 0.5)
     yield case("square", {"x": FLOATS}, x * x)
+    yield case("rsqrt", {"x": POSITIVE}, (POSITIVE.double() + 0.25) ** -0.5, epsilon=np.float32(0.25))
     yield case("identity", {"x": FLOATS}, x)
     within = [max(-1.5, min(2.0, value)) for value in FLOATS.flatten().tolist()]
     clipped = torch.tensor(within).reshape(FLOATS.shape)
@@ -241,6 +242,9 @@ def convolutions() -> Iterator[Case]:
 
 
 def normalizations() -> Iterator[Case]:
+    double = FLOATS.double()
+    yield case("reduce_mean", {"x": FLOATS}, double.sum(-1) / FLOATS.shape[-1], axes=[-1], keep_dims=False)
+    yield case("reduce_mean", {"x": FLOATS}, (double.sum(0) / len(FLOATS))[None], axes=[0], keep_dims=True)
     x = random(2, 3, 4)
     yield _layer_norm(x, [-1], 1e-12, gamma=random(4), beta=random(4) + 1)
     yield _layer_norm(x, [1], 1e-3, gamma=random(3), beta=random(3) - 1)

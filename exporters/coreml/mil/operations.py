@@ -107,6 +107,16 @@ def conv(
     return convolve(x, weight, bias, stride=stride, dilation=dilation, groups=int(groups))
 
 
+def reduce_mean(x: Tensor, axes: Tensor | None = None, keep_dims: bool | Tensor = False) -> Tensor:
+    """The mean along some axes, by default along all."""
+    return x.mean(list(range(x.ndim)) if axes is None else axes.tolist(), keepdim=bool(keep_dims))
+
+
+def rsqrt(x: Tensor, epsilon: float | Tensor = 1e-12) -> Tensor:
+    """1 / sqrt(x + epsilon)."""
+    return torch.rsqrt(x + epsilon)
+
+
 def layer_norm(
     x: Tensor,
     axes: Tensor | None = None,
@@ -271,6 +281,7 @@ ELEMENTWISE: dict[str, Operator] = {
     "exp": _of_x(torch.exp),
     "erf": _of_x(torch.erf),
     "sqrt": _of_x(torch.sqrt),
+    "rsqrt": rsqrt,
     "square": _of_x(torch.square),
     "clip": clip,
     "cast": cast,
@@ -300,6 +311,7 @@ PRODUCTS: dict[str, Operator] = {
     "conv": conv,
     "einsum": einsum,
     "layer_norm": layer_norm,
+    "reduce_mean": reduce_mean,
     "linear": linear,
     "matmul": matmul,
 }
