@@ -6,6 +6,7 @@ import inspect
 import json
 import os
 import signal
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -45,9 +46,12 @@ def bundle(bundles: Mapping[str, Bundle], tmp_path_factory: pytest.TempPathFacto
 @pytest.fixture
 def mac(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Iphone]:
     """Makes this a Mac with Xcode; gives what connects a phone to it."""
-    programs, phones = tmp_path / "programs", tmp_path / "phones"
-    programs.mkdir()
-    phones.mkdir()
+    programs, phones, temporary = tmp_path / "programs", tmp_path / "phones", tmp_path / "temporary"
+    for directory in (programs, phones, temporary):
+        directory.mkdir()
+    # Locks of phones are there, and another process may test a phone of the same name.
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
     write_xcrun(programs / "xcrun")
     monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("FAKE_IPHONES", str(phones))
