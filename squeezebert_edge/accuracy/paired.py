@@ -34,6 +34,11 @@ def _check_alike(reference: Sequence[str], artifact: Sequence[str]) -> None:
         raise ValueError(f"the two sides decide {len(reference)} and {len(artifact)} things")
 
 
+def _largest_total(sums: Comparison) -> float:
+    """What so many numbers can add up to with such squares (Cauchy and Schwarz), and their rounding."""
+    return (1 + 1e-6) * math.sqrt(sums.count) * math.sqrt(max(sums.total_square, 0.0))
+
+
 @dataclass(frozen=True)
 class Pair:
     """The answers of both sides to one example, and by output how far apart the two are."""
@@ -46,6 +51,8 @@ class Pair:
         _check_alike(self.reference.decided, self.artifact.decided)
         if not self.noise or any(sums.count < 1 for sums in self.noise.values()):
             raise ValueError("noise: sums over no number at all")
+        if any(abs(sums.total) > _largest_total(sums) for sums in self.noise.values()):
+            raise ValueError("noise: a sum larger than its squares allow")
 
     @classmethod
     def of(cls, reference: Answer, artifact: Answer) -> Pair:

@@ -427,6 +427,13 @@ def test_a_kept_answer_without_its_noise_is_refused(noise: Any) -> None:
         Pair.from_json({"reference": prediction, "artifact": prediction, "noise": noise})
 
 
+def test_a_kept_answer_whose_sums_no_numbers_have_is_refused() -> None:
+    prediction = {"decided": ["1"]}
+    noise = {"logits": {"count": 2, "total": 1e300, "total_square": 4.0}}
+    with pytest.raises(InputError, match="a sum larger than its squares allow"):
+        Pair.from_json({"reference": prediction, "artifact": prediction, "noise": noise})
+
+
 def with_real_words(shared: Path, architecture: str, **overrides: Any) -> Checkpoint:
     """A random tiny model over BERT's own vocabulary."""
     words = read_lines(shared / "data" / "bert-base-uncased" / "vocab.txt")
