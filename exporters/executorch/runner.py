@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from exporters.errors import InputError
+from exporters.imports import without_init
 from exporters.lengths import by_length, entry_point
 from exporters.quiet import quiet_runtime, quiet_tools
 from exporters.spec import ComputedBy
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 
 RUNTIMES = ("executorch",)
+COMPILER = "executorch.exir"  # takes seconds to import, and the runtime does so for one kind of warning
 
 
 class ThreadPool:
@@ -126,7 +128,7 @@ def load(path: Path, *, threads: int = 1, runtime: str | None = None) -> ExecuTo
         raise InputError(f"unknown runtime '{runtime}'", allowed=", ".join(RUNTIMES))
     if not path.is_file():
         raise InputError(f"{path}: no such file", hint="export a model first")
-    with quiet_tools(), quiet_runtime():
+    with quiet_tools(), quiet_runtime(), without_init(COMPILER):
         import executorch.kernels.quantized
         import executorch.runtime  # noqa: F401
     return ExecuTorchRunner(path, threads)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +20,7 @@ from exporters.products import ranges_of
 from exporters.spec import ExportRequest, Ranges
 from squeezebert_edge.accuracy.answers import BatchedAnswers, compare
 from squeezebert_edge.accuracy.paired import AccuracyComparison
+from squeezebert_edge.accuracy.parts import PartCost
 from squeezebert_edge.checkpoint.checkpoint import Checkpoint
 from squeezebert_edge.forms.balancing import quantizable
 from squeezebert_edge.forms.calibration import Calibration
@@ -29,19 +29,6 @@ from squeezebert_edge.forms.choices import INPUTS, LAST_PRODUCTS
 from squeezebert_edge.plumbing.progress import Progress, silent, with_prefix
 
 FORM = "group-resident"
-
-
-@dataclass(frozen=True)
-class PartCost:
-    """What is lost when one part alone is quantized.
-
-    sqnr_db: of the worst output, over all examples.
-    drop: of the first metric, in percentage points.
-    """
-
-    part: str
-    sqnr_db: float
-    drop: float
 
 
 class Sensitivity:

@@ -43,13 +43,14 @@ def inspect(
     still compute with floats.
     """
     from squeezebert_edge.bundle.manifest import MANIFEST
-    from squeezebert_edge.checkpoint.checkpoint import load_checkpoint
-    from squeezebert_edge.checkpoint.task import architecture_of
-    from squeezebert_edge.verbs.inspect import describe_checkpoint
 
     if os.path.isfile(Path(checkpoint) / MANIFEST):
         _inspect_bundle(Path(checkpoint), json=json)
         return
+    from squeezebert_edge.checkpoint.checkpoint import load_checkpoint
+    from squeezebert_edge.checkpoint.task import architecture_of
+    from squeezebert_edge.verbs.inspect import describe_checkpoint
+
     with show.progress() as progress:
         progress(f"loading {checkpoint}", 0, 0)
         loaded = load_checkpoint(checkpoint, architecture=architecture_of(read_names(task).head))

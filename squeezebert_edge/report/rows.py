@@ -18,7 +18,7 @@ from exporters.units import CPU, parse_unit
 from squeezebert_edge import __version__
 from squeezebert_edge.accuracy.lengths import Proposal
 from squeezebert_edge.accuracy.paired import AccuracyComparison
-from squeezebert_edge.accuracy.sensitivity import PartCost
+from squeezebert_edge.accuracy.parts import PartCost
 from squeezebert_edge.bundle.gates import broken_gates, gates_of, own_gates
 from squeezebert_edge.bundle.manifest import MANIFEST, Calibration, FormatName, Precision, Verification
 from squeezebert_edge.bundle.opened import Bundle, open_bundle

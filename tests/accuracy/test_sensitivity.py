@@ -12,7 +12,8 @@ import pytest
 
 from exporters.errors import InputError
 from squeezebert_edge.accuracy.answers import BatchedAnswers, RunnerAnswers, compare, reference_answers
-from squeezebert_edge.accuracy.sensitivity import PartCost, Sensitivity, fewest_in_float
+from squeezebert_edge.accuracy.parts import PartCost
+from squeezebert_edge.accuracy.sensitivity import Sensitivity, fewest_in_float
 from squeezebert_edge.checkpoint.checkpoint import Checkpoint, load_checkpoint
 from squeezebert_edge.checkpoint.task import task_of
 from squeezebert_edge.forms.calibration import Calibration

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.kit.small import save_small
+from tests.kit.warm import warm_python
 
 VERBS = (
     *("run", "export", "verify", "evaluate", "bench", "tune", "devices", "demo"),
@@ -21,9 +22,11 @@ VERBS = (
 )
 
 
-def call(*arguments: object, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+def call(
+    *arguments: object, stdin: str | None = None, python: str | None = None
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "squeezebert_edge", *map(str, arguments)],
+        [python or warm_python(), "-m", "squeezebert_edge", *map(str, arguments)],
         input=stdin,
         capture_output=True,
         text=True,
@@ -57,7 +60,7 @@ def test_help_answers_in_under_a_second() -> None:
     times = []
     for _ in range(3):
         start = time.perf_counter()
-        result = call("--help")
+        result = call("--help", python=sys.executable)
         times.append(time.perf_counter() - start)
     assert result.returncode == 0
     assert all(verb in result.stdout for verb in VERBS)
@@ -66,7 +69,7 @@ def test_help_answers_in_under_a_second() -> None:
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_explains_itself(verb: str) -> None:
-    result = call(verb, "--help")
+    result = call(verb, "--help", python=sys.executable)
     assert result.returncode == 0
     assert "--json" in result.stdout
 
@@ -207,7 +210,7 @@ def test_a_measurement_that_breaks_a_rule_exits_with_1(bundle: Path, tmp_path: P
     )
     words = ["bench", bundle, "--rapid", "--records", tmp_path / "records", "--json"]
     result = subprocess.run(
-        [sys.executable, "-c", code, *map(str, words)], capture_output=True, text=True, check=False
+        [warm_python(), "-c", code, *map(str, words)], capture_output=True, text=True, check=False
     )
     assert result.returncode == 1, result.stderr
     (row,) = json.loads(result.stdout)["records"]

@@ -15,6 +15,7 @@ import typer.main
 from squeezebert_edge.cli.commands import app
 from squeezebert_edge.devices import native
 from squeezebert_edge.devices.native import build
+from tests.kit.warm import warm_python
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = re.findall(r"^    squeezebert-edge (\w+)(.*)$", (ROOT / "README.md").read_text(), re.MULTILINE)
@@ -37,7 +38,7 @@ def test_the_pages_show_python() -> None:
 def test_the_python_of_the_pages_runs_as_it_stands(tmp_path: Path, code: str) -> None:
     (tmp_path / "out").mkdir()
     result = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+        [warm_python(), "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert result.returncode == 0, result.stderr
     assert result.stdout

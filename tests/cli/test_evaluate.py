@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from squeezebert_edge.verbs.export import export_bundles
 from squeezebert_edge.verbs.plan import Plan
 from tests.kit.evaluated import DATA, LENGTHS, TEXTS, answered, bundle_of, call
 from tests.kit.small import TorchRunner, small_checkpoint
+from tests.kit.warm import warm_python
 
 
 @pytest.fixture(scope="module")
@@ -263,7 +263,7 @@ def test_an_interrupted_evaluation_continues(
 
 def test_it_is_a_verb_of_the_command_line(bundle: Path, data: Path) -> None:
     command = [
-        sys.executable,
+        warm_python(),
         "-m",
         "squeezebert_edge",
         "evaluate",

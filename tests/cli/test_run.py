@@ -13,6 +13,7 @@ import pytest
 from squeezebert_edge.plumbing.processes import MODULE
 from tests.kit.processes import list_processes, needs_proc, wait_for
 from tests.kit.small import save_small
+from tests.kit.warm import warm_python
 
 COMMAND = [sys.executable, "-m", "squeezebert_edge"]
 
@@ -44,6 +45,6 @@ def test_an_interruption_ends_all_that_is_made_side_by_side(tmp_path: Path, verb
 
 def test_all_precisions_and_some_are_two_wishes() -> None:
     words = ["run", "default", "--all", "--precision", "fp32"]
-    ended = subprocess.run([*COMMAND, *words], capture_output=True, text=True, check=False)
+    ended = subprocess.run([warm_python(), *COMMAND[1:], *words], capture_output=True, text=True, check=False)
     assert ended.returncode == 2
     assert "--all and --precision are both given" in ended.stderr

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import pytest
 import exporters
 from exporters.errors import InputError
 from tests.kit.small import save_small
+from tests.kit.warm import warm_python
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "add_a_runtime.md").read_text()
@@ -59,7 +59,7 @@ def work(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def call(site: Path, work: Path, *arguments: str) -> dict[str, Any]:
     paths = os.pathsep.join(filter(None, [str(site), str(ROOT), os.environ.get("PYTHONPATH")]))
     done = subprocess.run(
-        [sys.executable, "-m", "squeezebert_edge", *arguments, "--json"],
+        [warm_python(), "-m", "squeezebert_edge", *arguments, "--json"],
         cwd=work, capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": paths},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -8,7 +8,7 @@ from typing import Any
 import exporters
 from exporters.spec import Delegation
 from squeezebert_edge.accuracy.paired import AccuracyComparison, Flip, MetricComparison
-from squeezebert_edge.accuracy.sensitivity import PartCost
+from squeezebert_edge.accuracy.parts import PartCost
 from squeezebert_edge.bundle.manifest import Precision, Verification
 from squeezebert_edge.forms import choices
 from squeezebert_edge.latency.record import Record

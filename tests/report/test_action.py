@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ import yaml
 
 from squeezebert_edge.checkpoint.checkpoint import save_checkpoint
 from tests.kit.small import small_checkpoint
+from tests.kit.warm import warm_python
 
 ROOT = Path(__file__).parents[2]
 ACTION = yaml.safe_load((ROOT / "action.yml").read_text())
@@ -54,7 +54,7 @@ def run(step: Mapping[str, Any], given: Mapping[str, object], outputs: Mapping[s
     programs = room / "bin"
     programs.mkdir(exist_ok=True)
     command = programs / "squeezebert-edge"
-    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m squeezebert_edge "$@"\n')
+    command.write_text(f'#!/bin/sh\nexec "{warm_python()}" -m squeezebert_edge "$@"\n')
     command.chmod(0o755)
     script = room / "script.sh"
     script.write_text(step["run"])

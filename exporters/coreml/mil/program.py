@@ -25,6 +25,7 @@ from torch import Tensor
 from exporters.constants import unpack
 from exporters.coreml.mil.operations import OPERATIONS, not_verified
 from exporters.errors import EdgeError, InputError
+from exporters.imports import without_init
 from exporters.quiet import quiet_tools
 from exporters.spec import TensorSpec
 
@@ -52,6 +53,13 @@ def import_coremltools() -> ModuleType:
     return coremltools  # type: ignore[no-any-return]
 
 
+def import_messages() -> tuple[ModuleType, ModuleType]:
+    """The messages of Model.proto and MIL.proto, without coremltools' converters, which take seconds."""
+    with quiet_tools(), without_init("coremltools"):
+        from coremltools.proto import MIL_pb2, Model_pb2
+    return Model_pb2, MIL_pb2
+
+
 def model_file(package: Path) -> Path:
     """Where a Core ML package keeps its model; the weights lie beside it.
 
@@ -72,7 +80,7 @@ def read_model(file: Path) -> Any:
     Raises:
         InputError: missing, damaged, or not an ML Program.
     """
-    model = import_coremltools().proto.Model_pb2.Model()
+    model = import_messages()[0].Model()
     try:
         model.ParseFromString(file.read_bytes())
     except Exception as error:  # protobuf's own kind is not part of coremltools' interface
@@ -226,7 +234,7 @@ class _Reader:
         self.types: dict[str, TensorSpec] = {}
         self.constants: dict[str, Value] = {}
         self.unknown: set[str] = set()
-        self._mil = import_coremltools().proto.MIL_pb2
+        self._mil = import_messages()[1]
         self._directory = directory
         self._files: dict[str, np.ndarray[Any, np.dtype[np.uint8]]] = {}
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import exporters
 from exporters.errors import InputError, UnavailableError
+from exporters.imports import without_init
 
 if TYPE_CHECKING:
     from exporters.arrays import Array
@@ -156,9 +157,10 @@ class ExecuTorch:
     def __init__(self, package: str | None) -> None:
         if not _is_installed("executorch"):
             raise InputError("executorch is not installed", hint="pip install executorch")
-        import executorch.kernels.quantized  # noqa: F401  # registers the kernels of quantized embeddings
-        from executorch.extension.pybindings import portable_lib
-        from executorch.runtime import Runtime, Verification
+        with without_init("executorch.exir"):  # the compiler, imported by the runtime for one kind of warning
+            import executorch.kernels.quantized  # noqa: F401  # registers the kernels of quantized embeddings
+            from executorch.extension.pybindings import portable_lib
+            from executorch.runtime import Runtime, Verification
 
         self.version = version("executorch")
         self._pool, self._runtime = portable_lib, Runtime.get()

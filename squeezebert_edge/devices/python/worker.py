@@ -26,6 +26,7 @@ from squeezebert_edge.devices import JOB, OUTPUTS, RESULT
 FILES = (
     "exporters/__init__.py",
     "exporters/errors.py",
+    "exporters/imports.py",
     "squeezebert_edge/__init__.py",
     "squeezebert_edge/latency/__init__.py",
     "squeezebert_edge/latency/protocol.py",
