@@ -94,6 +94,24 @@ def test_importing_the_package_loads_no_runtime() -> None:
     assert not heavy & set(loaded)
 
 
+@pytest.mark.parametrize("words", [("inspect",), ("report",), ("bench", "--unit", "tpu"), ("devices",)])
+def test_what_computes_nothing_loads_no_torch(bundle: Path, words: tuple[str, ...]) -> None:
+    verb, *others = words
+    arguments = [verb, *([] if verb == "devices" else [str(bundle)]), *others]
+    code = (
+        "import sys\n"
+        "from squeezebert_edge.cli.commands import app\n"
+        "from exporters.errors import InputError\n"
+        "try: app(sys.argv[1:], standalone_mode=False)\n"
+        "except InputError as error: assert 'tpu' in str(error)\n"
+        "assert 'torch' not in sys.modules"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def test_verify_speaks_json(bundle: Path) -> None:
     (found,) = answered("verify", bundle)
     assert found["status"] == "verified"
