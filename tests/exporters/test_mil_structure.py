@@ -17,8 +17,9 @@ from squeezebert_edge.tasks.heads import TASKS, Task, TextClassification
 from tests.kit.exported import assert_equal, request
 from tests.kit.tiny import tiny_model
 
-# squeezebert-uncased's heads and groups, narrower
-SHAPES = {"hidden_size": 96, "embedding_size": 96, "num_attention_heads": 12, "intermediate_size": 384}
+# squeezebert-uncased's groups, narrower, with two heads in each
+HEADS = 8
+SHAPES = {"hidden_size": 96, "embedding_size": 96, "num_attention_heads": HEADS, "intermediate_size": 384}
 WIDE = {"hidden_size": 768, "embedding_size": 768, "num_attention_heads": 12, "intermediate_size": 3072}
 PRECISIONS = ("fp32", "fp16")
 
@@ -52,7 +53,7 @@ def test_a_layer_for_the_neural_engine_has_one_transpose(tmp_path: Path, form: s
         for layers in (1, 2)
     )
     assert two.transposes - one.transposes == 1
-    assert two.attention - one.attention == 2 * 12
+    assert two.attention - one.attention == 2 * HEADS
     assert two.pointwise - one.pointwise == (6 if form == "neural-engine" else 5 * 4 + 1)
     assert one.transposes == 2  # keys, and the embeddings
     for found in (one, two):
