@@ -30,7 +30,13 @@ from ai_edge_litert.tools import flatbuffer_utils
 from flatbuffers import flexbuffers
 
 SOC_MODELS = {"SM8450": "36", "SM8550": "43", "SM8650": "57", "SM8750": "69", "SM8850": "87"}
-OPTIONS = {"BATCH_MATMUL": "BatchMatMul", "MEAN": "Reducer", "SQUARED_DIFFERENCE": "SquaredDifference"}
+OPTIONS = {
+    "BATCH_MATMUL": "BatchMatMul",
+    "FULLY_CONNECTED": "FullyConnected",
+    "MEAN": "Reducer",
+    "SQUARED_DIFFERENCE": "SquaredDifference",
+}
+WITHOUT_OPTIONS = {"TANH"}
 
 
 class Network:
@@ -74,10 +80,11 @@ class Network:
         code.deprecatedBuiltinCode, code.version = min(code.builtinCode, 127), 2
         operator.opcodeIndex, operator.inputs = len(self.model.operatorCodes), list(inputs)
         operator.outputs = [output]
-        name = f"{OPTIONS.get(kind, kind.capitalize())}Options"
-        operator.builtinOptionsType = getattr(schema.BuiltinOptions, name)
-        operator.builtinOptions = getattr(schema, f"{name}T")()
-        vars(operator.builtinOptions).update(options)
+        if kind not in WITHOUT_OPTIONS:
+            name = f"{OPTIONS.get(kind, kind.capitalize())}Options"
+            operator.builtinOptionsType = getattr(schema.BuiltinOptions, name)
+            operator.builtinOptions = getattr(schema, f"{name}T")()
+            vars(operator.builtinOptions).update(options)
         self.model.operatorCodes.append(code)
         self.graph.operators.append(operator)
         return output
@@ -219,6 +226,29 @@ def product_by_a_constant(*, per_channel: bool) -> tuple[Network, bytes, Any, An
     return network, network.content(entering, output), stored, right
 
 
+def tanh_of_a_product(*, apart: bool) -> tuple[Network, bytes, Any, Any]:
+    """The tanh of a linear layer's result, between them nothing or a product by 1."""
+    network, value = Network(), RANDOM.normal(size=(1, 512)).astype(np.float32)
+    weight = (RANDOM.normal(size=(512, 512)) / np.sqrt(512)).astype(np.float32)
+    into = network.tensor("float32", value.shape)
+    operands = [into, network.tensor("float32", weight.shape, values=weight), -1]
+    between = network.operator("FULLY_CONNECTED", operands, network.tensor("float32", value.shape))
+    if apart:
+        one = network.tensor("float32", (1,), values=[1])
+        between = network.operator("MUL", [between, one], network.tensor("float32", value.shape))
+    out = network.operator("TANH", [between], network.tensor("float32", value.shape))
+    return network, network.content(into, out), value, np.tanh(value.astype(float) @ weight.T)
+
+
+def softmax_of(keys: int) -> tuple[Network, bytes, Any, Any]:
+    """What 64 rows give each of some keys."""
+    network, value = Network(), RANDOM.normal(size=(1, 64, keys)).astype(np.float32)
+    into = network.tensor("float32", value.shape)
+    out = network.operator("SOFTMAX", [into], network.tensor("float32", value.shape), beta=1.0)
+    shares = np.exp(value.astype(float))
+    return network, network.content(into, out), value, shares / shares.sum(-1, keepdims=True)
+
+
 def sum_of_groups(constants: int) -> tuple[Network, bytes, Any, Any]:
     """A constant of its own, or the same for all, added to each of four groups."""
     network, value = Network(), RANDOM.normal(size=(4, 64, 128)).astype(np.float32)
@@ -274,6 +304,10 @@ def main() -> None:
         "  16-bit mean of 128 widened from 8": mean_of_widened(128),
         "3 BATCH_MATMUL, a scale per channel": product_by_a_constant(per_channel=True),
         "  BATCH_MATMUL, one scale": product_by_a_constant(per_channel=False),
+        "6 float TANH of FULLY_CONNECTED": tanh_of_a_product(apart=False),
+        "  the same with a MUL by 1 between": tanh_of_a_product(apart=True),
+        "7 float SOFTMAX of 1 key": softmax_of(1),
+        "  float SOFTMAX of 64 keys": softmax_of(64),
     }
     print(f"{'signal to noise, dB':36} {'LiteRT CPU':>12} {soc + ' emulator':>18}")
     for name, (network, content, value, right) in cases.items():

@@ -4,7 +4,7 @@ Every precision of a checkpoint on each unit that computes it, then every head o
 weights random where the checkpoint has none), and what compiling the full size for one chip costs. The GPU is
 LiteRT's accelerator over WebGPU, the NPU Qualcomm's emulator.
 
-    python benchmarks/units.py CHECKPOINT [--only heads ...] [--unit gpu ...] [--length 64]
+    python benchmarks/units.py CHECKPOINT [--only heads ...] [--head NAME ...] [--unit gpu ...] [--length 64]
 """
 
 from __future__ import annotations
@@ -45,11 +45,7 @@ def with_head(checkpoint: Checkpoint, architecture: str) -> Checkpoint:
     """The checkpoint's body under another head, whose own weights are random."""
     torch.manual_seed(0)
     model = ARCHITECTURES[architecture](checkpoint.config).eval()
-    known = checkpoint.model.state_dict()
-    shapes = {name: value.shape for name, value in model.state_dict().items()}
-    model.load_state_dict(
-        {name: value for name, value in known.items() if shapes.get(name) == value.shape}, strict=False
-    )
+    model.base_model.load_state_dict(checkpoint.model.base_model.state_dict())
     return replace(checkpoint, model=model)
 
 
@@ -116,6 +112,7 @@ def main() -> None:
     parser.add_argument("--unit", action="append")
     parser.add_argument("--length", type=int, default=64)
     parser.add_argument("--only", choices=PARTS, nargs="+", default=PARTS)
+    parser.add_argument("--head", choices=tuple(ARCHITECTURES), action="append", help="of the part heads")
     options = parser.parse_args()
     units = [parse_unit(text) for text in options.unit or UNITS]
     checkpoint = load_checkpoint(options.checkpoint)
@@ -129,7 +126,7 @@ def main() -> None:
         if "heads" in options.only:
             networks += [
                 (architecture, with_head(checkpoint, architecture), precision)
-                for architecture in ARCHITECTURES
+                for architecture in options.head or ARCHITECTURES
                 if architecture != own
                 for precision in ("fp16", "int8-static")
             ]

@@ -179,6 +179,37 @@ class Graph:
         self.subgraph.operators = operators
         self._read()
 
+    def keep_activations_apart(self) -> None:
+        """Multiply by 1 what enters an activation from a product, with which Qualcomm's compiler fuses it."""
+        operators: list[Any] = []
+        for kind, operator in zip(self.kinds, self.operators, strict=True):
+            if kind in ACTIVATIONS and self._comes_of_a_product(operator.inputs[0]):
+                (entering,) = operator.inputs
+                operator.inputs = [self.add_tensor(entering, b"same")]
+                operators.append(self.operator("MUL", [entering, self._one(entering)], operator.inputs))
+            operators.append(operator)
+        self.subgraph.operators = operators
+        self._read()
+
+    def _comes_of_a_product(self, tensor: int) -> bool:
+        """Whether floats are the result of a linear layer or of a convolution without groups."""
+        if tensor not in self.floats or tensor not in self.producers:
+            return False
+        number, _ = self.producers[tensor]
+        entering, *others = self.operators[number].inputs
+        if self.kinds[number] == "RESHAPE":
+            return self._comes_of_a_product(entering)
+        if self.kinds[number] == "CONV_2D":
+            return bool(self.tensors[entering].shape[-1] == self.tensors[others[0]].shape[-1])
+        return bool(self.kinds[number] == "FULLY_CONNECTED")
+
+    def _one(self, like: int) -> int:
+        """A float tensor that holds 1: its index."""
+        index = self.add_tensor(like, b"one")
+        self.tensors[index].shape, self.tensors[index].shapeSignature = [1], None
+        self.tensors[index].buffer = self._buffer(np.ones(1, np.float32))
+        return index
+
     def add_tensor(self, like: int, suffix: bytes) -> int:
         """A tensor as `like` is, without values: its index."""
         tensor = copy.copy(self.tensors[like])
@@ -189,6 +220,13 @@ class Graph:
 
     def add_constant(self, like: int, values: Array, encoding: Encoding) -> int:
         """A tensor that holds integers: its index."""
+        index = self.add_tensor(like, b"integers")
+        self.tensors[index].buffer = self._buffer(values)
+        self.encode(index, encoding)
+        return index
+
+    def _buffer(self, values: Array) -> int:
+        """The number of the model's buffer that holds values, which is added if it is not there."""
         from ai_edge_litert import schema_py_generated as schema
 
         content = values.tobytes()
@@ -196,10 +234,7 @@ class Graph:
             self.buffers[content] = len(self.model.buffers)
             self.model.buffers.append(schema.BufferT())
             self.model.buffers[-1].data = np.frombuffer(content, np.uint8)
-        index = self.add_tensor(like, b"integers")
-        self.tensors[index].buffer = self.buffers[content]
-        self.encode(index, encoding)
-        return index
+        return self.buffers[content]
 
     def encode(self, index: int, encoding: Encoding) -> None:
         """Declare how a tensor's values are stored."""

@@ -32,7 +32,7 @@ from exporters.spec import Artifact, Delegation, ExportRequest, Tell, UnitArtifa
 from exporters.tflite import FORMAT
 from exporters.tflite.chips import CHIPS, Chip, chip_named
 from exporters.tflite.export import convert, finished
-from exporters.tflite.integer import integer_only
+from exporters.tflite.integer import Graph, integer_only
 from exporters.tflite.model import unpack
 from exporters.tflite.signatures import alone, read_metadata
 from exporters.units import EVERY_CHIP, Unit
@@ -113,7 +113,7 @@ def export(
     """
     precision = FORMAT.precision(request.precision)
     tell("preparing it for NPUs")
-    model = unpack(_source(request, artifact, precision))
+    model = _source(request, artifact, precision)
     for unit in units:
         chip = _chip(unit)
         compiled: dict[int, Compiled] = {}
@@ -142,14 +142,18 @@ def export(
         )
 
 
-def _source(request: ExportRequest, artifact: Artifact, precision: Precision) -> bytes:
+def _source(request: ExportRequest, artifact: Artifact, precision: Precision) -> Any:
     """What is compiled: the artifact; if that is quantized for a CPU, the network in integers alone."""
     if precision.rounding is None:
-        return artifact.path.read_bytes()
+        model = unpack(artifact.path.read_bytes())
+        buffers: dict[bytes, int] = {}
+        for subgraph in model.subgraphs:
+            Graph(model, subgraph, buffers).keep_activations_apart()
+        return model
     bits = 16 if precision.activations == "int16" else 8
     with quiet_tools():
         content, _ = integer_only(convert(request), request, bits)
-        return finished(content, request.metadata)
+        return unpack(finished(content, request.metadata))
 
 
 def _arithmetic(precision: Precision) -> str:

@@ -13,6 +13,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 import exporters
 from exporters.errors import GateError, InputError, UnavailableError
@@ -24,7 +27,7 @@ from exporters.tflite.model import unpack
 from exporters.tflite.signatures import alone
 from exporters.units import GPU, Unit, parse_unit
 from squeezebert_edge.model.heads import ARCHITECTURES
-from tests.kit.exported import LENGTHS, Made, Small, head, make, request, row
+from tests.kit.exported import LENGTHS, Made, Small, computed, head, make, request, row
 from tests.kit.units import SM8650, needs_gpu, needs_npu
 
 HALF = FORMAT.precisions["fp16"]
@@ -139,6 +142,47 @@ def test_the_npu_takes_every_operator_of_every_head(half: Made, chip: str) -> No
     assert "Qualcomm SDK" in made.versions
     runner = npu.load(unit, made.files)
     assert_answers(runner, "qualcomm-emulator", half)
+
+
+class Activated(nn.Module):
+    """Activations of linear layers' and of a convolution's results."""
+
+    outputs = ("gelu", "sigmoid", "tanh", "of_a_convolution")
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.words = nn.Embedding(50, 32)
+        self.layers = nn.ModuleList(nn.Linear(32, 32) for _ in range(3))
+        self.convolution = nn.Conv2d(32, 32, kernel_size=1)
+
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor
+    ) -> tuple[Tensor, ...]:
+        """(1, S) each -> (1, S, 32) and three of (1, 32)."""
+        x = self.words(input_ids) + (attention_mask - token_type_ids)[..., None]
+        first, second, third = self.layers
+        row = x[:, :1]
+        convolved = self.convolution(row[:, None].permute(0, 3, 1, 2)).permute(0, 2, 3, 1)  # (1, 1, 1, 32)
+        return (
+            F.gelu(first(x)),
+            torch.sigmoid(second(row))[:, 0],
+            torch.tanh(third(row))[:, 0],
+            torch.tanh(convolved)[:, 0, 0],
+        )
+
+
+@needs_npu
+def test_activations_of_products_are_as_exact_as_float16(tmp_path: Path) -> None:
+    """Qualcomm's compiler fuses the two into something of 43 dB (docs/npu_faults.md, case 6)."""
+    made = make("tflite", tmp_path, Activated(), Activated.outputs, precision="fp16", lengths=(8,))
+    asked = request(made.module, Activated.outputs, "fp16", lengths=(8,))
+    ((_, compiled),) = npu.export(asked, made.artifact, [SM8650], lambda stage: None)
+    inputs = row(8, 8)
+    found = npu.load(SM8650, compiled.files)(inputs)
+    for name, expected in zip(Activated.outputs, computed(made.module, inputs), strict=True):
+        noise = ((found[name] - expected) ** 2).mean()
+        assert 10 * np.log10((expected**2).mean() / noise) > 60, name
 
 
 @needs_npu
