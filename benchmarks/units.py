@@ -4,7 +4,8 @@ Every precision of a checkpoint on each unit that computes it, then every head o
 weights random where the checkpoint has none), and what compiling the full size for one chip costs. The GPU is
 LiteRT's accelerator over WebGPU, the NPU Qualcomm's emulator.
 
-    python benchmarks/units.py CHECKPOINT [--only heads ...] [--head NAME ...] [--unit gpu ...] [--length 64]
+    python benchmarks/units.py CHECKPOINT [--only heads ...] [--unit gpu ...] [--length 64]
+                               [--head NAME ...] [--precision NAME ...]
 """
 
 from __future__ import annotations
@@ -112,7 +113,8 @@ def main() -> None:
     parser.add_argument("--unit", action="append")
     parser.add_argument("--length", type=int, default=64)
     parser.add_argument("--only", choices=PARTS, nargs="+", default=PARTS)
-    parser.add_argument("--head", choices=tuple(ARCHITECTURES), action="append", help="of the part heads")
+    parser.add_argument("--head", choices=tuple(ARCHITECTURES), action="append")
+    parser.add_argument("--precision", choices=tuple(FORMAT.precisions), action="append")
     options = parser.parse_args()
     units = [parse_unit(text) for text in options.unit or UNITS]
     checkpoint = load_checkpoint(options.checkpoint)
@@ -120,15 +122,15 @@ def main() -> None:
     print(HEADER)
     print("|---|---|---|---:|---:|---:|---:|---:|---|")
     with progress() as tell:
-        networks = [(own, checkpoint, precision) for precision in FORMAT.precisions]
-        if "precisions" not in options.only:
-            networks.clear()
+        networks = []
+        if "precisions" in options.only:
+            networks += [(own, checkpoint, precision) for precision in options.precision or FORMAT.precisions]
         if "heads" in options.only:
             networks += [
                 (architecture, with_head(checkpoint, architecture), precision)
                 for architecture in options.head or ARCHITECTURES
                 if architecture != own
-                for precision in ("fp16", "int8-static")
+                for precision in options.precision or ("fp16", "int8-static")
             ]
         for head, network, precision in networks:
             for bundle in export(network, precision, units, options, tell):
