@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from exporters.capture import operators_that_are_new
 from exporters.coreml import FORMAT, quantization
 from exporters.coreml.mil import program as mil
 from exporters.coreml.mil.structure import structure_of
@@ -68,7 +69,7 @@ def export(request: ExportRequest, path: Path) -> Artifact:
     ct = mil.import_coremltools()
     ranges, calibrated = quantization.input_ranges(request) if precision.calibrated else ({}, ())
     quantized = quantization.quantized_inputs(request, ranges) if precision.calibrated else nullcontext()
-    with quiet_tools(), _no_progress_bars(), quantized:
+    with quiet_tools(), _no_progress_bars(), operators_that_are_new(), quantized:
         model, stay_float = _convert(ct, request, target, path)
     file = mil.model_file(path)
     _describe(model, request)

@@ -17,6 +17,8 @@ from torch._subclasses.fake_tensor import FakeTensor, extract_tensor_metadata
 from torch.fx import Graph, GraphModule, Interpreter
 from torch.fx.graph import _PyTreeCodeGen
 
+from exporters.capture import operators_that_are_new
+
 
 @contextmanager
 def shortcuts() -> Iterator[None]:
@@ -256,4 +258,5 @@ ALL = (
     kept_values,
     code_when_called,
     patterns_that_can_match,
+    operators_that_are_new,
 )

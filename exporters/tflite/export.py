@@ -19,6 +19,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from exporters.capture import operators_that_are_new
 from exporters.errors import InputError
 from exporters.lengths import entry_point
 from exporters.quiet import quiet_runtime, quiet_tools
@@ -63,7 +64,7 @@ def export(request: ExportRequest, path: Path) -> Artifact:
     entry_points = {length: entry_point(length) for length in request.lengths}
     inputs, outputs = describe(request)
     packages = ["torch", "litert-torch", "litert-converter", "jax", "ai-edge-litert"]
-    with quiet_tools():
+    with quiet_tools(), operators_that_are_new():
         content = convert(request)
         calibrated: list[str] = []
         if half:

@@ -115,8 +115,15 @@ def packages(row: Format, extras: Iterable[str]) -> dict[str, str]:
     Args:
         extras: of this project's, which name packages that are taken besides.
     """
+    return dict(
+        _packages(("exporters", *row.makes, *row.runs, row.exporter.partition(".")[0]), tuple(extras))
+    )
+
+
+@cache
+def _packages(modules: tuple[str, ...], extras: tuple[str, ...]) -> Mapping[str, str]:
+    """The same of modules. A process looks once: what it has imported it keeps."""
     providers = importlib.metadata.packages_distributions()
-    modules = ["exporters", *row.makes, *row.runs, row.exporter.partition(".")[0]]
     waiting = [PROJECT, *(name for module in modules for name in providers.get(module, ()))]
     found: dict[str, str] = {}
     while waiting:

@@ -118,7 +118,6 @@ def warm_python() -> str:
     def end() -> None:
         ours.close()
         server.wait()
-        shutil.rmtree(directory)
 
     atexit.register(end)
     return str(launcher)
@@ -167,7 +166,8 @@ def _serve(listening: socket.socket, parent: socket.socket) -> Asked:
             if key.fileobj is parent:
                 for each in running:
                     os.kill(each.process, signal.SIGKILL)
-                sys.exit()
+                shutil.rmtree(Path(listening.getsockname()).parent)
+                os._exit(0)
             elif key.fileobj is listening:
                 launcher, _ = listening.accept()
                 asked = _receive(launcher)
