@@ -96,8 +96,8 @@ FLOAT16_GATES = Gates(min_sqnr_db=60.0, max_padding_error=1e-3)
 INT8_GATES = Gates(min_sqnr_db=45.0, min_padding_sqnr_db=60.0)
 CALIBRATED_GATES = Gates(min_sqnr_db=30.0, min_padding_sqnr_db=60.0)
 INT4_GATES = Gates(min_sqnr_db=25.0, min_padding_sqnr_db=60.0)
-# Float on a GPU or an NPU is float16, not IEEE's everywhere. On 69 texts of SST-2, Qualcomm's emulator: 54.1 dB
-# of the weakest head's output, 57.7 of hidden states, 60.7 of a trained classifier's logits.
+# Float on a GPU or an NPU is float16, not IEEE's everywhere. On 69 texts of SST-2, Qualcomm's emulator:
+# 54.1 dB of the weakest head's output, 57.7 of hidden states, 60.7 of a trained classifier's logits.
 GPU_FLOAT_GATES = Gates(min_sqnr_db=50.0, min_padding_sqnr_db=60.0)
 NPU_FLOAT_GATES = Gates(min_sqnr_db=51.5, min_padding_sqnr_db=60.0)
 # On 200 texts of SST-2, Qualcomm's emulator: 45.3 dB with int8 activations, 50.9 with int16.
