@@ -12,9 +12,11 @@ Importing this loads neither torch nor a runtime: each call loads what it needs.
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False  # typing would take half of the time before the command line catches Ctrl-C
 if TYPE_CHECKING:
+    from typing import Any
+
     from squeezebert_edge.face import benchmark, evaluate, export, load, open_bundle, verify
 
 __version__ = "0.1.0"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -73,7 +74,7 @@ def resolve_dataset(
 
     Raises:
         InputError: the name is unknown or belongs to another head, the task has no metric, there are too few
-            or too many labels, or an example has a label that is no output's.
+            or too many labels, an example has a label that is no output's, or the threshold is not finite.
     """
     dataset = DATASETS.get(name or task.name)
     if head_of(name or task.name) != task.name:
@@ -98,6 +99,8 @@ def resolve_dataset(
                 f"a null threshold was given to a head for {task.name}",
                 allowed=f"--null-threshold for {QuestionAnswering.name}",
             )
+        if not math.isfinite(null_threshold):
+            raise InputError(f"the null threshold is {null_threshold}", allowed="a finite number of logits")
         task = QuestionAnswering()
         task.null_threshold = null_threshold
     if examples:

@@ -47,11 +47,16 @@ class LabelledPredictions:
     @cached_property
     def tags(self) -> tuple[list[list[str]], list[list[str]]]:
         """The right and the predicted tags of each sentence; both in IOB2 where their schemes may differ."""
-        right = [list(target) for target in self.targets if isinstance(target, tuple)]
-        predicted = [list(found.decided) for found in self.predictions]
+        right = [_as_iobes(target) for target in self.targets if isinstance(target, tuple)]
+        predicted = [_as_iobes(found.decided) for found in self.predictions]
         if _are_iob1(right) or _ends(right) != _ends(predicted):
             return [_as_iob2(tags) for tags in right], [_as_iob2(tags) for tags in predicted]
         return right, predicted
+
+    @property
+    def are_iob1_alone(self) -> bool:
+        """Whether the predictions are of IOB1 and the right tags are not."""
+        return _are_iob1(self.tags[1])
 
     @cached_property
     def squad_scores(self) -> Array:
@@ -412,6 +417,14 @@ def _are_iob1(sentences: Sequence[Sequence[str]]) -> bool:
 def _ends(sentences: Sequence[Sequence[str]]) -> bool:
     """Whether the ends of entities are tagged too, as IOBES does."""
     return any(tag.startswith(("E-", "S-")) for tags in sentences for tag in tags)
+
+
+_BILOU = {"U-": "S-", "L-": "E-"}
+
+
+def _as_iobes(tags: Sequence[str]) -> list[str]:
+    """Tags of BILOU by the names that IOBES has for them, which are those that seqeval knows."""
+    return [_BILOU.get(tag[:2], tag[:2]) + tag[2:] for tag in tags]
 
 
 def _as_iob2(tags: list[str]) -> list[str]:

@@ -12,7 +12,7 @@ import numpy as np
 from exporters.arrays import Array
 from exporters.errors import InputError
 from squeezebert_edge.accuracy.datasets import resolve_dataset
-from squeezebert_edge.accuracy.metrics import LabelledPredictions, Matthews, Metric, SeveralLabels
+from squeezebert_edge.accuracy.metrics import EntityF1, LabelledPredictions, Matthews, Metric, SeveralLabels
 from squeezebert_edge.accuracy.packages import import_package
 from squeezebert_edge.accuracy.statistics import better_than_chance_p, mcnemar_p, shuffled_p
 from squeezebert_edge.tasks.data import Example
@@ -33,6 +33,11 @@ def doubts(
     if not _beats_chance(task, examples, reference, metric):
         sentences.append(
             "the float reference is no better than chance on these examples, so a difference says little"
+        )
+    if metric.name == EntityF1.name and reference.are_iob1_alone:
+        sentences.append(
+            "the float reference begins entities with I- (IOB1), the file with B-: tag_accuracy counts that "
+            "as wrong, entity_f1 does not"
         )
     if task.problem_type == "single_label_classification" or _are_numbered_tags(task):
         sentences += _doubt_label_order(task, examples, reference)

@@ -9,11 +9,12 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from types import FrameType, TracebackType
-from typing import TYPE_CHECKING, NoReturn
 
+TYPE_CHECKING = False  # as in squeezebert_edge/__init__.py
 if TYPE_CHECKING:
     from sys import UnraisableHookArgs
+    from types import FrameType, TracebackType
+    from typing import NoReturn
 
 EXIT_CODE = 130  # 128 + SIGINT
 WAIT = 0.02  # seconds until it is tried again

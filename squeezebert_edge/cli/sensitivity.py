@@ -22,8 +22,14 @@ def sensitivity(
         str, typer.Option("--precision", help="A quantized precision of the format.")
     ] = "int8",
     length: Annotated[
-        int, typer.Option("--length", min=4, help="Tokens that longer texts are cut to.")
-    ] = 128,
+        int | None,
+        typer.Option(
+            "--length",
+            min=4,
+            help="Tokens that longer texts are cut to.",
+            show_default="128 as far as they fit",
+        ),
+    ] = None,
     task: options.TaskOption = None,
     dataset: options.DatasetOption = None,
     scored: options.ScoredOption = None,

@@ -291,7 +291,9 @@ def _check_model_type(seen: Any) -> None:
     raise InputError(
         problem,
         allowed=f"model_type '{MODEL_TYPE}'",
-        hint="name a directory that holds a SqueezeBERT checkpoint",
+        hint="make a SqueezeBERT of the BERT: squeezebert-edge convert DIRECTORY --data TRAIN_TSV --out OUT"
+        if seen == "bert"
+        else "name a directory that holds a SqueezeBERT checkpoint",
     )
 
 

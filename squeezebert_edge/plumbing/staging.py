@@ -169,13 +169,18 @@ def _make_locked(partial: Path, *, directory: bool) -> int:
     while True:
         if directory:
             partial.mkdir(mode=0o700)
-        with suppress(FileNotFoundError):  # another process that sweeps was there before the lock
+        try:
             lock = os.open(partial, kind | os.O_CLOEXEC, 0o666)
-            with suppress(OSError):  # where the file system has no locks, nothing is swept
-                fcntl.flock(lock, fcntl.LOCK_EX)
-            if partial.exists() and os.path.samestat(os.fstat(lock), os.stat(partial)):
+        except FileNotFoundError:
+            if not directory:  # it cannot be made at all
+                raise
+            continue  # another process that sweeps was there before the lock
+        with suppress(OSError):  # where the file system has no locks, nothing is swept
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        with suppress(FileNotFoundError):  # likewise
+            if os.path.samestat(os.fstat(lock), os.stat(partial)):
                 return lock
-            os.close(lock)
+        os.close(lock)
 
 
 def _remove(partial: Path, target: Path) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -21,7 +21,7 @@ from exporters.arrays import Array
 from exporters.errors import InputError
 from squeezebert_edge.tasks import data
 from squeezebert_edge.tasks.data import Example
-from squeezebert_edge.tasks.labels import LabelReading, is_gold, read_labels, read_several
+from squeezebert_edge.tasks.labels import LabelReading, fold, is_gold, read_labels, read_several, spell
 
 if TYPE_CHECKING:
     from squeezebert_edge.text.tokenizer import Encoding, Tokenizer
@@ -415,6 +415,14 @@ class TokenClassification(Task):
         """The tags."""
         return () if example.label is None else tuple(example.label)
 
+    def _read_labels(self, written: Sequence[tuple[str, Any]], *, numbered: bool) -> LabelReading:
+        """As for every task; a tag may be of another scheme than the model's."""
+        known = {fold(label) for label in self.labels}
+        own = {spell(tag): _in_scheme(spell(tag), known) for _, tag in written}
+        named = [(where, own[spell(tag)]) for where, tag in written]
+        reading = super()._read_labels(named, numbered=numbered)
+        return LabelReading({tag: reading.output_of(name) for tag, name in own.items()})
+
     def target(self, example: Example, tokenizer: Tokenizer) -> Target:
         """The name of each word's tag."""
         return tuple(self.labels[self.label_index(tag)] for tag in self._require_label(example))
@@ -663,6 +671,18 @@ TASKS: dict[str, type[Task]] = {
 def of_architecture(architecture: str) -> type[Task]:
     """The task of a Hugging Face class name."""
     return next(task for task in TASKS.values() if task.architecture == architecture)
+
+
+# Where an entity has one word (IOBES: S, BILOU: U), and where it ends (E, L), by the names of other schemes.
+_SCHEMES = {"S": "UB", "U": "SB", "E": "LI", "L": "EI"}
+
+
+def _in_scheme(tag: str, known: Collection[str]) -> str:
+    """A tag of IOBES or BILOU by the name that a model has for it in its own scheme, if it is another."""
+    if fold(tag) in known or tag[1:2] != "-":
+        return tag
+    names = (f"{first}{tag[1:]}" for first in _SCHEMES.get(tag[0].upper(), ""))
+    return next((name for name in names if fold(name) in known), tag)
 
 
 def softmax(logits: Array) -> Array:

@@ -50,7 +50,7 @@ def labels_in(examples: Sequence[Example]) -> list[str]:
     """
     labels = {spell(example.label) for example in examples if example.label is not None}
     if not labels:
-        raise InputError("the training data has no labels", allowed="a column named label")
+        raise _without_labels("training data", examples)
     numbers = next((label for label in sorted(labels) if _NUMBER.fullmatch(label)), None)
     if numbers is not None:
         raise InputError(
@@ -97,6 +97,17 @@ def hold_out(examples: Sequence[Example], share: float, seed: int) -> tuple[list
     return kept, held
 
 
+def _without_labels(what: str, examples: Sequence[Example]) -> InputError:
+    """The error for a file, named by `what`, whose examples have no labels."""
+    seen = next(
+        (f": its columns are {', '.join(example.columns)}" for example in examples if example.columns), ""
+    )
+    return InputError(
+        f"the {what} has no labels{seen}",
+        allowed=f"a label in a column {' or '.join(TextClassification.label_columns)}",
+    )
+
+
 def read_classes(
     examples: Sequence[Example], labels: Sequence[str], what: str, hint: str | None = None
 ) -> Task:
@@ -109,7 +120,7 @@ def read_classes(
         InputError: an example has no label, or one that is not among `labels`.
     """
     if any(example.label is None for example in examples):
-        raise InputError(f"the {what} has no labels", allowed="a column named label")
+        raise _without_labels(what, examples)
     try:
         return TextClassification(labels, "single_label_classification").reads(examples)
     except InputError as error:

@@ -22,7 +22,7 @@ def rank_parts(
     format_: str,
     precision: str,
     *,
-    length: int,
+    length: int | None = None,
     calibration: Path | None = None,
     calibration_samples: int = CALIBRATION_SAMPLES,
     dataset: str | None = None,
@@ -36,7 +36,7 @@ def rank_parts(
     Args:
         data: labelled examples of a form that the task reads.
         format_, precision: a format and one of its quantized precisions, or int8.
-        length: tokens that longer texts are cut to.
+        length: tokens that longer texts are cut to; None is the longest that is exported without a wish.
         calibration: real texts for int8-static, of which `calibration_samples` are taken; None takes the
             built-in ones.
         columns: where the words and tags of a file without a header stand, as `read_tagged` takes it.
@@ -47,9 +47,9 @@ def rank_parts(
             network has no positions for, or data that is wrong.
     """
     ((format_, precision),) = possible_pairs([format_], [precision])
-    lengths = check_lengths([length], checkpoint.config)
+    length = check_lengths(None if length is None else [length], checkpoint.config)[-1]
     plan = add_calibration(
-        Plan([(format_, precision)], lengths), checkpoint, calibration, calibration_samples
+        Plan([(format_, precision)], [length]), checkpoint, calibration, calibration_samples
     )
     reference = reference_answers(
         checkpoint,

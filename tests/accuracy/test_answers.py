@@ -23,7 +23,7 @@ from squeezebert_edge.accuracy.answers import (
     reference_answers,
 )
 from squeezebert_edge.accuracy.labelled import BATCH_ROWS
-from squeezebert_edge.accuracy.metrics import Accuracy, LabelledPredictions, Matthews, TagAccuracy
+from squeezebert_edge.accuracy.metrics import Accuracy, EntityF1, LabelledPredictions, Matthews, TagAccuracy
 from squeezebert_edge.accuracy.paired import AccuracyComparison, Pair
 from squeezebert_edge.accuracy.trust import doubts
 from squeezebert_edge.checkpoint.checkpoint import Checkpoint, load_checkpoint
@@ -345,6 +345,17 @@ def test_tags_that_are_numbered_in_another_order_are_suspected() -> None:
     named = [replace(example, label=tags) for example, tags in zip(examples, said, strict=True)]
     by_name = LabelledPredictions(said, found.predictions)
     assert not doubts(TokenClassification(names).reads(named), named, by_name, TagAccuracy())
+
+
+def test_tags_of_a_scheme_that_the_file_has_not_are_said() -> None:
+    task = TokenClassification(["O", "B-PER", "I-PER"])
+    examples = [Example("a b", label=("O", "B-PER"), words=("a", "b"))] * 250
+    targets = [("O", "B-PER")] * 250
+    same = LabelledPredictions(targets, [Prediction(tags) for tags in targets])
+    iob1 = LabelledPredictions(targets, [Prediction(("O", "I-PER"))] * 250)
+    says = "begins entities with I- .*tag_accuracy counts that as wrong, entity_f1 does not"
+    assert any(re.search(says, doubt) for doubt in doubts(task, examples, iob1, EntityF1()))
+    assert not any(re.search(says, doubt) for doubt in doubts(task, examples, same, EntityF1()))
 
 
 def test_texts_that_are_cut_are_counted() -> None:

@@ -156,3 +156,9 @@ def test_what_a_head_cannot_be_scored_by_is_refused(
 ) -> None:
     with pytest.raises(InputError, match=says):
         resolve_dataset(task, name, labels)
+
+
+@pytest.mark.parametrize("threshold", [float("nan"), float("inf")])
+def test_a_null_threshold_is_a_finite_number(threshold: float) -> None:
+    with pytest.raises(InputError, match=f"the null threshold is {threshold}"):
+        resolve_dataset(QuestionAnswering(), "squad", null_threshold=threshold)

@@ -151,16 +151,19 @@ CASES: dict[str, tuple[Metric, LabelledPredictions, Callable[[LabelledPrediction
 IOB1 = [("I-PER", "I-PER", "O", "I-LOC", "B-LOC"), ("O", "I-PER", "I-ORG")]
 IOB2 = [("B-PER", "I-PER", "O", "B-LOC", "B-LOC"), ("O", "B-PER", "B-ORG")]
 IOBES = [("B-PER", "E-PER", "O", "S-LOC", "S-LOC"), ("O", "S-PER", "S-ORG")]
+BILOU = [("B-PER", "L-PER", "O", "U-LOC", "U-LOC"), ("O", "U-PER", "U-ORG")]
 
 
-@pytest.mark.parametrize("right", [IOB1, IOB2, IOBES])
-@pytest.mark.parametrize("given", [IOB1, IOB2, IOBES])
+@pytest.mark.parametrize("right", [IOB1, IOB2, IOBES, BILOU])
+@pytest.mark.parametrize("given", [IOB1, IOB2, IOBES, BILOU])
 def test_tags_are_compared_in_one_scheme(right: list[Any], given: list[Any]) -> None:
     if (
         right == IOB2 and given == IOB1
     ):  # a model that begins entities wrongly, in a file that shows how it is done
         assert metrics.TagAccuracy().value(answered(right, given)) == 4 / 8
+        assert answered(right, given).are_iob1_alone
         return
+    assert not answered(right, given).are_iob1_alone
     assert metrics.TagAccuracy().value(answered(right, given)) == 1.0
     assert metrics.EntityF1().value(answered(right, given)) == 1.0
     lost = [(UNANSWERED, *given[0][1:]), given[1]]

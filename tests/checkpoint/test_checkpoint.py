@@ -712,7 +712,8 @@ def test_a_file_that_is_no_weight_file(directory: Path) -> None:
         ("", "not JSON"),
         ("{", "not JSON"),
         ("[]", "a JSON object"),
-        ('{"model_type": "bert"}', "another architecture"),
+        ('{"model_type": "distilbert"}', "another architecture"),
+        ('{"model_type": "bert"}', "squeezebert-edge convert DIRECTORY --data TRAIN_TSV --out OUT"),
         ("{}", "model_type"),
     ],
 )

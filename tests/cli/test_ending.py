@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kit.processes import needs_proc
+from tests.kit.processes import ROOT, needs_proc
 
 COMMAND = [sys.executable, "-m", "squeezebert_edge"]
 needs_full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="writes to /dev/full")
@@ -70,6 +70,19 @@ def test_without_stdout_a_command_still_works() -> None:
     command = f'"{sys.executable}" -m squeezebert_edge inspect default >&-'
     ended = subprocess.run(command, shell=True, capture_output=True, check=False)
     assert (ended.returncode, ended.stderr) == (0, b"loading default\n")
+
+
+def test_little_is_imported_before_signals_are_caught() -> None:
+    """Until then Ctrl-C is Python's, with a traceback; typing would take half of that time."""
+    code = "import sys, squeezebert_edge.cli; print('typing' in sys.modules, 're' in sys.modules)"
+    ended = subprocess.run(
+        [sys.executable, "-S", "-c", code],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ended.stdout == "False False\n"
 
 
 @needs_proc

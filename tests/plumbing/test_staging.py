@@ -14,7 +14,13 @@ from typing import NoReturn
 import pytest
 
 from exporters.errors import InputError
-from squeezebert_edge.plumbing.staging import scratch_directory, stage_directory, sweep, write_whole
+from squeezebert_edge.plumbing.staging import (
+    CannotWriteError,
+    scratch_directory,
+    stage_directory,
+    sweep,
+    write_whole,
+)
 from tests.kit.processes import ROOT
 
 
@@ -139,6 +145,12 @@ def test_a_finished_file_sweeps_too(tmp_path: Path) -> None:
     kill(tmp_path, "making")
     write_whole(tmp_path / "report.md", "whole")
     assert os.listdir(tmp_path) == ["report.md"]
+
+
+def test_a_place_that_takes_no_file_is_an_input_error(tmp_path: Path) -> None:
+    """Such as /proc, or a directory that was deleted in the meantime."""
+    with pytest.raises(CannotWriteError, match="cannot be written: No such file or directory"):
+        write_whole(tmp_path / "gone" / "page.html", "x")
 
 
 def test_what_a_living_process_makes_is_not_swept(tmp_path: Path) -> None:

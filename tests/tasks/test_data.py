@@ -32,6 +32,7 @@ def test_glue_sentences_keep_their_quotes(tmp_path: Path) -> None:
         ("label\tsentence1\tsentence2", ("s1", "s2")),
         ("premise\thypothesis\tlabel", ("p", "h")),
         ("text\tlabel", ("t",)),
+        ("id\ttext\tclass", ("t",)),
         ("id\tqid1\tqid2\tquestion1\tquestion2\tis_duplicate", ("q1", "q2")),
         ("Quality\t#1 ID\t#2 ID\t#1 String\t#2 String", ("s1", "s2")),
         ("index\tgenre\tsource1\tsentence1\tsentence2\tscore", ("s1", "s2")),
@@ -42,7 +43,7 @@ def test_columns_are_found_by_their_usual_names(tmp_path: Path, header: str, tex
     short = {"question": "q", "sentence": "s", "sentence1": "s1", "sentence2": "s2"}
     short |= {"premise": "p", "hypothesis": "h", "text": "t", "question1": "q1", "question2": "q2"}
     short |= {"#1 String": "s1", "#2 String": "s2"}
-    short |= dict.fromkeys(("label", "gold_label", "score", "is_duplicate", "Quality"), "l")
+    short |= dict.fromkeys(("label", "gold_label", "score", "is_duplicate", "Quality", "class"), "l")
     row = "\t".join(short.get(name, "-") for name in header.split("\t"))
     assert data.read_texts(written(tmp_path, f"{header}\n{row}\n")) == [Example(*texts, label="l")]
 
@@ -314,6 +315,43 @@ def test_squad_in_every_layout(tmp_path: Path) -> None:
         assert data.read_questions(written(tmp_path, content)) == expected
     table = "question,context,answers\nWho?,Ada L.,\"{'text': ['Ada']}\"\n".replace("'", '""')
     assert data.read_questions(written(tmp_path, table)) == expected[:1]
+
+
+@pytest.mark.parametrize(
+    ("cell", "expected"),
+    [
+        ("Ada", ("Ada",)),
+        ('"[""Ada"", ""Ada L.""]"', ("Ada", "Ada L.")),
+        ('"[{""text"": ""Ada"", ""start"": 0}]"', ("Ada",)),
+        ("[]", ()),
+        ("", None),
+    ],
+)
+def test_a_table_s_cell_of_answers_is_one_text_or_json(
+    tmp_path: Path, cell: str, expected: tuple[str, ...] | None
+) -> None:
+    (example,) = data.read_questions(written(tmp_path, f"question,context,answers\nWho?,Ada L.,{cell}\n"))
+    assert example.label == expected
+
+
+@pytest.mark.parametrize("cell", ["{'text': ['Ada'], 'answer_start': array([0])}", "['Ada']", "[3]"])
+def test_what_pandas_writes_of_a_list_is_no_accepted_text(tmp_path: Path, cell: str) -> None:
+    with pytest.raises(InputError, match=":2: the .*answers.*Ada|:2: the answers are") as caught:
+        data.read_questions(written(tmp_path, f'question,context,answers\nWho?,Ada L.,"{cell}"\n'))
+    assert '{"text": ["..."]}' in str(caught.value.allowed)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "sentence_id,words,labels\n0,john,B-PER\n0,ran,O\n",
+        "Sentence #,Word,POS,Tag\nSentence: 1,john,NNP,B-PER\n,ran,VBD,O\n",
+        "token\tner_tag\njohn\tB-PER\nran\tO\n\nParis\tB-LOC\n",
+    ],
+)
+def test_a_table_of_single_words_is_no_table_of_sentences(tmp_path: Path, content: str) -> None:
+    with pytest.raises(InputError, match="one word a row, which says nowhere that a sentence ends"):
+        data.read_tagged(written(tmp_path, content))
 
 
 INDEXED = "1\tjohn\tB-PER\tO\n2\tran\tO\tO\n\n1\tParis\tB-LOC\tO\n"

@@ -107,6 +107,29 @@ def test_a_word_has_its_first_piece_s_label() -> None:
     assert task.answer(plain, asked, TOKENIZER)["words"] == words
 
 
+@pytest.mark.parametrize(
+    ("written", "labels", "expected"),
+    [
+        (("B-PER", "E-PER", "S-LOC"), ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"], ("B-PER", "I-PER", "B-LOC")),
+        (("B-PER", "L-PER", "U-LOC"), ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"], ("B-PER", "I-PER", "B-LOC")),
+        (("B-PER", "E-PER", "S-LOC"), ["O", "B-PER", "L-PER", "U-LOC"], ("B-PER", "L-PER", "U-LOC")),
+        (("b-per", "u-loc", "l-loc"), ["B-PER", "S-LOC", "E-LOC"], ("B-PER", "S-LOC", "E-LOC")),
+    ],
+)
+def test_ends_of_entities_are_known_in_the_model_s_own_scheme(
+    written: tuple[str, ...], labels: list[str], expected: tuple[str, ...]
+) -> None:
+    example = Example("a b c", label=written, words=("a", "b", "c"))
+    assert TokenClassification(labels).reads([example]).target(example, TOKENIZER) == expected
+
+
+def test_a_scheme_that_cannot_say_as_much_is_refused() -> None:
+    """Without B- two entities side by side would be one."""
+    for tag in ("B-PER", "S-PER", "E-LOC"):
+        with pytest.raises(InputError, match=f"the model has no label '{tag}'"):
+            TokenClassification(["O", "I-PER"]).reads([Example("a", label=(tag,), words=("a",))])
+
+
 def test_a_labelled_word_that_is_cut_off_is_unanswered() -> None:
     task = TokenClassification(["O", "PER"])
     example = Example("good bad film", label=("O", "O", "O"), words=("good", "bad", "film"))

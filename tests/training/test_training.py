@@ -313,6 +313,8 @@ def test_wrong_data_is_an_error_and_writes_nothing(tmp_path: Path) -> None:
         ("one class only, '0'", lambda: labels_in(TRAINING[::2])),
         ("has no labels", lambda: run(tmp_path / "out", training_examples=unlabelled)),
         ("has no labels", lambda: labels_in(unlabelled)),
+        ("has no labels: its columns are text, y\nallowed: .* label or .* or class",
+         lambda: labels_in([Example("a", columns=("text", "y"))])),
         ("validation data is empty", lambda: run(tmp_path / "out", validation=[])),
         ("regression is not trained", lambda: labels_in([Example("a", label="3.8"), TRAINING[0]])),
         ("class 'rare' has one example",

@@ -80,6 +80,14 @@ def test_parts_are_ranked_by_what_they_cost(data: Path) -> None:
     assert {"embeddings", "head"} <= {part.part for part in ranking.parts}
 
 
+def test_parts_are_ranked_at_a_length_that_fits(data: Path) -> None:
+    most = CHECKPOINT.config.max_position_embeddings
+    assert most < 128
+    assert rank_parts(CHECKPOINT, data, "tflite", "int8", limit=2).examples == 2
+    with pytest.raises(InputError, match="length 128 is too long for the checkpoint"):
+        rank_parts(CHECKPOINT, data, "tflite", "int8", length=128)
+
+
 def test_bundles_with_and_without_a_gate(data: Path, tmp_path: Path) -> None:
     plan = Plan([("tflite", "int8")], (16,))
     ((free, nothing),) = make_bundles(CHECKPOINT, plan, tmp_path / "free")

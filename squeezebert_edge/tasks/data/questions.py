@@ -20,6 +20,7 @@ def read_questions(path: Path) -> list[Example]:
 
     `answers` is SQuAD's list of {text, ...}, or {text: [...], ...} as the Hugging Face hub has it; `answer`,
     for tables, is one accepted text. A question without an answer, as some of SQuAD 2.0's, has an empty list.
+    A table's cell that opens as a list or an object is read as JSON; an empty one says nothing.
 
     Raises:
         InputError: the file or a row is malformed.
@@ -47,7 +48,7 @@ def _example(row: TableRow) -> Example:
             allowed="question, context and answers, or SQuAD's JSON",
         )
     answers = row.first_value(LABEL_COLUMNS)
-    texts = None if answers is None else _texts(row.where, answers)
+    texts = None if answers in (None, "") else _texts(row.where, answers)
     return Example(
         row.text("question"), row.text("context"), label=texts, where=row.where, columns=row.columns
     )
@@ -57,7 +58,7 @@ def _texts(where: str, answers: Any) -> tuple[str, ...]:
     """The accepted texts."""
     found = answers
     if isinstance(answers, str):  # a table's
-        found = _parsed(answers) if answers.lstrip().startswith(("[{", "{")) else [answers]
+        found = _cell(where, answers)
     if isinstance(found, dict):
         found = found.get("text")
     if isinstance(found, list):
@@ -67,12 +68,14 @@ def _texts(where: str, answers: Any) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _parsed(text: str) -> Any:
-    """A table's cell as the JSON that it holds, or as the text that it is."""
-    try:
-        return parse_json(text, "it")
-    except InputError:
+def _cell(where: str, text: str) -> Any:
+    """A table's cell: the JSON that it opens as, or else one accepted text."""
+    if not text.lstrip().startswith(("[", "{")):
         return [text]
+    try:
+        return parse_json(text, f"{where}: the cell of answers, {quote(text)},")
+    except InputError as error:  # such as what pandas writes of a list or an array
+        raise InputError(error.problem, allowed=f"a text, or as JSON {ANSWERS}") from None
 
 
 def _squad(path: Path, document: dict[str, Any]) -> Iterator[Example]:

@@ -14,6 +14,8 @@ from squeezebert_edge.tasks.data.example import Example
 from squeezebert_edge.tasks.data.tables import TableRow, read_lines, read_table
 
 WORD_COLUMNS, TAG_COLUMNS = ("words", "tokens"), ("tags", "ner_tags", "pos_tags", "labels", "label")
+# What a table may call them that has one word a row.
+SINGLE_WORD, SINGLE_TAG = {"word", "token"}, {"tag", "ner_tag", "ner", "pos", "label", "labels"}
 ALLOWED = "`word tag` on each line"
 _TAG = re.compile(r"O|[BIESLU]-\S+")
 # What CoNLL-U calls 1-2 and 1.1: a contraction, whose parts have lines of their own, and an omitted word.
@@ -43,21 +45,36 @@ def read_tagged(path: Path, columns: Mapping[str, int] | None = None) -> list[Ex
         columns: where the `word` and the `tag` stand, counted from 0, in a file where that is not plain.
 
     Raises:
-        InputError: a word has no tag, and the message has its line; or there are no words.
+        InputError: a word has no tag, and the message has its line; there are no words; or a table has a word
+            in each row.
     """
     lines = read_lines(path)
     first = next((line for line in lines if line.strip()), "")
-    if first.lstrip().startswith(("{", "[")) or {
-        name.strip().casefold() for name in re.split("[\t,]", first)
-    } & {*WORD_COLUMNS}:
+    header = {name.strip().casefold() for name in re.split("[\t,]", first)}
+    is_json = first.lstrip().startswith(("{", "["))
+    if is_json or header & {*WORD_COLUMNS}:
         if columns is not None:
             raise InputError(f"{path} has named columns", allowed="--columns with a file that has no header")
-        return [_example(row) for row in read_table(path)]
+        examples = [_example(row) for row in read_table(path)]
+        if not is_json and len(examples) > 1 and all(len(example.words) == 1 for example in examples):
+            raise _torn(path)
+        return examples
+    if header & SINGLE_WORD and header & SINGLE_TAG:
+        raise _torn(path)
     sentences = list(_sentences(lines))
     if not sentences:
         raise InputError(f"{path} holds no tagged words", allowed=ALLOWED)
     word, tag = _places(sentences, columns)
     return [_sentence(path, sentence, word, tag) for sentence in sentences]
+
+
+def _torn(path: Path) -> InputError:
+    """The error for a table whose rows are words, each of which would be asked as a sentence."""
+    return InputError(
+        f"{path} has a header over one word a row, which says nowhere that a sentence ends",
+        allowed=f"{ALLOWED} without a header, and a blank line between sentences; or a row for each "
+        "sentence, with all its words and all its tags",
+    )
 
 
 def _sentences(lines: Sequence[str]) -> Iterator[list[_Line]]:

@@ -36,6 +36,7 @@ LABEL_COLUMNS = (
     "Quality",
     "sentiment",
     "target",
+    "class",
 )
 
 COLA_COLUMNS = 4  # source, label, the author's mark, sentence; no header
