@@ -77,7 +77,7 @@ class Bundle:
             on, option = ("", "") if record is None else (f" on {unit}", f" --unit {unit}")
             raise GateError(
                 f"{self.directory}{on} is not equal to the float model: {'; '.join(proof.failures)}",
-                allowed="what is verified, and `inspect` and `verify` for this one",
+                allowed="what is verified; `inspect`, `report` and `verify` open this one too",
                 hint=f"squeezebert-edge verify {self.directory}{option}, or export again in another "
                 "precision or form",
             )

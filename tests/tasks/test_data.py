@@ -33,6 +33,8 @@ def test_glue_sentences_keep_their_quotes(tmp_path: Path) -> None:
         ("premise\thypothesis\tlabel", ("p", "h")),
         ("text\tlabel", ("t",)),
         ("id\ttext\tclass", ("t",)),
+        ("text\ttext_pair\tlabel", ("t", "t2")),
+        ("text_a\ttext_b\tlabel", ("t", "t2")),
         ("id\tqid1\tqid2\tquestion1\tquestion2\tis_duplicate", ("q1", "q2")),
         ("Quality\t#1 ID\t#2 ID\t#1 String\t#2 String", ("s1", "s2")),
         ("index\tgenre\tsource1\tsentence1\tsentence2\tscore", ("s1", "s2")),
@@ -42,7 +44,7 @@ def test_glue_sentences_keep_their_quotes(tmp_path: Path) -> None:
 def test_columns_are_found_by_their_usual_names(tmp_path: Path, header: str, texts: tuple[str, ...]) -> None:
     short = {"question": "q", "sentence": "s", "sentence1": "s1", "sentence2": "s2"}
     short |= {"premise": "p", "hypothesis": "h", "text": "t", "question1": "q1", "question2": "q2"}
-    short |= {"#1 String": "s1", "#2 String": "s2"}
+    short |= {"#1 String": "s1", "#2 String": "s2", "text_a": "t", "text_b": "t2", "text_pair": "t2"}
     short |= dict.fromkeys(("label", "gold_label", "score", "is_duplicate", "Quality", "class"), "l")
     row = "\t".join(short.get(name, "-") for name in header.split("\t"))
     assert data.read_texts(written(tmp_path, f"{header}\n{row}\n")) == [Example(*texts, label="l")]
