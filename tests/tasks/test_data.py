@@ -212,6 +212,20 @@ def test_tagged_words_in_named_columns(tmp_path: Path) -> None:
         data.read_tagged(written(tmp_path, "words\ttags\nAda wrote\tB-PER\n"))
 
 
+def test_lists_of_words_in_a_table_are_json(tmp_path: Path) -> None:
+    lines = '{"tokens": "Ada wrote", "tags": ["B-PER", "O"]}\n'
+    assert data.read_tagged(written(tmp_path, lines))[0].words == ("Ada", "wrote")
+    row = '"[""New York"", ""wrote""]","[3, 0]"'
+    (example,) = data.read_tagged(written(tmp_path, f"tokens,ner_tags\n{row}\n"))
+    assert (example.words, example.label) == (("New York", "wrote"), ("3", "0"))
+    with pytest.raises(InputError, match=":2: tokens is not JSON"):  # what pandas writes
+        data.read_tagged(written(tmp_path, "tokens,ner_tags\n\"['Ada', 'wrote']\",\"[3, 0]\"\n"))
+    with pytest.raises(
+        InputError, match=":1: the row has no words or tokens: its columns are sentence, tags"
+    ):
+        data.read_tagged(written(tmp_path, '{"sentence": "a", "tags": ["O"]}\n'))
+
+
 def test_blank_lines_and_upper_case_are_no_obstacle(tmp_path: Path) -> None:
     for content in (
         "\nSentence\t Label \n\ngood\t1\n\nbad\t0\n\n",
@@ -363,7 +377,7 @@ def test_a_column_that_counts_words_is_none_of_words(tmp_path: Path) -> None:
     path = written(tmp_path, INDEXED)
     unclear = data.read_tagged(path)
     assert [(each.words, each.label) for each in unclear] == [(("john", "ran"), None), (("Paris",), None)]
-    says = "(?s)counts words.*0=1, 1=john, 2=B-PER, 3=O\n.*: --columns word=1,tag=2"
+    says = "(?s)counts words or .*0=1, 1=john, 2=B-PER, 3=O\n.*: --columns word=1,tag=2"
     with pytest.raises(InputError, match=says):
         TokenClassification(["O", "B-PER"]).target(unclear[0], None)  # type: ignore[arg-type]
     expected = [
@@ -378,6 +392,19 @@ def test_a_column_that_counts_words_is_none_of_words(tmp_path: Path) -> None:
         data.read_tagged(three, {"word": 1, "tag": 3})
     with pytest.raises(InputError, match="named columns"):
         data.read_tagged(written(tmp_path, "words\ttags\na\tO\n"), {"word": 0, "tag": 1})
+
+
+def test_a_column_of_one_value_is_none_of_words(tmp_path: Path) -> None:
+    path = written(tmp_path, "bc 0 John B-PER\nbc 1 ran O\n\nbc 0 Paris B-LOC\n")
+    assert data.read_tagged(path)[0].label is None
+    assert data.read_tagged(path, {"word": 2, "tag": 3})[0] == Example(
+        "John ran", label=("B-PER", "O"), words=("John", "ran")
+    )
+
+
+def test_a_bracket_may_be_the_first_word(tmp_path: Path) -> None:
+    for word in ("[", "{", "[1]"):
+        assert data.read_tagged(written(tmp_path, f"{word} O\nAda B-PER\n"))[0].words == (word, "Ada")
 
 
 def test_conll_u(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from exporters.errors import InputError, quote
+from squeezebert_edge.plumbing.reading import parse_json
 from squeezebert_edge.tasks.data.example import Example
 from squeezebert_edge.tasks.data.tables import TableRow, read_lines, read_table
 
@@ -21,6 +22,7 @@ _TAG = re.compile(r"O|[BIESLU]-\S+")
 # What CoNLL-U calls 1-2 and 1.1: a contraction, whose parts have lines of their own, and an omitted word.
 _BETWEEN = re.compile(r"[0-9]+[-.][0-9]+")
 _DOCUMENT = "-DOCSTART-"
+_JSON = re.compile(r'\s*(?:\{\s*(?:"|$)|\[\s*(?:\{|$))')  # where a word [ or { has a tag behind it
 
 
 @dataclass(frozen=True)
@@ -37,9 +39,10 @@ def read_tagged(path: Path, columns: Mapping[str, int] | None = None) -> list[Ex
 
     Tabs separate the columns of a file that has them, and otherwise spaces do; a word may then be of several
     words. A column that counts the words of each sentence is left out. If several are left beside the word's,
-    nothing is tagged until one is said to have the tags. Lines of -DOCSTART- are skipped, and comments:
-    lines that open with # and can be no word. Rows with the columns `words` and `tags` are read too: lists in
-    JSON, words separated by spaces in a table.
+    or the first is the same in every line, nothing is tagged until columns are said to have words and tags.
+    Lines of -DOCSTART- are skipped, and comments: lines that open with # and can be no word. Rows with the
+    columns `words` and `tags` are read too: lists in JSON; in a table lists written as JSON, or words
+    separated by spaces.
 
     Args:
         columns: where the `word` and the `tag` stand, counted from 0, in a file where that is not plain.
@@ -51,7 +54,7 @@ def read_tagged(path: Path, columns: Mapping[str, int] | None = None) -> list[Ex
     lines = read_lines(path)
     first = next((line for line in lines if line.strip()), "")
     header = {name.strip().casefold() for name in re.split("[\t,]", first)}
-    is_json = first.lstrip().startswith(("{", "["))
+    is_json = _JSON.match(first) is not None
     if is_json or header & {*WORD_COLUMNS}:
         if columns is not None:
             raise InputError(f"{path} has named columns", allowed="--columns with a file that has no header")
@@ -128,9 +131,17 @@ def _places(
     if columns is not None:
         return columns["word"], columns["tag"]
     count = len(sentences[0][0].columns)
-    if count < 3 or not _is_counted(sentences):
+    if count < 3:
         return 0, -1
-    return 1, 2 if count == 3 else None
+    if _is_counted(sentences):
+        return 1, 2 if count == 3 else None
+    return (1, None) if _is_one_value(sentences) else (0, -1)
+
+
+def _is_one_value(sentences: Sequence[Sequence[_Line]]) -> bool:
+    """Whether the first column is the same in all of several lines, such as the name of a document."""
+    values = Counter(line.columns[0] for sentence in sentences for line in sentence)
+    return len(values) == 1 and values.total() > 2
 
 
 def _is_counted(sentences: Sequence[Sequence[_Line]]) -> bool:
@@ -165,8 +176,10 @@ def _sentence(path: Path, lines: Sequence[_Line], word: int, tag: int | None) ->
 
 
 def _example(row: TableRow) -> Example:
-    words = _list_items(row, WORD_COLUMNS)
-    tags = _list_items(row, TAG_COLUMNS) if row.first_value(TAG_COLUMNS) is not None else None
+    written = row.first_value(TAG_COLUMNS)
+    is_list = isinstance(written, str) and written.startswith("[")  # no tag does
+    words = _list_items(row, WORD_COLUMNS, is_list=is_list)
+    tags = None if written is None else _list_items(row, TAG_COLUMNS, is_list=is_list)
     if not words:
         raise InputError(f"{row.where}: the row has no words", allowed="at least one word")
     if tags is not None and len(tags) != len(words):
@@ -177,12 +190,21 @@ def _example(row: TableRow) -> Example:
     return Example(" ".join(words), label=label, words=tuple(words), where=row.where, columns=row.columns)
 
 
-def _list_items(row: TableRow, columns: Sequence[str]) -> list[str]:
-    value: Any = row.first_value(columns)
-    items = value.split(" ") if isinstance(value, str) else value
+def _list_items(row: TableRow, columns: Sequence[str], *, is_list: bool) -> list[str]:
+    """The words or tags of a row; of a table's cell those that spaces separate, or `is_list`: JSON's."""
+    name = row.find(columns)
+    if name is None:
+        raise InputError(
+            f"{row.where}: the row has no {' or '.join(columns)}: its columns are {', '.join(row.columns)}",
+            allowed=f"a column {' or '.join(WORD_COLUMNS)}, and one {' or '.join(TAG_COLUMNS)}",
+        )
+    value: Any = row.values[name]
+    items = value
+    if isinstance(value, str):
+        items = parse_json(value, f"{row.where}: {name}") if is_list else value.split(" ")
     if not isinstance(items, list) or not all(str(item).strip(" ") for item in items):
         raise InputError(
             f"{row.where}: {' or '.join(columns)} is {quote(value)}",
-            allowed="a list of words, or words separated by single spaces",
+            allowed="a list, as JSON in a table, or words separated by single spaces",
         )
     return [str(item).strip(" ") for item in items]
