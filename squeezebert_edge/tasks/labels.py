@@ -15,6 +15,7 @@ from typing import Any
 from exporters.errors import InputError
 
 NO_GOLD = ("-", "-1")  # SNLI's mark for a row on which its annotators did not agree, and Hugging Face's
+_HOLDS = {"0": False, "false": False, "1": True, "true": True}
 _SEVERAL = re.compile("[,;|]")
 
 
@@ -37,7 +38,7 @@ class LabelReading:
         """The outputs that hold, of a label that is several."""
         parts = split(label)
         if self.indicators:
-            return frozenset(index for index, part in enumerate(parts) if float(part))
+            return frozenset(index for index, part in enumerate(parts) if holds(part))
         return frozenset(map(self.output_of, parts))
 
 
@@ -45,6 +46,11 @@ def spell(label: Any) -> str:
     """A label as text, the same for every kind of file."""
     text = str(label).lower() if isinstance(label, bool) else str(label).strip()
     return text.removesuffix(".0") if re.fullmatch(r"-?[0-9]+\.0", text) else text
+
+
+def holds(value: Any) -> bool | None:
+    """What an indicator says, 0 or 1, or false or true; None if it is none."""
+    return _HOLDS.get(spell(value).lower())
 
 
 def split(label: Any) -> list[Any]:
@@ -117,14 +123,22 @@ def read_several(
         InputError: as `read_labels`.
     """
     rows = [(where, split(label)) for where, label in written]
-    if rows and all(len(parts) == len(names) and {*map(spell, parts)} <= {"0", "1"} for _, parts in rows):
+    if rows and all(len(parts) == len(names) and None not in map(holds, parts) for _, parts in rows):
         return LabelReading({}, indicators=True)
     return read_labels(names, [(where, part) for where, parts in rows for part in parts], numbered=numbered)
 
 
 def _hint(names: Sequence[str], seen: Sequence[str]) -> str | None:
-    """How the file's labels can be given, if they are as many as the outputs."""
-    if len(seen) != len(names):
+    """How the file's labels can be given, if they are as many as the outputs and all names or all numbers.
+
+    Those that the model has too stand in its order.
+    """
+    outputs = {fold(name): index for index, name in enumerate(names)}
+    own = {outputs[fold(text)]: text for text in seen if fold(text) in outputs}
+    others = [text for text in seen if fold(text) not in outputs]
+    kinds = {text.removeprefix("-").isdecimal() for text in seen}
+    if not len(own) + len(others) == len(seen) == len(names) or len(kinds) > 1:
         return None
-    given = shlex.quote(",".join(seen))
+    rest = iter(others)
+    given = shlex.quote(",".join(own.get(index) or next(rest) for index in range(len(names))))
     return f"--labels {given} where that is the order of the outputs {', '.join(names)}"

@@ -108,6 +108,16 @@ def test_outputs_without_names_take_those_of_a_known_data_set() -> None:
         outputs(unnamed, ["spam", "ham"])
 
 
+def test_labels_are_advised_only_as_far_as_they_are_known() -> None:
+    opinions = TextClassification(["neg", "pos"])
+    with pytest.raises(InputError, match="next: --labels neg,good where that is the order"):
+        outputs(opinions, ["good", "neg"])
+    for mixed in (["pos", "1"], ["neg", "2"], ["Neg", "neg", "x"]):
+        with pytest.raises(InputError) as caught:
+            outputs(opinions, mixed)
+        assert caught.value.hint is None
+
+
 def test_the_positive_class_is_the_file_s_1() -> None:
     one_two = TextClassification(["1", "2"])
     task, (_, f1) = resolve_dataset(one_two, "mrpc", None, [Example("a", label=n) for n in (0, 1)])
@@ -125,6 +135,7 @@ def test_the_positive_class_is_the_file_s_1() -> None:
         [[1, 0, 1], [0, 0, 0], [0, 1, 0]],
         [[1.0, 0.0, 1.0], [0.0, 0.0, 0.0], [0.0, 1.0, 0.0]],
         ["1,0,1", "0,0,0", "0,1,0"],
+        [[True, False, True], [False, False, False], [False, True, False]],
     ],
 )
 def test_several_labels_are_names_numbers_or_indicators(written: list[Any]) -> None:

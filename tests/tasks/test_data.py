@@ -295,6 +295,8 @@ def test_labels_that_may_all_hold_have_columns_of_their_own(tmp_path: Path) -> N
     assert data.read_texts(path) == [
         Example("bad, bad", label=["toxic", "insult"]), Example("good", label=[]),
     ]  # fmt: skip
+    path.write_text("text,toxic,insult\nbad,True,False\ngood,False,False\n")
+    assert [example.label for example in data.read_texts(path)] == [["toxic"], []]
 
 
 def test_hellaswag_and_codah_of_the_hub(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 from exporters.errors import InputError, quote
 from squeezebert_edge.tasks.data.example import Example
 from squeezebert_edge.tasks.data.tables import TableRow, read_lines, read_table
+from squeezebert_edge.tasks.labels import holds
 
 # How labelled tables name their texts, GLUE's spellings among them; the first that a file has is taken.
 TEXT_COLUMNS = (
@@ -56,7 +57,7 @@ def read_texts(path: Path) -> list[Example]:
     """A TSV, CSV or JSON of texts and labels, or CoLA's, the STS benchmark's or an RTE challenge's own file.
 
     Columns are found by their usual names. Where several labels may hold, they are in one column, or each has
-    a column of its own with 0 or 1 in every row.
+    a column of its own with 0 or 1, or false or true, in every row.
 
     Raises:
         InputError: no column has texts, or a row is malformed; the message has its line.
@@ -80,7 +81,7 @@ def read_texts(path: Path) -> list[Example]:
         text, *pair = (row.text(column) for column in columns)
         label = row.first_value(LABEL_COLUMNS)
         if indicators:
-            label = [name for name in indicators if float(row.values[name])]
+            label = [name for name in indicators if holds(row.values[name])]
         examples.append(
             Example(text, pair[0] if pair else None, label=label, where=row.where, columns=row.columns)
         )
@@ -100,17 +101,14 @@ def _text_columns(path: Path, first: TableRow) -> tuple[str, ...]:
 
 
 def _indicators(rows: Sequence[TableRow], texts: Sequence[str]) -> tuple[str, ...]:
-    """The columns that have 0 or 1 in every row, if there are several: those of labels that may hold."""
+    """The columns that say in every row whether something holds, if there are several: those of labels."""
     own = {rows[0].find((name,)) for name in texts}
     found = tuple(
         name
         for name in rows[0].columns
-        if name not in own and all(str(row.values.get(name)) in _INDICATORS for row in rows)
+        if name not in own and all(holds(row.values.get(name)) is not None for row in rows)
     )
     return found if len(found) > 1 else ()
-
-
-_INDICATORS = ("0", "1", "0.0", "1.0")
 
 
 def _rte(path: Path, text: str) -> Iterator[Example]:
