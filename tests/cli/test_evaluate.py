@@ -172,9 +172,9 @@ def test_a_drop_beyond_the_gate_exits_with_1(
         ("sentence\tlabel\ngood\n", [], "dev.tsv:2: the row has 1 columns, the header 2"),
         ("words\tlabel\ngood\t1\n", [], "dev.tsv has no column of texts: its columns are words, label"),
         (
-            "sentence\tclass\ngood\t1\n",
+            "sentence\tkind\ngood\t1\n",
             [],
-            "dev.tsv:2: the example has no label: its columns are sentence, class\n"
+            "dev.tsv:2: the example has no label: its columns are sentence, kind\n"
             "allowed: a label in a column label or labels or",
         ),
         (DATA, ["--columns", "word=1,tag=2"], "text-classification have no columns to choose from"),
