@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -173,3 +174,13 @@ def test_all_is_as_before_afterwards() -> None:
         assert all(one is not other for one, other in zip(before, patched(), strict=True))
         raise KeyError
     assert patched() == before
+
+
+def test_the_collector_gets_back_what_it_passed_over() -> None:
+    before = gc.get_freeze_count()
+    with shortcuts.untouched_past():
+        assert gc.get_freeze_count() > before
+        with shortcuts.untouched_past():
+            assert gc.get_freeze_count() > before
+        assert gc.get_freeze_count() > before
+    assert gc.get_freeze_count() == before == 0
