@@ -58,8 +58,11 @@ AT_START = (
 STREAMS = (("stdin", 0, "r", "strict"), ("stdout", 1, "w", "strict"), ("stderr", 2, "w", "backslashreplace"))
 FIRST_FREE = 64  # descriptors are kept from here on, until they have the numbers that they had
 
-LAUNCHER = '''#!{python} -IS
-"""Has a process of the server beside this file do what this one was started for."""
+LAUNCHER = """#!/bin/sh
+'''exec' "{python}" -IS "$0" "$@"
+' '''
+# Has a process of the server beside this file do what this one was started for. Its first lines are as pip
+# writes them, for paths that are long or have spaces.
 import json, os, signal, socket, sys
 PYTHON, MODULES, STARTED_WITH = {python!r}, {modules!r}, {started_with!r}
 words = [word for word in sys.argv[1:] if word != "-P"]
@@ -91,7 +94,7 @@ if code < 0:
         signal.signal(-code, signal.SIG_DFL)
     os.kill(os.getpid(), -code)
 os._exit(code)
-'''
+"""
 
 
 @cache
