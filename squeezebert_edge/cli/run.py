@@ -92,7 +92,7 @@ def run(
 
     Without --precision, what one would ship: each format's float and its int8. The default model brings its
     own labelled sample. OUT/report.html shows it all; its latencies are this machine's. Run again, it makes
-    only what is not there yet as it would be made.
+    only what is not there yet as it would be made, and keeps what was measured before.
     """
     from squeezebert_edge.bundle.opened import open_bundle
     from squeezebert_edge.checkpoint.checkpoint import load_checkpoint
@@ -100,7 +100,7 @@ def run(
     from squeezebert_edge.latency.protocol import PROTOCOLS
     from squeezebert_edge.plumbing.staging import refuse_existing_file
     from squeezebert_edge.report import files
-    from squeezebert_edge.report.rows import is_saved
+    from squeezebert_edge.report.rows import add_known, is_saved
     from squeezebert_edge.report.rows import sign as sign_report
     from squeezebert_edge.report.table import describe_bundles
     from squeezebert_edge.verbs.export import possible_jobs
@@ -148,6 +148,10 @@ def run(
             tell=lambda news: show.note(in_words(news)),
             progress=progress,
         )
+    measured = {row.data for row in report.rows}
+    report = add_known(report, saved, key)
+    for known in {row.data for row in report.rows} - measured:
+        show.note(f"the accuracies on {known} were measured before")
     for target in (saved, page, *(reports or [])):
         files.write(report, target)
     if key is not None:

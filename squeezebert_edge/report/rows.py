@@ -12,7 +12,7 @@ from pydantic import ConfigDict, TypeAdapter
 from pydantic.dataclasses import dataclass
 
 import exporters
-from exporters.errors import InputError
+from exporters.errors import GateError, InputError
 from exporters.spec import Delegation
 from exporters.units import CPU, parse_unit
 from squeezebert_edge import __version__
@@ -337,6 +337,29 @@ def _with_accuracy(row: Row, known: Mapping[tuple[str, str | None], Row]) -> Row
     """The row with the accuracy that is known of its content."""
     old = known.get((row.seal, row.unit), row)
     return replace(row, data=old.data, accuracy=old.accuracy)
+
+
+def add_known(report: Report, saved: Path, key: Key | None = None) -> Report:
+    """A report, and what a saved one knows of the same bundles that was not measured anew.
+
+    Args:
+        saved: the report of an earlier run, if there is one.
+        key: that has to have signed it; what is not signed is not taken over.
+    """
+    try:
+        old = _read_saved(saved, key)
+    except (InputError, GateError):
+        return report
+    known = {(row.seal, row.unit): row for row in old.rows}
+    rows = tuple(row if row.accuracy else _with_accuracy(row, known) for row in report.rows)
+    seals = {row.seal for row in rows}
+    anew = {(each.bundle.sha256, each.place) for each in report.records}
+    before = tuple(
+        each
+        for each in old.records
+        if each.bundle.sha256 in seals and (each.bundle.sha256, each.place) not in anew
+    )
+    return replace(report, rows=rows, records=before + report.records)
 
 
 def is_saved(path: Path) -> bool:

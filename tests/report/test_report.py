@@ -24,12 +24,13 @@ from squeezebert_edge.accuracy.paired import Flip
 from squeezebert_edge.bundle.opened import Bundle
 from squeezebert_edge.latency import record
 from squeezebert_edge.latency.protocol import RAPID, exactly
+from squeezebert_edge.plumbing.signing import Key
 from squeezebert_edge.report import files, plots
 from squeezebert_edge.report.advice import advise
 from squeezebert_edge.report.cells import milliseconds
 from squeezebert_edge.report.overview import Overview
 from squeezebert_edge.report.page import to_html
-from squeezebert_edge.report.rows import Report, Row, collect, to_json
+from squeezebert_edge.report.rows import Report, Row, add_known, collect, to_json
 from squeezebert_edge.report.table import table, to_csv, to_markdown
 from squeezebert_edge.verbs.export import export_bundles
 from squeezebert_edge.verbs.plan import Plan
@@ -520,6 +521,29 @@ def test_bundles_keep_their_latencies_while_they_are_the_same(bundle: Bundle, tm
     assert collect([tmp_path, records]).records == (mine, gone)
     assert collect([records]).rows == ()
     assert collect(paths).records == (mine, gone)
+
+
+def test_a_run_keeps_what_it_did_not_measure_anew(tmp_path: Path) -> None:
+    """One without --data, or without latencies, does not lose those of the run before it."""
+    saved, scored = tmp_path / "report.json", row("tflite", data="dev.tsv", accuracy=accuracy(0.1))
+    before, gone = measured(seal=scored.seal, id="1"), measured(seal="of another", id="2")
+    saved.write_text(to_json(Report((scored, row("coreml")), (before, gone))))
+    unscored = replace(scored, data=None, accuracy=None)
+    assert add_known(Report((unscored,)), saved) == Report((scored,), (before,))
+    altered = replace(unscored, seal="of what is there now")
+    assert add_known(Report((altered,)), saved) == Report((altered,))
+    better = replace(scored, data="other.tsv", accuracy=accuracy(0.0))
+    assert add_known(Report((better,)), saved).rows == (better,)
+    anew = measured(seal=scored.seal, id="3")
+    assert add_known(Report((unscored,), (anew,)), saved).records == (anew,)
+
+
+def test_a_key_signs_nothing_that_was_measured_without_it(tmp_path: Path) -> None:
+    saved, scored = tmp_path / "report.json", row("tflite", data="dev.tsv", accuracy=accuracy(0.1))
+    saved.write_text(to_json(Report((scored,))))
+    unscored = Report((replace(scored, data=None, accuracy=None),))
+    (tmp_path / "key").write_bytes(bytes(range(32)))
+    assert add_known(unscored, saved, Key.read(tmp_path / "key")) == unscored
 
 
 def test_the_cost_of_parts_is_taken_as_sensitivity_prints_it(tmp_path: Path) -> None:
