@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import cast
+from typing import TypeGuard, cast
 
 import torch
 from torch import Tensor, nn
 
 from exporters.errors import InputError
 from exporters.spec import ExportRequest, Ranges
+
+FEWEST_ROWS = 16  # of a table that is quantized
 
 
 class BatchedLinear(nn.Module):
@@ -29,6 +31,14 @@ class BatchedLinear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(G, S, in) -> (G, S, out)."""
         return torch.matmul(x, self.weight) + self.bias
+
+
+def is_large_table(module: nn.Module) -> TypeGuard[nn.Embedding]:
+    """Whether a module is an embedding table that is quantized.
+
+    One of a few rows, such as that of token types, is small as it is, and its error is in every token.
+    """
+    return isinstance(module, nn.Embedding) and module.num_embeddings >= FEWEST_ROWS
 
 
 def quantized_parts(
@@ -51,7 +61,7 @@ def quantized_parts(
             continue
         if isinstance(submodule, products):
             found[name] = submodule
-        elif isinstance(submodule, nn.Embedding):
+        elif is_large_table(submodule):
             tables[name] = submodule
         elif isinstance(submodule, nn.Conv1d | nn.Conv2d | BatchedLinear):
             kind = "batched products" if isinstance(submodule, BatchedLinear) else "convolutions"

@@ -21,7 +21,7 @@ from exporters.coreml import FORMAT
 from exporters.coreml.mil.program import Operation, Program
 from exporters.errors import InputError
 from exporters.precision import Precision
-from exporters.products import ranges_of
+from exporters.products import is_large_table, ranges_of
 from exporters.spec import ExportRequest
 
 SMALLEST_WEIGHT = 10  # values; coremltools keeps smaller ones in the program itself, uncompressed
@@ -121,7 +121,7 @@ def _compressed(request: ExportRequest, program: torch.export.ExportedProgram) -
     """
     users: dict[int, list[str]] = {}
     for name, module in request.module.named_modules(remove_duplicate=False):
-        if isinstance(module, Product | nn.Embedding):
+        if isinstance(module, Product) or is_large_table(module):
             users.setdefault(id(module.weight), []).append(name)
     weights = {
         placeholder: request.module.get_parameter(path.removeprefix("module."))

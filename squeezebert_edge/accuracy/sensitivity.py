@@ -16,7 +16,7 @@ import exporters
 from exporters.arrays import Array
 from exporters.errors import InputError
 from exporters.precision import Rounding
-from exporters.products import ranges_of
+from exporters.products import is_large_table, ranges_of
 from exporters.spec import ExportRequest, Ranges
 from squeezebert_edge.accuracy.answers import BatchedAnswers, compare
 from squeezebert_edge.accuracy.paired import AccuracyComparison
@@ -96,7 +96,8 @@ class Sensitivity:
         data, module = self._reference.data, copy.deepcopy(self._module)
         for part in quantized:
             for name, submodule in module.get_submodule(part).named_modules(prefix=part):
-                if isinstance(submodule, nn.Linear | nn.Embedding) and not self._stays_float(name):
+                rounds = isinstance(submodule, nn.Linear) or is_large_table(submodule)
+                if rounds and not self._stays_float(name):
                     self._quantize(name, submodule)
 
         def compute(inputs: Mapping[str, Array]) -> dict[str, Array]:

@@ -26,10 +26,10 @@ INPUTS = ("input_ids", "attention_mask", "token_type_ids")  # of every form, in 
 NEURAL_ENGINE = ("neural-engine", "neural-engine-groups")  # forms whose programs must suit it
 
 # Parts that stay float, in any form. A calibrated scale would clip the logits, and the last product is too
-# small to matter. Where 16 values serve a whole weight, as in iOS 17's 4 bits, the pooler and the table
-# of token types too cost the outputs much for their size.
+# small to matter. Where 16 values serve a whole weight, as in iOS 17's 4 bits, the pooler too costs the
+# outputs much for its size.
 LAST_PRODUCTS = ("classifier", "qa_outputs")
-NO_PALETTE = ("token_type_embeddings", "pooler", *LAST_PRODUCTS)
+NO_PALETTE = ("pooler", *LAST_PRODUCTS)
 
 HERE = "AMD EPYC with AVX-512 VNNI, 2 cores, Linux"
 NOT_MEASURED = "no Mac or iPhone has measured yet"

@@ -2,8 +2,8 @@
 
 As the exporters do it: weights in int8, symmetric, a scale for each output channel; what goes into a product
 and what comes out in int8, asymmetric, a range for each tensor; embeddings in int8, symmetric, a scale for
-each row. Gradients pass straight through the rounding (Bengio et al. 2013, arXiv 1308.3432), and stop
-where a value was clipped.
+each row, but for tables of a few rows. Gradients pass straight through the rounding (Bengio et al. 2013,
+arXiv 1308.3432), and stop where a value was clipped.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from exporters.products import is_large_table
 from exporters.spec import Ranges
 from squeezebert_edge.checkpoint.ranges import products
 from squeezebert_edge.forms.attention import query_key_scale
@@ -149,6 +150,6 @@ def fake_quantize(model: SqueezeBertPreTrainedModel) -> ActivationRanges:
         which = slice(first, first + len(group))
         base.set_submodule(path, QuantizedProducts(weight, bias, scale, ranges, which))
     for path, module in list(base.named_modules()):
-        if isinstance(module, nn.Embedding):
+        if is_large_table(module):
             base.set_submodule(path, QuantizedEmbedding(module))
     return ranges

@@ -66,7 +66,9 @@ def program_of(package: Path) -> mil.Program:
 
 
 def weighted(module: nn.Module) -> dict[str, Any]:
-    return {name: part for name, part in module.named_modules() if isinstance(part, WEIGHTED)}
+    """What is compressed: the table of token types is too small."""
+    types = "token_type_embeddings"
+    return {n: part for n, part in module.named_modules() if isinstance(part, WEIGHTED) and types not in n}
 
 
 def rounded(weight: Tensor, precision: str) -> Tensor:

@@ -136,7 +136,7 @@ def test_the_network_computes_what_the_exported_form_does_with_its_ranges(shape:
                 lambda _, args, limits=ranges[name].input: (quantized(args[0], limits),)
             )
             module.register_forward_hook(lambda _, args, y, limits=ranges[name].output: quantized(y, limits))
-        if name in ranges or isinstance(module, nn.Embedding):
+        if name in ranges or (isinstance(module, nn.Embedding) and module.num_embeddings > 2):
             module.weight = nn.Parameter(rounded(module.weight.detach()))
     with torch.no_grad():
         exported, own, plain = (
