@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 STRICT = {"extra": "forbid"}  # for pydantic, which makes these records part of the manifest's schema
 
 Tell = Callable[[str], None]  # is told what is being done
-ComputedBy = Literal["runtime", "mil-evaluator", "webgpu", "qualcomm-emulator"]
+ComputedBy = Literal["runtime", "mil-evaluator", "webgpu", "qualcomm-emulator", "float16-rounding"]
 
 
 class Ranges(NamedTuple):

@@ -116,14 +116,17 @@ def open_bundle(directory: str | Path, *, unit: str = "cpu", allow_failed: bool 
 def verify(
     bundle: Bundle | str | Path,
     *,
-    unit: str = "cpu",
+    unit: str | None = None,
+    arithmetic: str | None = None,
     checkpoint: str | Path | None = None,
     runtime: str | None = None,
 ) -> Verification:
     """Prove a bundle against its checkpoint again.
 
     Args:
-        unit: what is to compute it: cpu, gpu, or an npu:CHIP, which runs in its vendor's emulator.
+        unit: what is to compute it: cpu, gpu, or an npu:CHIP, which runs in its vendor's emulator; by default
+            the CPU.
+        arithmetic: "fp16" for the CPU to compute a LiteRT bundle in it; by default what the file says.
         checkpoint: where the checkpoint is now; by default where the manifest says it was.
         runtime: one of several that a format has; by default the best that is installed.
 
@@ -134,11 +137,12 @@ def verify(
         InputError: the checkpoint is gone, or is another one; or the bundle holds nothing for the unit.
         UnavailableError: the unit cannot be run, or emulated, on this machine.
     """
-    from exporters.units import parse_unit
+    from exporters.units import parse_unit, with_arithmetic
     from squeezebert_edge.verbs.verify import verify_bundle
 
     opened = _open(bundle, allow_failed=True)
-    return verify_bundle(opened, source=_text(checkpoint), runtime=runtime, unit=parse_unit(unit))
+    computed_by = parse_unit(with_arithmetic(unit, arithmetic) or "cpu")
+    return verify_bundle(opened, source=_text(checkpoint), runtime=runtime, unit=computed_by)
 
 
 def evaluate(
@@ -147,7 +151,8 @@ def evaluate(
     *,
     dataset: str | None = None,
     labels: Sequence[str] | None = None,
-    unit: str = "cpu",
+    unit: str | None = None,
+    arithmetic: str | None = None,
     checkpoint: str | Path | None = None,
     limit: int | None = None,
     threads: int = 1,
@@ -159,7 +164,8 @@ def evaluate(
         data: a labelled file of a form that the bundle's task reads.
         dataset: a known data set (sst2, mrpc, squad, ...), for its metrics and the names of its labels.
         labels: the file's names of the model's outputs, in their order.
-        unit: what computes the bundle; here a GPU or an NPU takes seconds a text.
+        unit: what computes the bundle, by default the CPU; here a GPU or an NPU takes seconds a text.
+        arithmetic: "fp16" for the CPU to compute a LiteRT bundle in it; by default what the file says.
         checkpoint: where the checkpoint is now; by default where the manifest says it was.
         limit: take so many of the first examples.
         threads: of the bundle's runtime.
@@ -172,11 +178,12 @@ def evaluate(
         UnavailableError: the unit cannot be run, or emulated, on this machine.
         GateError: what the unit runs failed its proof.
     """
-    from exporters.units import parse_unit
+    from exporters.units import parse_unit, with_arithmetic
     from squeezebert_edge.verbs.evaluate import evaluate_bundles
 
+    computed_by = with_arithmetic(unit, arithmetic) or "cpu"
     (found,) = evaluate_bundles(
-        [_open(bundle, unit=unit)],
+        [_open(bundle, unit=computed_by)],
         Path(data),
         dataset=dataset,
         labels=labels,
@@ -184,7 +191,7 @@ def evaluate(
         limit=limit,
         threads=threads,
         runtime=runtime,
-        unit=parse_unit(unit),
+        unit=parse_unit(computed_by),
     )
     return found
 
@@ -197,6 +204,7 @@ def benchmark(
     protocol: str = "mlperf",
     data: str | Path | None = None,
     unit: str | None = None,
+    arithmetic: str | None = None,
     threads: int | None = None,
     length: int | None = None,
 ) -> Record:
@@ -208,6 +216,7 @@ def benchmark(
         protocol: mlperf (1024 queries and 60 s), quick (128 and 10 s), or rapid (64 and 6 s, never quoted).
         data: texts to ask; by default the built-in sample.
         unit: what computes it there: cpu, gpu, ane or npu; by default the CPU, or what Core ML decides.
+        arithmetic: "fp16" for the CPU to compute a LiteRT bundle in it; by default what the file says.
         threads: of the runtime; one by default.
         length: run all texts at this length; by default each at the shortest that fits.
 
@@ -219,7 +228,7 @@ def benchmark(
         UnavailableError: the device is not reachable, or does not run such bundles.
         GateError: the run gave no measurement.
     """
-    from exporters.units import parse_unit
+    from exporters.units import parse_unit, with_arithmetic
     from squeezebert_edge.devices import open_device
     from squeezebert_edge.latency.protocol import PROTOCOLS
     from squeezebert_edge.latency.record import Settings
@@ -227,6 +236,7 @@ def benchmark(
 
     if protocol not in PROTOCOLS:
         raise InputError(f"there is no protocol '{protocol}'", allowed=", ".join(PROTOCOLS))
+    unit = with_arithmetic(unit, arithmetic)
     if unit is not None:
         unit = str(parse_unit(unit, on_phone=True))
     request = Request(

@@ -28,14 +28,14 @@ FORMAT = Format(
     constants="exporters.tflite.constants",
     makes=("litert_torch", "ai_edge_quantizer"),
     makes_on_linux_arm=False,
-    units={"gpu": "exporters.tflite.gpu", "npu": "exporters.tflite.npu"},
+    units={"cpu-fp16": "exporters.tflite.half", "gpu": "exporters.tflite.gpu", "npu": "exporters.tflite.npu"},
     precisions={
-        "fp32": replace(FLOAT32, unit_gates={"gpu": GPU_FLOAT_GATES}),
+        "fp32": replace(FLOAT32, unit_gates={"cpu-fp16": FLOAT16_GATES, "gpu": GPU_FLOAT_GATES}),
         "fp16": Precision(
             "float16",
             "float32",
             gates=FLOAT16_GATES,
-            unit_gates={"gpu": GPU_FLOAT_GATES, "npu": NPU_FLOAT_GATES},
+            unit_gates={"cpu-fp16": FLOAT16_GATES, "gpu": GPU_FLOAT_GATES, "npu": NPU_FLOAT_GATES},
         ),
         "int8-dynamic": replace(INT8_DYNAMIC, unit_gates={"gpu": INT8_GATES}),
         "int8-static": replace(INT8_STATIC, unit_gates={"gpu": CALIBRATED_GATES, "npu": NPU_INT8_GATES}),

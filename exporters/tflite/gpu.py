@@ -112,7 +112,7 @@ def _open(path: Path) -> RunnerProcess:
             try:
                 return RunnerProcess(
                     "exporters.tflite.accelerator",
-                    [str(path)],
+                    [str(path), str(GPU)],
                     environment={**own, **environment},
                     computed_by="webgpu",
                 )

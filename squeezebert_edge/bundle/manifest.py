@@ -20,7 +20,7 @@ SEAL = "manifest.sha256"  # the manifest's own hash: it holds those of all other
 
 
 FormatName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$")]
-UnitName = Annotated[str, Field(pattern=r"^(gpu|npu:[A-Za-z0-9_]+)$")]
+UnitName = Annotated[str, Field(pattern=r"^(cpu-fp16|gpu|npu:[A-Za-z0-9_]+)$")]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]  # of something in the bundle itself
 
 
@@ -96,7 +96,8 @@ class Verification(_Record):
 
     status: whether every gate held; "not verified" if it could not be computed here, `failures` says why.
     by: what computed the artifact's outputs: its runtime; an evaluator of Core ML's programs; LiteRT's GPU
-        accelerator over WebGPU; Qualcomm's emulator of its NPU.
+        accelerator over WebGPU; Qualcomm's emulator of its NPU; or, in float16, a processor that adds up in
+        float32.
     max_abs_error: the largest difference of any output, and max_abs_reference the largest reference output.
     sqnr_db: variance of the reference over the mean squared error, in dB, of the worst output.
     agreement: share of equal top-1 decisions; null where the outputs decide nothing.
@@ -129,7 +130,12 @@ class Verification(_Record):
         return self.status + COMPUTED_BY.get(self.by or "runtime", "")
 
 
-COMPUTED_BY = {"mil-evaluator": " (MIL)", "webgpu": " (WebGPU)", "qualcomm-emulator": " (emulator)"}
+COMPUTED_BY = {
+    "mil-evaluator": " (MIL)",
+    "webgpu": " (WebGPU)",
+    "qualcomm-emulator": " (emulator)",
+    "float16-rounding": " (float32 sums)",  # by a processor that rounds to float16 and does not compute in it
+}
 
 
 class UnitRecord(_Record):
@@ -161,7 +167,8 @@ class Manifest(_Record):
     float_operators: how many of each operator still compute with floats; integer-only is what has none.
     unit: the compute unit that `delegation` and `verification` are of; null where the phone decides which one
         runs the artifact, as Core ML does.
-    units: further compute units that it was made and proven for, by name: "gpu", or "npu:" and the chip.
+    units: further compute units that it was made and proven for, by name: "cpu-fp16", "gpu", or
+        "npu:" and the chip.
     files: the hashes of every other file, by path in the bundle.
     """
 

@@ -149,8 +149,8 @@ class Bundle:
 
         Args:
             runtime: one of several that a format has; by default the best that is installed.
-            unit: what is to compute it; a GPU or an NPU runs in a process of its own, which ends with the
-                runner.
+            unit: what is to compute it; each but the plain CPU runs in a process of its own, which ends with
+                the runner.
 
         Raises:
             InputError: its lengths are not those that the manifest promises, or there are no files for the
@@ -187,7 +187,7 @@ class Bundle:
         if record is not None:
             return {length: self.directory / name for length, name in record.files.items()}
         if unit.kind == "npu":
-            there = ", ".join(["cpu", "gpu", *(name for name in self.manifest.units if name != "gpu")])
+            there = ", ".join(dict.fromkeys(["cpu", "cpu-fp16", "gpu", *self.manifest.units]))
             raise InputError(
                 f"{self.directory} holds no files for {unit}",
                 allowed=there,

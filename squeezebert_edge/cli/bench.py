@@ -35,6 +35,7 @@ def bench(
         ),
     ] = None,
     unit: options.DeviceUnitOption = None,
+    arithmetic: options.ArithmeticOption = None,
     delegate: Annotated[str | None, typer.Option("--delegate", hidden=True)] = None,  # --unit's earlier names
     compute_units: Annotated[str | None, typer.Option("--compute-units", hidden=True)] = None,
     quick: options.QuickOption = False,
@@ -122,7 +123,7 @@ def bench(
         protocol=protocol if cool_down is None else replace(protocol, cool_down=cool_down),
         settings=record.Settings(
             threads=threads,
-            unit=read_unit(unit, delegate=delegate, compute_units=compute_units),
+            unit=read_unit(unit, arithmetic, delegate=delegate, compute_units=compute_units),
             cpus=options.parse_numbers("--cpus", cpus),
             length=length,
             runtime=runtime,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from exporters.errors import InputError
-from exporters.units import CPU, parse_unit
+from exporters.units import CPU, parse_unit, with_arithmetic
 from squeezebert_edge.cli import options, show
 from squeezebert_edge.cli.names import read_names
 
@@ -55,12 +55,13 @@ def evaluate(
         typer.Option(
             "--unit",
             metavar="UNIT",
-            help="What computes them: in this process cpu, gpu or npu:CHIP, by its emulator; with --device, "
+            help="What computes them: here cpu, cpu-fp16, gpu or npu:CHIP, by its emulator; with --device, "
             "as `bench` takes it.",
             show_default="cpu; Core ML decides",
             rich_help_panel=options.WHERE,
         ),
     ] = None,
+    arithmetic: options.ArithmeticOption = None,
     threads: options.ThreadsOption = 1,
     runtime: options.RuntimeOption = None,
     resume: Annotated[
@@ -85,7 +86,8 @@ def evaluate(
     if flips is not None:
         refuse_existing_file(flips, force=force)
     scored = read_names(task, dataset, task_may_be_dataset=True).scored
-    computed_by = None if unit is None else parse_unit(unit, on_phone=device is not None)
+    asked = with_arithmetic(unit, arithmetic)
+    computed_by = None if asked is None else parse_unit(asked, on_phone=device is not None)
     opened = open_bundles(bundles, unit=computed_by or CPU)
     try:
         with show.progress() as progress:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from exporters.errors import InputError
-from exporters.units import parse_unit
+from exporters.units import parse_unit, with_arithmetic
 from squeezebert_edge.cli import show
 
 
@@ -76,13 +76,17 @@ def _translate(
 
 
 def read_unit(
-    unit: str | None, *, delegate: str | None = None, compute_units: str | None = None
+    unit: str | None,
+    arithmetic: str | None = None,
+    *,
+    delegate: str | None = None,
+    compute_units: str | None = None,
 ) -> str | None:
     """Read the compute unit of a measurement, and say how an earlier spelling is written today.
 
     Args:
-        unit: of `--unit`. delegate, compute_units: of `--delegate` and Core ML's `--compute-units`, which
-            `bench` had before it.
+        unit: of `--unit`. arithmetic: of `--arithmetic`.
+        delegate, compute_units: of `--delegate` and Core ML's `--compute-units`, which `bench` had before.
 
     Returns:
         It, as record.Settings has it.
@@ -96,15 +100,14 @@ def read_unit(
     given = [f"{option} {value}" for option, value in spelled.items() if value is not None]
     if len(given) > 1:
         raise InputError(f"{' and '.join(given)} are given", allowed="--unit alone")
-    if not given:
-        return None
-    if unit is not None:
-        return str(parse_unit(unit, on_phone=True))
+    if unit is not None or not given:
+        asked = with_arithmetic(unit, arithmetic)
+        return asked and str(parse_unit(asked, on_phone=True))
     known = ("cpu", "gpu") if delegate is not None else ("cpu_only", "cpu_and_gpu", "cpu_and_ne", "all")
     asked = delegate or compute_units or ""
     if asked not in known:
         raise InputError(f"{given[0]} names no compute unit", allowed="--unit with cpu, gpu, ane or npu")
-    meant = EARLIER_UNITS[asked]
+    meant = with_arithmetic(EARLIER_UNITS[asked], arithmetic)
     show.note(
         f"note: {given[0]} names a compute unit; " + (f"write --unit {meant}" if meant else "leave it out")
     )

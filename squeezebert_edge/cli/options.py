@@ -238,8 +238,8 @@ UnitsOption = Annotated[
     typer.Option(
         "--unit",
         metavar="UNIT",
-        help="Also make and prove it for a compute unit of a phone: gpu, npu:CHIP (such as npu:SM8650) or "
-        "npu:all; repeat for several. The CPU is always one.",
+        help="Also make and prove it for a compute unit of a phone: gpu, npu:CHIP (such as npu:SM8650), "
+        "npu:all, or cpu-fp16, the CPU in float16; repeat for several. The CPU is always one.",
         show_default="cpu",
     ),
 ]
@@ -248,7 +248,8 @@ UnitOption = Annotated[
     typer.Option(
         "--unit",
         metavar="UNIT",
-        help="What computes it: cpu, gpu or npu:CHIP (such as npu:SM8650, in its vendor's emulator).",
+        help="What computes it: cpu, cpu-fp16, gpu or npu:CHIP (such as npu:SM8650, in its vendor's "
+        "emulator).",
         show_default="cpu",
         rich_help_panel=WHERE,
     ),
@@ -258,9 +259,20 @@ DeviceUnitOption = Annotated[
     typer.Option(
         "--unit",
         metavar="UNIT",
-        help="What computes it there: cpu; with the Android app also gpu and npu, the phone's own; of Core "
-        "ML cpu, gpu or ane, the Neural Engine.",
+        help="What computes it there: cpu or, of tflite, cpu-fp16; with the Android app also gpu and npu, "
+        "the phone's own; of Core ML cpu, gpu or ane, the Neural Engine.",
         show_default="cpu; Core ML decides",
+        rich_help_panel=WHERE,
+    ),
+]
+ArithmeticOption = Annotated[
+    str | None,
+    typer.Option(
+        "--arithmetic",
+        metavar="fp16",
+        help="What the CPU computes a tflite bundle in: fp16, or what its file says. The same as --unit "
+        "cpu-fp16.",
+        show_default="the file's",
         rich_help_panel=WHERE,
     ),
 ]

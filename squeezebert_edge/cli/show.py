@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from exporters.errors import EdgeError
-from exporters.units import CPU, GPU, Unit
+from exporters.units import CPU, CPU_FP16, GPU, Unit
 
 if TYPE_CHECKING:
     from squeezebert_edge.bundle.manifest import Verification
@@ -113,8 +113,9 @@ def doubts(bundles: Iterable[Bundle], unit: Unit = CPU) -> None:
         for proven_on, words in own_gates_of(manifest):
             place = "" if proven_on in (None, "cpu") else f" on {proven_on}"
             note(f"warning: {bundle.directory}{place}: its proof is {words}")
-        # An NPU's files come with their proof; a GPU runs any bundle of a format that it knows.
-        if unit == GPU and unit.kind in exporters.format_named(manifest.format).units.keys() - manifest.units:
+        # An NPU's files come with their proof; the others run any bundle of a format that they know.
+        unproven = exporters.format_named(manifest.format).units.keys() - manifest.units
+        if unit in (CPU_FP16, GPU) and unit.kind in unproven:
             note(
                 f"warning: {bundle.directory} is not proven on {unit}: "
                 f"`squeezebert-edge verify {bundle.directory} --unit {unit}` proves it here"

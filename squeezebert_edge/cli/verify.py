@@ -11,6 +11,7 @@ from squeezebert_edge.cli.export import exit_code
 def verify(
     bundle: options.BundleArgument,
     unit: options.UnitOption = None,
+    arithmetic: options.ArithmeticOption = None,
     checkpoint: options.SourceOption = None,
     max_error: options.MaxErrorOption = None,
     min_sqnr: options.MinSqnrOption = None,
@@ -21,12 +22,13 @@ def verify(
 ) -> None:
     """Check a bundle's files and prove it equal to the float reference again."""
     from exporters.precision import Gates
-    from exporters.units import parse_unit
+    from exporters.units import parse_unit, with_arithmetic
     from squeezebert_edge.bundle.gates import gates_of, own_gates
     from squeezebert_edge.bundle.opened import open_bundle
     from squeezebert_edge.verbs.verify import verify_bundle
 
     key = options.read_key(sign)
+    unit = with_arithmetic(unit, arithmetic)
     opened = open_bundle(bundle, allow_failed=True)
     if key is not None:
         opened.require_signature(key)

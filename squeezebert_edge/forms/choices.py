@@ -78,9 +78,13 @@ FORMS_BY_PRECISION = {
     ("coreml", "int8-static"): Choice("neural-engine-groups", STRUCTURE),  # a scale for each group
 }
 FOR_NPUS = Choice("conv2d", WHOLE)  # of what is made for an NPU alone
-# LiteRT's GPU adds what each of several groups has of its own, such as this form's biases, wrongly.
-NOT_ON_GPUS = "group-batched"
-FOR_GPUS = Choice("group-resident", f"the GPU gets {NOT_ON_GPUS} wrong: docs/npu_faults.md")
+# LiteRT's GPU adds what each of several groups has of its own, such as this form's biases, wrongly; XNNPACK
+# multiplies no batch of float16 by weights.
+BATCHED = "group-batched"
+IN_ITS_PLACE = {
+    "gpu": Choice("group-resident", f"the GPU gets {BATCHED} wrong: docs/npu_faults.md"),
+    "cpu-fp16": Choice("group-resident", f"XNNPACK refuses {BATCHED} in float16"),
+}
 PLAIN = Choice("plain", "nothing has measured another")
 
 Forms = Mapping[tuple[str, str], Choice]  # of a format and an exact precision

@@ -38,7 +38,7 @@ VERSION: Literal[1] = 1
 SIGNED_AS = "record"
 
 KindName = Literal["host", "ssh", "android", "ios"]
-UnitName = Annotated[str, Field(pattern=r"^(cpu|gpu|ane|npu(:[A-Za-z0-9_]+)?)$")]
+UnitName = Annotated[str, Field(pattern=r"^(cpu|cpu-fp16|gpu|ane|npu(:[A-Za-z0-9_]+)?)$")]
 RunnerName = Literal["python", "native", "app"]
 
 # How units were named before they were settings: by what a model was handed to, and by Core ML.
@@ -157,8 +157,8 @@ class Measured(_Fields):
 class Settings(_Fields):
     """What was asked for; null leaves it to the runtime or the system.
 
-    unit: the compute unit: cpu, gpu, ane, or npu and in a record its chip, npu:SM8650. cpus: the only ones to
-        run on.
+    unit: the compute unit: cpu, cpu-fp16 (in float16), gpu, ane, or npu and in a record its chip, npu:SM8650.
+    cpus: the only ones to run on.
     length: the one that every text is padded or cut to; by default each text's shortest.
     runtime: which of several a format has, by its package's name.
     """
@@ -280,6 +280,7 @@ class Run(_Fields):
     """What a device measured, before it is known what of and whether that counts.
 
     emulated: whether the processor is a program.
+    float16: whether the processor adds and multiplies in float16; null where nothing asked.
     """
 
     device: Device
@@ -291,6 +292,7 @@ class Run(_Fields):
     warm_up: list[WarmUp]
     samples: Samples
     emulated: bool
+    float16: bool | None = None
 
 
 class Record(Run):
@@ -374,6 +376,8 @@ class Record(Run):
             found.append(f"the load was {load:.1f} on {cpus} CPUs before it began")
         if self.before.low_power_mode:
             found.append("low-power mode was on")
+        if self.settings.unit == "cpu-fp16" and self.float16 is False:
+            found.append("the processor has no float16: it rounded to it, and computed in float32")
         return found
 
 

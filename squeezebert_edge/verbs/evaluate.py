@@ -116,7 +116,7 @@ def evaluate_bundles(
             else:
                 rows = _pending_rows(reference.data, bundle, set(journal.done) if journal else ())
                 # Core ML has no such setting, nor has a GPU or an NPU, where one thread is the default.
-                beside_cpu = unit not in (None, CPU) and threads == 1
+                beside_cpu = unit is not None and not unit.is_cpu and threads == 1
                 own = None if beside_cpu or bundle.manifest.format == "coreml" else threads
                 asked = Settings(threads=own, runtime=runtime, unit=None if unit is None else str(unit))
                 runner = BundleOnDevice(device, bundle, asked, rows, bundle_progress)

@@ -10,7 +10,7 @@ import exporters
 from exporters.errors import InputError
 from exporters.precision import NO_WISHES, Gates
 from exporters.spec import Format
-from exporters.units import CPU, GPU, Unit
+from exporters.units import CPU, Unit
 from squeezebert_edge.checkpoint.checkpoint import Checkpoint
 from squeezebert_edge.checkpoint.task import task_of
 from squeezebert_edge.forms import calibration, choices
@@ -75,8 +75,11 @@ class Plan:
         if self.form is not None:
             return choices.Choice(self.form, "the user")
         found = choices.form_of(format_, exact, self.forms)
-        shared = GPU in self.units and GPU.kind in exporters.format_named(format_).units
-        return choices.FOR_GPUS if shared and found.name == choices.NOT_ON_GPUS else found
+        if found.name != choices.BATCHED:
+            return found
+        takers = exporters.format_named(format_).precision(exact).unit_gates
+        others = (choices.IN_ITS_PLACE.get(unit.kind, found) for unit in self.units if unit.kind in takers)
+        return next((other for other in others if other is not found), found)
 
     def form_on(self, unit: Unit, format_: str, exact: str) -> choices.Choice:
         """How the network is laid out for what a unit beside the CPU runs."""

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import exporters
 from exporters.errors import EdgeError, InputError, UnavailableError
-from exporters.units import EVERY_CHIP, GPU, Unit, parse_unit
+from exporters.units import CPU_FP16, EVERY_CHIP, GPU, Unit, parse_unit
 from squeezebert_edge.bundle.manifest import Manifest, UnitRecord, Verification
 from squeezebert_edge.bundle.opened import Bundle
 from squeezebert_edge.checkpoint.checkpoint import Checkpoint
@@ -206,7 +206,7 @@ def _stand_in(plan: Plan, name: str, precisions: Iterable[str]) -> Bundle:
 
     It has what a device settles by: the format, and every unit that bundles of it can be made for.
     """
-    every = replace(plan, units=[GPU, Unit("npu", EVERY_CHIP)])
+    every = replace(plan, units=[CPU_FP16, GPU, Unit("npu", EVERY_CHIP)])
     kinds = [units for exact in precisions for units in every.units_of(name, exact).values()]
     record = UnitRecord.model_construct(files={})
     units = {str(unit): record for units in kinds for unit in units}

@@ -46,7 +46,7 @@ def verify_bundle(
         bundle.task,
         runner,
         limits,
-        fewer=unit != CPU,
+        fewer=not unit.is_cpu,
         progress=progress,
     )
     if unit != CPU:

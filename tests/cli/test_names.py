@@ -111,6 +111,8 @@ def test_names_that_contradict_each_other_are_refused(given: dict[str, Any], say
         ({"unit": "ane"}, "ane", ""),
         ({"unit": "npu"}, "npu", ""),
         ({"unit": "npu:SM8650"}, "npu:SM8650", ""),
+        ({"arithmetic": "fp16"}, "cpu-fp16", ""),
+        ({"unit": "cpu", "arithmetic": "fp16"}, "cpu-fp16", ""),
         ({"delegate": "gpu"}, "gpu", "note: --delegate gpu names a compute unit; write --unit gpu\n"),
         (
             {"compute_units": "cpu_and_ne"},
@@ -130,8 +132,10 @@ def test_a_unit(
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ({"unit": "tpu"}, "no compute unit 'tpu'\nallowed: cpu, gpu, ane, npu:CHIP .* or npu$"),
+        ({"unit": "tpu"}, "no compute unit 'tpu'\nallowed: cpu, cpu-fp16, gpu, ane, npu:CHIP .* or npu$"),
         ({"unit": "npu:"}, "without its chip"),
+        ({"unit": None, "arithmetic": "bf16"}, "no arithmetic 'bf16'\nallowed: fp16"),
+        ({"unit": "npu", "arithmetic": "fp16"}, "with the unit npu"),
         ({"unit": "gpu:SM8650"}, "names a chip"),
         ({"unit": None, "delegate": "npu"}, "--delegate npu names no compute unit\nallowed: --unit"),
         ({"unit": None, "compute_units": "gpu"}, "--compute-units gpu names no compute unit"),

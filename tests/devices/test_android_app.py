@@ -190,7 +190,12 @@ def test_the_npu_of_a_phone_runs_the_file_of_its_chip(
             InputError,
             "names another chip than that of .*\nallowed: npu, or npu:SM8750",
         ),
-        ("SM8550", "npu", InputError, "holds no files for npu:SM8550\nallowed: cpu, gpu, npu:SM8650"),
+        (
+            "SM8550",
+            "npu",
+            InputError,
+            "holds no files for npu:SM8550\nallowed: cpu, cpu-fp16, gpu, npu:SM8650",
+        ),
         ("", "npu", UnavailableError, "does not say which chip it has"),
     ],
 )

@@ -15,6 +15,7 @@ import pytest
 
 from exporters.arrays import Array
 from exporters.precision import FLOAT16_GATES
+from exporters.units import parse_unit
 from squeezebert_edge.bundle.opened import Bundle
 from squeezebert_edge.checkpoint.checkpoint import load_checkpoint
 from squeezebert_edge.devices import native
@@ -54,7 +55,7 @@ from squeezebert_edge.latency.record import Settings
 from squeezebert_edge.plumbing.progress import silent
 device, bundle = devices.open_device("android"), open_bundle(Path(sys.argv[1]))
 rows = workload.of_bundle(bundle, None, None).rows[:{ROWS}]
-answers = device.answer(bundle, rows, device.settle(bundle, Settings()), silent)
+answers = device.answer(bundle, rows, device.settle(bundle, Settings(unit=sys.argv[3])), silent)
 numpy.save(sys.argv[2], [answer["logits"] for answer in answers])
 """
 
@@ -88,13 +89,19 @@ def test_the_default_model_on_an_emulated_phone(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("planted", [False, True])
-def test_half_precision_keeps_its_gate_on_an_emulated_phone(tmp_path: Path, planted: bool) -> None:
+@pytest.mark.parametrize(
+    ("format_", "precision", "unit"), [("executorch", "fp16", "cpu"), ("tflite", "fp32", "cpu-fp16")]
+)
+def test_half_precision_keeps_its_gate_on_an_emulated_phone(
+    tmp_path: Path, format_: str, precision: str, unit: str, planted: bool
+) -> None:
     """A processor of Arm adds up in float16, as that of the host does not."""
     loaded = load_checkpoint("default")
     if planted:
         loaded = replace(loaded, model=with_outliers(loaded.model, factor=1000.0))
-    (bundle,) = export_bundles(loaded, Plan([("executorch", "fp16")], (32, 64)), tmp_path)
-    found, rows = answered(bundle, tmp_path / "logits.npy")
+    plan = Plan([(format_, precision)], (32, 64), units=[parse_unit(unit)])
+    (bundle,) = export_bundles(loaded, plan, tmp_path)
+    found, rows = answered(bundle, tmp_path / "logits.npy", unit)
     compared, reference = Comparison(), Reference(loaded.model, type(bundle.task))
     for logits, row in zip(found, rows, strict=True):
         compared.add(reference(row)["logits"], logits)
@@ -125,8 +132,8 @@ def answers(bundle: Bundle, logits: Path, tolerance: float) -> None:
     np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance)
 
 
-def answered(bundle: Bundle, logits: Path) -> tuple[Array, Sequence[Mapping[str, Array]]]:
+def answered(bundle: Bundle, logits: Path, unit: str = "cpu") -> tuple[Array, Sequence[Mapping[str, Array]]]:
     """The phone's logits of a bundle's first rows, written to a file, and the rows."""
-    beside_the_phone(sys.executable, "-c", ANSWER, str(bundle.directory), str(logits))
+    beside_the_phone(sys.executable, "-c", ANSWER, str(bundle.directory), str(logits), unit)
     assert list((Path(PHONE or "") / "phone" / "data" / "local" / "tmp").iterdir()) == []
     return np.load(logits), workload.of_bundle(bundle, None, None).rows[:ROWS]

@@ -15,13 +15,17 @@ import numpy as np
 import pytest
 
 from exporters.errors import GateError
+from exporters.units import CPU_FP16
 from squeezebert_edge.bundle.opened import Bundle
 from squeezebert_edge.devices import OUTPUTS, RESULT, native
 from squeezebert_edge.devices.command import Finished
 from squeezebert_edge.devices.results import read_answers, read_result
 from squeezebert_edge.latency.protocol import TOO_SLOW, Protocol, Samples, broken_rule, exactly
 from squeezebert_edge.latency.record import Settings
+from squeezebert_edge.verbs.export import export_bundles
+from squeezebert_edge.verbs.plan import Plan
 from tests.kit.devices import sample_rows
+from tests.kit.small import small_checkpoint
 
 LENGTHS = (16, 32)
 PROGRAMS = {"tflite": "runner_litert", "executorch": "runner_executorch"}
@@ -55,9 +59,14 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def ran(
-    program: Path, bundle: Bundle, directory: Path, rows: Sequence[Any], protocol: Protocol | None
+    program: Path,
+    bundle: Bundle,
+    directory: Path,
+    rows: Sequence[Any],
+    protocol: Protocol | None,
+    unit: str = "cpu",
 ) -> dict[str, Any]:
-    job = native.job_of(bundle, rows, Settings(threads=1), protocol)
+    job = native.job_of(bundle, rows, Settings(threads=1, unit=unit), protocol)
     (directory / native.JOB).write_text(job)
     shutil.copy(bundle.artifact, directory)
     with subprocess.Popen(
@@ -85,6 +94,28 @@ def test_it_answers_as_python_does(
     for row, answer in zip(rows, answers, strict=True):
         for output, expected in runner(row).items():
             np.testing.assert_allclose(answer[output], expected, rtol=0, atol=1e-6)
+
+
+def test_it_answers_in_float16_as_python_does(programs: Path, tmp_path: Path) -> None:
+    plan = Plan([("tflite", "fp32")], LENGTHS, units=[CPU_FP16])
+    (bundle,) = export_bundles(small_checkpoint(num_hidden_layers=1), plan, tmp_path / "out")
+    rows = sample_rows(bundle, 4)
+    result = ran(programs / PROGRAMS["tflite"], bundle, tmp_path, rows, None, "cpu-fp16")
+    runner = bundle.load_runner(unit=CPU_FP16)
+    for row, answer in zip(
+        rows, read_answers(tmp_path / OUTPUTS, result, bundle, len(rows), native.WRITER), strict=True
+    ):
+        for output, expected in runner(row).items():
+            np.testing.assert_array_equal(answer[output], expected)
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_what_is_not_computed_in_float16_is_an_explained_error(
+    programs: Path, bundles: Mapping[str, Bundle], tmp_path: Path, name: str
+) -> None:
+    rows = sample_rows(bundles[name], 2)
+    with pytest.raises(GateError, match="LiteRT status|computes in the file's own types alone"):
+        ran(programs / PROGRAMS[name], bundles[name], tmp_path, rows, None, "cpu-fp16")
 
 
 @pytest.mark.parametrize("name", PROGRAMS)

@@ -8,7 +8,7 @@ import os
 import re
 import secrets
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,8 +30,9 @@ from squeezebert_edge.plumbing.staging import scratch_directory
 
 if TYPE_CHECKING:
     from squeezebert_edge.bundle.opened import Bundle
+    from squeezebert_edge.devices import Inputs
     from squeezebert_edge.latency.protocol import Protocol
-    from squeezebert_edge.latency.record import KindName, Settings
+    from squeezebert_edge.latency.record import KindName, Run, Settings
     from squeezebert_edge.plumbing.progress import Progress
 
 FORMATS = ("executorch", "tflite")
@@ -103,6 +104,19 @@ class AndroidApp(AndroidPhone, DemoApp):
                     for name in (RESULT,) if protocol else (RESULT, OUTPUTS):
                         placed.pull(name, here, progress)
             yield here
+
+    def measure(
+        self,
+        bundle: Bundle,
+        rows: Sequence[Inputs],
+        protocol: Protocol,
+        settings: Settings,
+        progress: Progress,
+    ) -> Run:
+        """Run the rows by the protocol; what the processor computes in, its shell says."""
+        float16 = self.facts().float16
+        run = super().measure(bundle, rows, protocol, settings, progress)
+        return run.model_copy(update={"float16": float16})
 
     def _refuse_asleep(self) -> None:
         state = self.adb.shell("dumpsys power; dumpsys window").output

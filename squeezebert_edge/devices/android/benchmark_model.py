@@ -52,7 +52,8 @@ class BenchmarkModel:
             )
         if unit not in (None, "cpu", "gpu"):
             raise InputError(
-                f"--benchmark-model cannot measure --unit {unit}: {NAME} has no NPU", allowed="cpu or gpu"
+                f"--benchmark-model cannot measure --unit {unit}: {NAME} is run for the CPU and the GPU",
+                allowed="cpu or gpu",
             )
         for bundle in bundles:
             if bundle.manifest.format != "tflite":

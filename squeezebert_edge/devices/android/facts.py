@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 
+from exporters.processor import lists_float16
 from squeezebert_edge.devices.python.machine import UnknownError, facts
 from squeezebert_edge.latency import record
 
@@ -18,6 +19,7 @@ SCRIPT = f"""
 echo @properties; getprop 2>&1
 echo @machine; uname -mr
 echo @memory; cat /proc/meminfo 2>&1
+echo @processor; cat /proc/cpuinfo 2>&1
 echo @battery; dumpsys battery 2>&1
 echo @thermal; dumpsys thermalservice 2>&1
 echo @low_power; settings get global low_power 2>&1
@@ -69,6 +71,11 @@ class Facts:
         # Only x86 kernels have the entry, whatever the processor is said to be.
         foreign = self.sections.get("emulation", "").isdigit() and not any("x86" in abi for abi in self.abis)
         return "1" in flags or virtual or foreign
+
+    @property
+    def float16(self) -> bool | None:
+        """Whether every CPU computes in float16; None if the phone does not say it."""
+        return lists_float16(self.sections.get("processor", ""))
 
     @property
     def chip(self) -> str:

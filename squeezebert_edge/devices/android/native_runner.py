@@ -44,10 +44,10 @@ class AndroidNative(AndroidPhone):
             UnavailableError: the bundle is for Core ML, or there is no runner for its format or for this
                 phone's processor.
         """
-        if settings.unit not in (None, "cpu"):
+        if settings.unit not in (None, "cpu", "cpu-fp16"):
             raise InputError(
                 f"--unit {settings.unit} is not possible with the native runner, which has the CPU alone",
-                allowed="--unit cpu, or --runner app",
+                allowed="--unit cpu or cpu-fp16, or --runner app",
             )
         settled = super().settle(bundle, settings)
         kit, abis = native.load_kit(), self.facts().abis
@@ -100,6 +100,7 @@ class AndroidNative(AndroidPhone):
             "before": state.model_copy(update=allowed | {"unknown": unknown}),
             "after": after.state(),
             "emulated": before.emulated,
+            "float16": before.float16,
         }
         return read_run(measured | about, WRITER)
 

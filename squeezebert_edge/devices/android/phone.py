@@ -85,9 +85,15 @@ class AndroidPhone:
                     f"--cpus {','.join(map(str, settings.cpus))} names CPUs that the phone does not have",
                     allowed=f"some of 0 to {cpus - 1}",
                 )
-        if settings.unit not in (None, "cpu"):
+        if settings.unit == "cpu-fp16" and bundle.manifest.format != "tflite":
+            raise InputError(
+                f"--unit cpu-fp16 is not possible for a bundle of {bundle.manifest.format}",
+                allowed="for tflite bundles",
+                hint="export it with --precision fp16",
+            )
+        if settings.unit not in (None, "cpu", "cpu-fp16"):
             return self._settle_beside_cpu(bundle, settings)
-        return settings.model_copy(update={"unit": "cpu", "threads": settings.threads or 1})
+        return settings.model_copy(update={"unit": settings.unit or "cpu", "threads": settings.threads or 1})
 
     def _settle_beside_cpu(self, bundle: Bundle, settings: Settings) -> Settings:
         """Decide the settings of a GPU or an NPU: of this phone's, that is, and without threads."""

@@ -100,8 +100,10 @@ def job_of(bundle: Bundle, rows: Sequence[Inputs], settings: Settings, protocol:
         limits = [protocol.queries, int(protocol.seconds * 1e9), most]
     cpus = settings.cpus or []
     names = list(rows[0])
+    half: list[list[object]] = [["float16"]] if settings.unit == "cpu-fp16" else []
     lines: list[list[object]] = [
         ["artifact", bundle.artifact.name],
+        *half,  # where runners of before expect another word, and give up
         ["threads", settings.threads or 1],
         ["cpus", len(cpus), *cpus],
         ["protocol", *limits],

@@ -88,6 +88,7 @@ class ExecuTorchModel : public Model {
 
 }  // namespace
 
-std::unique_ptr<Model> Open(const std::string& path, int threads) {
+std::unique_ptr<Model> Open(const std::string& path, int threads, bool float16) {
+  if (float16) throw std::runtime_error("ExecuTorch computes in the file's own types alone");
   return std::make_unique<ExecuTorchModel>(path, threads);
 }

@@ -22,6 +22,7 @@ struct RankedTensorType {
 constexpr int kInt32 = 2, kFloat32 = 1;  // element types
 constexpr int kCpu = 1;                  // accelerators
 constexpr size_t kAlignment = 64;        // of host memory, in bytes
+constexpr int kFloat16Flags = 1 | 2 | 4;  // of XNNPACK: its default ones for 8 bits, and FORCE_FP16
 
 Status LiteRtCreateEnvironment(int options, const void* values, Handle** environment);
 Status LiteRtCreateModelFromFile(Handle* environment, const char* path, Handle** model);
@@ -161,7 +162,7 @@ class LiteRtQuery : public Query {
 
 class LiteRtModel : public Model {
  public:
-  LiteRtModel(const std::string& path, int threads) {
+  LiteRtModel(const std::string& path, int threads, bool float16) {
     Handle* environment = nullptr;
     Handle* options = nullptr;
     Handle* opaque = nullptr;
@@ -170,9 +171,11 @@ class LiteRtModel : public Model {
     Check(LiteRtCreateOptions(&options), "options");
     Check(LiteRtSetOptionsHardwareAccelerators(options, kCpu), "options");
     // What LiteRT's own CPU options become: TOML, known by this name (litert/c/options/litert_cpu_options.cc).
-    // The cache in memory packs weights once for all signatures, not once for each.
-    const std::string payload =
-        "num_threads = " + std::to_string(threads) + "\nweight_cache_file_path = \":memory\"\n";
+    // The cache in memory packs weights once for all signatures, not once for each; over weights that are rounded
+    // to float16 for it, it ends the process.
+    const std::string how =
+        float16 ? "flags = " + std::to_string(kFloat16Flags) : "weight_cache_file_path = \":memory\"";
+    const std::string payload = "num_threads = " + std::to_string(threads) + "\n" + how + "\n";
     Check(LiteRtCreateOpaqueOptions("xnnpack", strdup(payload.c_str()), std::free, &opaque), "options");
     Check(LiteRtAddOpaqueOptions(options, opaque), "options");
     Check(LiteRtCreateCompiledModel(environment, model_, options, &compiled_), path);
@@ -191,6 +194,6 @@ class LiteRtModel : public Model {
 
 }  // namespace
 
-std::unique_ptr<Model> Open(const std::string& path, int threads) {
-  return std::make_unique<LiteRtModel>(path, threads);
+std::unique_ptr<Model> Open(const std::string& path, int threads, bool float16) {
+  return std::make_unique<LiteRtModel>(path, threads, float16);
 }

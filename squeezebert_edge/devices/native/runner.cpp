@@ -35,6 +35,7 @@ int64_t Now(clockid_t clock = CLOCK_MONOTONIC) {
 struct Job {
   std::string artifact;
   int threads = 1;
+  bool float16 = false;  // computed with, where the file has float32
   std::vector<int> cpus;
   int64_t queries = 0, least_ns = 0, most_ns = 0;  // no query: answers are asked. most: -1 for no limit
   std::map<int, std::string> entry_points;
@@ -54,7 +55,10 @@ Job Read(const std::string& path) {
     into->resize(count);
     for (auto& name : *into) file >> name;
   };
-  file >> word >> job.artifact >> word >> job.threads >> word >> count;
+  file >> word >> job.artifact >> word;
+  job.float16 = word == "float16";
+  if (job.float16) file >> word;
+  file >> job.threads >> word >> count;
   job.cpus.resize(count);
   for (int& cpu : job.cpus) file >> cpu;
   file >> word >> job.queries >> job.least_ns >> job.most_ns >> word >> count;
@@ -174,7 +178,7 @@ class Session {
     BindTo(job_.cpus);
     baseline_ = Resident("VmRSS");
     const int64_t start = Now();
-    model_ = Open(directory + "/" + job_.artifact, job_.threads);
+    model_ = Open(directory + "/" + job_.artifact, job_.threads, job_.float16);
     load_ns_ = Now() - start;
     for (size_t row = 0; row < job_.rows.size(); row++) {
       queries_.push_back(

@@ -32,4 +32,5 @@ class Model {
 };
 
 // Errors are std::runtime_error, here and above.
-std::unique_ptr<Model> Open(const std::string& path, int threads);
+// float16: whether to compute in it what the file has in float32.
+std::unique_ptr<Model> Open(const std::string& path, int threads, bool float16);

@@ -110,10 +110,11 @@ def decide_settings(
             f"--unit {settings.unit} is none of Core ML's",
             allowed="cpu, gpu or ane, its Neural Engine; without --unit Core ML decides",
         )
-    if not core_ml and settings.unit not in (None, "cpu"):
+    own = ("cpu", "cpu-fp16") if made_for == "tflite" and settings.runtime != "tflite-runtime" else ("cpu",)
+    if not core_ml and settings.unit not in (None, *own):
         raise InputError(
             f"--unit {settings.unit} is not possible for a bundle of {made_for} on {where}",
-            allowed="cpu",
+            allowed=" or ".join(own),
             hint="--device android --runner app measures the others; `verify --unit` proves them here"
             if made_for == "tflite"
             else None,
@@ -128,7 +129,9 @@ def decide_settings(
         raise InputError(f"--runtime {settings.runtime} is not known", allowed=", ".join(PACKAGES))
     _refuse_cpus(settings.cpus, where, cpus)
     return (
-        settings if core_ml else settings.model_copy(update={"unit": "cpu", "threads": settings.threads or 1})
+        settings
+        if core_ml
+        else settings.model_copy(update={"unit": settings.unit or "cpu", "threads": settings.threads or 1})
     )
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     Outputs = list[Array]
     Query = Callable[[], Outputs]
 
+FLOAT16_FLAGS = 1 | 2 | 4  # of XNNPACK: its default ones for 8 bits, signed and not, and FORCE_FP16
 PACKAGES = ("ai-edge-litert", "tflite-runtime")  # those that run a .tflite, the preferred one first
 # What Core ML may use, by the unit that is asked for: the CPU always stays for what that does not take.
 COMPUTE_UNITS = {"cpu": "CPU_ONLY", "gpu": "CPU_AND_GPU", "ane": "CPU_AND_NE", None: "ALL"}
@@ -115,8 +116,16 @@ class CompiledModel:
         self._buffers: dict[str, tuple[list[Any], list[Any]]] = {}
 
     def open(self, path: Path, threads: int | None, unit: str | None) -> None:
-        """Load the model; its weights are packed once for all signatures, not once for each."""
-        cpu = self._cpu(num_threads=threads or 0, xnnpack_weight_cache_path=":memory")
+        """Load the model; its weights are packed once for all signatures, not once for each.
+
+        In float16 they are packed for each: the cache ends the process over weights that are rounded for it.
+        """
+        how = (
+            {"xnnpack_flags": FLOAT16_FLAGS}
+            if unit == "cpu-fp16"
+            else {"xnnpack_weight_cache_path": ":memory"}
+        )
+        cpu = self._cpu(num_threads=threads or 0, **how)
         options = self._options(hardware_accelerators=self._accelerator, cpu_options=cpu)
         self._model = self._model_type.from_file(str(path), options=options)
 

@@ -27,6 +27,7 @@ FILES = (
     "exporters/__init__.py",
     "exporters/errors.py",
     "exporters/imports.py",
+    "exporters/processor.py",
     "squeezebert_edge/__init__.py",
     "squeezebert_edge/latency/__init__.py",
     "squeezebert_edge/latency/protocol.py",
@@ -136,13 +137,14 @@ def describe_machine(inquiry: Mapping[str, Any]) -> dict[str, Any]:
 
 def measure_latency(session: Session, protocol_fields: Mapping[str, Any]) -> dict[str, Any]:
     """Run the session's rows by a protocol; returns the fields of record.Run."""
+    from exporters.processor import has_float16
     from squeezebert_edge.devices.python import machine
     from squeezebert_edge.latency.protocol import Protocol, measure, warm_up
 
     protocol = Protocol(**protocol_fields)
-    queries = session.queries()
     first = {}
     with _explaining(session.artifact, session.runtime.name):
+        queries = session.queries()
         for length in sorted(set(session.lengths)):
             start = time.monotonic_ns()
             queries[session.lengths.index(length)]()
@@ -171,6 +173,7 @@ def measure_latency(session: Session, protocol_fields: Mapping[str, Any]) -> dic
         "warm_up": [asdict(warmed) for warmed in warm],
         "samples": asdict(samples),
         "emulated": machine.is_emulated(),
+        "float16": has_float16(),
     }
 
 

@@ -189,7 +189,7 @@ public struct Settings: Sendable, Equatable, Codable {
     _length = try found.decode(Null<Int>.self, forKey: .length)
     _runtime = try found.decode(Null<String>.self, forKey: .runtime)
     if let unit, !isUnit(unit) {
-      throw InputError("settings.unit is \"\(unit)\"", allowed: "cpu, gpu, ane, or npu: and the chip")
+      throw InputError("settings.unit is \"\(unit)\"", allowed: "cpu, cpu-fp16, gpu, ane, or npu: and the chip")
     }
   }
 }
@@ -197,7 +197,7 @@ public struct Settings: Sendable, Equatable, Codable {
 private func isUnit(_ name: String) -> Bool {
   let chip = name.dropFirst("npu:".count)
   let namesChip = !chip.isEmpty && chip.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || $0 == "_") }
-  return ["cpu", "gpu", "ane"].contains(name) || (name.hasPrefix("npu:") && namesChip)
+  return ["cpu", "cpu-fp16", "gpu", "ane"].contains(name) || (name.hasPrefix("npu:") && namesChip)
 }
 
 /// A compute unit as records had it in two fields.

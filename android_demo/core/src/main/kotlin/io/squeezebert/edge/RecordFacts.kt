@@ -140,7 +140,7 @@ public data class Measured(
 /**
  * What was asked for; null leaves it to the runtime or the system.
  *
- * @property unit the compute unit: `cpu`, `gpu`, `ane`, or `npu:` and the chip.
+ * @property unit the compute unit: `cpu`, `cpu-fp16` (in float16), `gpu`, `ane`, or `npu:` and the chip.
  * @property cpus the only ones to run on.
  * @property length the one that every text is padded or cut to; by default each text's shortest.
  * @property runtime which of several a format has, by its package's name.

@@ -173,7 +173,7 @@ internal fun JsonRecord.toSettings(): Settings = Settings(
 )
 
 /** A compute unit by its name in records and manifests. */
-internal fun JsonRecord.unit(name: String): String = matching(name, UNIT, "cpu, gpu, ane, or npu: and the chip")
+internal fun JsonRecord.unit(name: String): String = matching(name, UNIT, "cpu, cpu-fp16, gpu, ane, or npu: and the chip")
 
 /** The unit as records had it in two fields. */
 private fun JsonRecord.earlierUnit(): String? {
@@ -182,7 +182,7 @@ private fun JsonRecord.earlierUnit(): String? {
     return if (units == null) delegate else EARLIER_UNITS.getValue(units)
 }
 
-private val UNIT = Regex("cpu|gpu|ane|npu:[A-Za-z0-9_]+")
+private val UNIT = Regex("cpu|cpu-fp16|gpu|ane|npu:[A-Za-z0-9_]+")
 private val EARLIER_UNITS = mapOf("cpu_only" to "cpu", "cpu_and_gpu" to "gpu", "cpu_and_ne" to "ane", "all" to null)
 
 internal fun ColdStart.toJson(): Map<String, Any?> = mapOf(

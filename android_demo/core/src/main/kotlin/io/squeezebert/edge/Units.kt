@@ -3,6 +3,9 @@ package io.squeezebert.edge
 /** The compute unit that every phone has. */
 public const val CPU: String = "cpu"
 
+/** The CPU, computing in float16 what a file has in float32. */
+public const val CPU_FP16: String = "cpu-fp16"
+
 /** The GPU of a phone. */
 public const val GPU: String = "gpu"
 
@@ -21,7 +24,7 @@ public fun Manifest.filesOf(unit: String?): Map<Int, String> {
     if (own == null && unit != null && unit.startsWith(NPU)) {
         throw InputException(
             "the bundle holds no files for $unit",
-            (setOf(CPU, GPU) + units.keys).joinToString(),
+            (setOf(CPU, CPU_FP16, GPU) + units.keys).joinToString(),
             "squeezebert-edge export CHECKPOINT --to $format --unit $unit",
         )
     }

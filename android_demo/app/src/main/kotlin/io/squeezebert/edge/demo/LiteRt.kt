@@ -6,6 +6,7 @@ import com.google.ai.edge.litert.Environment
 import com.google.ai.edge.litert.TensorBuffer
 import io.squeezebert.edge.Bundle
 import io.squeezebert.edge.CPU
+import io.squeezebert.edge.CPU_FP16
 import io.squeezebert.edge.DirectoryFiles
 import io.squeezebert.edge.Engine
 import io.squeezebert.edge.GPU
@@ -86,18 +87,26 @@ internal fun optionsOf(settings: Settings): CompiledModel.Options {
     }
     return CompiledModel.Options(accelerator).apply {
         if (accelerator == Accelerator.CPU) {
-            // The cache in memory packs weights once for all signatures, not once for each.
-            cpuOptions = CompiledModel.CpuOptions(numThreads = settings.threads, xnnPackWeightCachePath = ":memory")
+            cpuOptions = if (settings.unit == CPU_FP16) {
+                CompiledModel.CpuOptions(numThreads = settings.threads, xnnPackFlags = FLOAT16_FLAGS)
+            } else {
+                // The cache in memory packs weights once for all signatures, not once for each. Over weights that are
+                // rounded to float16 for it, it ends the process.
+                CompiledModel.CpuOptions(numThreads = settings.threads, xnnPackWeightCachePath = ":memory")
+            }
         }
     }
 }
 
+/** Of XNNPACK: its default flags, for 8 bits signed and not, and FORCE_FP16. */
+private const val FLOAT16_FLAGS = 1 or 2 or 4
+
 /** LiteRT's name of a unit. */
 internal fun acceleratorOf(unit: String?): Accelerator = when {
-    unit == CPU -> Accelerator.CPU
+    unit == CPU || unit == CPU_FP16 -> Accelerator.CPU
     unit == GPU -> Accelerator.GPU
     unit != null && unit.startsWith(NPU) -> Accelerator.NPU
-    else -> throw InputException("unit $unit with LiteRT", "cpu, gpu, or npu: and the chip")
+    else -> throw InputException("unit $unit with LiteRT", "cpu, cpu-fp16, gpu, or npu: and the chip")
 }
 
 /** @property models the model that has each signature; one has several, or each has one. */

@@ -29,8 +29,19 @@ class LiteRtTest {
     }
 
     @Test
+    fun `in float16, XNNPACK is forced to it and caches no weights`() {
+        val options = optionsOf(Settings(threads = 2, unit = "cpu-fp16")).cpuOptions
+        assertEquals(CompiledModel.CpuOptions(2, 7, null), options)
+    }
+
+    @Test
     fun `each unit is asked for alone`() {
-        val named = mapOf("cpu" to Accelerator.CPU, "gpu" to Accelerator.GPU, "npu:SM8650" to Accelerator.NPU)
+        val named = mapOf(
+            "cpu" to Accelerator.CPU,
+            "cpu-fp16" to Accelerator.CPU,
+            "gpu" to Accelerator.GPU,
+            "npu:SM8650" to Accelerator.NPU,
+        )
         for ((unit, accelerator) in named) assertEquals(accelerator, acceleratorOf(unit))
     }
 
