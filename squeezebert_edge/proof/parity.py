@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 MINIMUM_INPUTS = 64
 VOCABULARY_ROWS = 64  # at most
 FULL_EVERY = 4  # of so many inputs of a length, one fills it
+# An emulated Arm processor had 39 dB of a network with outliers, where this said 66.
+NO_FLOAT16 = "every gate is kept, but by sums in float32: this processor has no float16, whose sums lose more"
 FEWER_INPUTS, FEWER_VOCABULARY_ROWS = 16, 4  # where a row takes seconds, as in an emulator
 
 
@@ -53,7 +55,7 @@ def verify(
 
     Returns:
         What was found. Its status is "failed" if a gate was not met or the artifact fails as it runs, and
-        "not verified" if it could not be computed here.
+        "not verified" if it could not be computed here, or not as a phone would.
 
     Raises:
         InputError: the examples are wrong.
@@ -241,8 +243,11 @@ class _Proof:
     def judge(self, gates: Gates) -> Verification:
         """The result of the proof: every failure by its gate, and the numbers of the worst output."""
         failures = list(self._failures(gates))
+        status: Literal["verified", "failed", "not verified"] = "failed" if failures else "verified"
+        if not failures and self.runner.computed_by == "float16-rounding":
+            status, failures = "not verified", [NO_FLOAT16]
         return Verification(
-            status="failed" if failures else "verified",
+            status=status,
             by=self.runner.computed_by,
             max_abs_error=_finite(max(output.max_error for output in self.outputs.values())),
             max_abs_reference=max(output.max_reference for output in self.outputs.values()),

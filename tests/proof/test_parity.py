@@ -19,6 +19,7 @@ from squeezebert_edge.checkpoint.task import task_of
 from squeezebert_edge.forms.catalog import FORMS, lay_out
 from squeezebert_edge.proof import parity
 from squeezebert_edge.proof.comparison import Comparison
+from squeezebert_edge.proof.parity import NO_FLOAT16
 from squeezebert_edge.tasks.heads import TASKS
 from squeezebert_edge.verbs.plan import check_lengths
 from tests.kit.small import VOCABULARY, TorchRunner, small_checkpoint
@@ -51,6 +52,22 @@ def test_an_equal_network_is_verified(architecture: str) -> None:
     assert found.sqnr_db is not None
     assert found.sqnr_db > 100
     assert found.agreement == (None if architecture == "SqueezeBertModel" else 1.0)
+
+
+class Rounding(TorchRunner):
+    """A processor without float16, which rounds to it."""
+
+    computed_by = "float16-rounding"
+
+
+def test_float16_that_was_rounded_to_and_not_computed_in_proves_nothing_and_still_fails() -> None:
+    found = verified(Rounding, gates=FLOAT16_GATES)
+    assert (found.status, found.by, found.failures) == ("not verified", Rounding.computed_by, [NO_FLOAT16])
+    assert found.words == "not verified (float32 sums)"
+    assert found.sqnr_db is not None
+    impossible = verified(Rounding, gates=Gates(min_sqnr_db=500.0))
+    assert impossible.status == "failed"
+    assert NO_FLOAT16 not in impossible.failures
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
