@@ -94,7 +94,7 @@ class BundleTest {
         assertEquals(listOf("cpu"), older.unitsOn("SM8650"))
         assertEquals(mapOf(8 to "model.tflite", 16 to "vocab.txt"), made.filesOf("npu:SM8550"))
         assertEquals(older.filesOf("gpu"), older.filesOf("cpu"))
-        assertTrue("no files for npu:SM8750\nallowed: cpu, gpu, npu:SM8650" in refusal { made.filesOf("npu:SM8750") })
+        assertTrue("no files for npu:SM8750\nallowed: cpu, cpu-fp16, gpu, npu:SM8650" in refusal { made.filesOf("npu:SM8750") })
         val foreign = TinyBundle.WITH_UNITS.replace("\"16\": \"vocab.txt\"", "\"16\": \"../other.tflite\"")
         assertTrue("none of its files" in refusal { open(TinyBundle.write(manifest = foreign)) })
         val shorter = TinyBundle.WITH_UNITS.replace(", \"16\": \"vocab.txt\"", "")
