@@ -114,15 +114,15 @@ class GroupBatchedLayer(GroupResidentLayer):
     def __init__(self, layer: EncoderLayer) -> None:
         super().__init__(layer)
         if hasattr(self, "qkv") and len(self.qkv) > 1:
-            self.batched_qkv = BatchedLinear(self.qkv)
-            del self.qkv
+            self.register_module("qkv", BatchedLinear(self.qkv))  # a part is called alike in every form
 
     def _context(self, x: Tensor, mask: Tensor) -> Tensor:
-        if not hasattr(self, "batched_qkv"):
+        qkv = getattr(self, "qkv", None)
+        if not isinstance(qkv, BatchedLinear):
             return super()._context(x, mask)
-        groups = len(self.batched_qkv.weight)
+        groups = len(qkv.weight)
         apart = x.view(x.shape[1], groups, -1).transpose(0, 1)  # (1, S, C) -> (S, G, C/G) -> (G, S, C/G)
-        fused = self._split_heads(self.batched_qkv(apart))  # (G, S, 3C/G) -> (G, 3H/G, S, d)
+        fused = self._split_heads(qkv(apart))  # (G, S, 3C/G) -> (G, 3H/G, S, d)
         query, key, value = _split(fused, 3, dim=1)
         context = self._attend(query, key, value, mask)  # (G, H/G, S, d)
         return context.permute(2, 0, 1, 3).reshape(x.shape)  # (G, H/G, S, d) -> (S, G, H/G, d) -> (1, S, C)

@@ -112,6 +112,22 @@ def test_parts_that_stay_float_are_as_exact_as_float(tmp_path: Path) -> None:
         made(tmp_path / "none", "tflite", nothing_left)
 
 
+def test_a_batched_product_stays_float_by_the_name_of_its_part(tmp_path: Path) -> None:
+    """LiteRT's own form batches queries, keys and values; it quantized them though they were to stay."""
+    module, outputs = head(
+        "SqueezeBertForSequenceClassification",
+        "group-batched",
+        hidden_size=64,
+        embedding_size=64,
+        intermediate_size=128,
+    )
+    asked = request(module, outputs, "int8-dynamic", lengths=(LENGTH,))
+    others = [f"layers.0.{name}" for name in ("post_attention", "intermediate", "output")]
+    kept = replace(asked, keep_float=("embeddings", "layers.0.qkv", *others, "head.pooler"))
+    runner, _ = made(tmp_path, "tflite", kept)
+    assert 0 < noise(runner, asked) < 0.01  # the classifier alone is quantized
+
+
 @pytest.mark.parametrize("format_", FORMATS)
 def test_ranges_take_the_place_of_calibration(tmp_path: Path, format_: str) -> None:
     asked = quantized_request("int8-static")

@@ -83,8 +83,8 @@ def test_a_norm_may_leave_channels_out(form: str) -> None:
 
 
 @pytest.mark.parametrize("q_groups", [4, 2])  # with the keys' and values' 4: one part, or three
-@pytest.mark.parametrize("form", ["neural-engine", "neural-engine-groups", "conv2d"])
-def test_forms_of_convolutions_have_the_parts_of_the_group_resident_form(form: str, q_groups: int) -> None:
+@pytest.mark.parametrize("form", ["neural-engine", "neural-engine-groups", "conv2d", "group-batched"])
+def test_forms_have_the_parts_of_the_group_resident_form(form: str, q_groups: int) -> None:
     model = tiny_model("SqueezeBertForMaskedLM", q_groups=q_groups)
     parts = {
         name.rpartition(".")[0] if name.rpartition(".")[2].isdigit() else name
