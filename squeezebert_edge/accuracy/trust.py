@@ -15,8 +15,9 @@ from squeezebert_edge.accuracy.datasets import resolve_dataset
 from squeezebert_edge.accuracy.metrics import EntityF1, LabelledPredictions, Matthews, Metric, SeveralLabels
 from squeezebert_edge.accuracy.packages import import_package
 from squeezebert_edge.accuracy.statistics import better_than_chance_p, mcnemar_p, shuffled_p
-from squeezebert_edge.tasks.data import Example
+from squeezebert_edge.tasks.data import Example, tell_unread
 from squeezebert_edge.tasks.heads import NO_ANSWER, Task
+from squeezebert_edge.tasks.labels import join_names, split_names
 
 FEWEST_EXAMPLES = 200
 SIGNIFICANT = 0.05
@@ -34,6 +35,8 @@ def doubts(
         sentences.append(
             "the float reference is no better than chance on these examples, so a difference says little"
         )
+    if unread := tell_unread(examples):
+        sentences.append(unread)
     if metric.name == EntityF1.name and reference.are_iob1_alone:
         sentences.append(
             "the float reference begins entities with I- (IOB1), the file with B-: tag_accuracy counts that "
@@ -122,7 +125,7 @@ def _doubt_label_order(task: Task, examples: Sequence[Example], reference: Label
     return [
         "the labels seem to be in another order than the checkpoint's: it is right on "
         f"{now.sum()} of {len(now)}, and would be on {then.sum()} "
-        + (f"with --labels {shlex.quote(','.join(advice))}" if helps else "in another order")
+        + (f"with --labels {shlex.quote(join_names(advice))}" if helps else "in another order")
     ]
 
 
@@ -147,7 +150,7 @@ def _right_with(
 ) -> int:
     """On how many examples the reference is right when the file is read with `--labels`."""
     try:
-        advised, _ = resolve_dataset(task, None, ",".join(labels).split(","), examples)
+        advised, _ = resolve_dataset(task, None, split_names(join_names(labels)), examples)
     except InputError:
         return 0
     output = {label: index for index, label in enumerate(task.labels)}

@@ -71,8 +71,8 @@ def fetch(repository: str, revision: str | None = None) -> Path:
 def _files_to_fetch(name: str, present: list[str]) -> list[str]:
     weight_files = weights.select_files(present)
     tokenizer_files = [file for file in (*TOKENIZER_FILES, RANGES_FILE) if file in present]
+    weights.refuse_adapter(name, present)
     if CONFIG_FILE not in present or not weight_files:
-        weights.refuse_adapter(name, present)
         lacking = CONFIG_FILE if CONFIG_FILE not in present else "weights"
         raise InputError(
             f"{name} has no {lacking}: it holds {weights.list_names(sorted(present), 10) or 'nothing'}",

@@ -57,11 +57,11 @@ def find(directory: Path) -> Path:
     Raises:
         InputError: there is none.
     """
+    present = sorted(entry.name for entry in directory.iterdir())
+    refuse_adapter(str(directory), present)
     for name in FILE_NAMES:
         if (directory / name).is_file():
             return directory / name
-    present = sorted(entry.name for entry in directory.iterdir())
-    refuse_adapter(str(directory), present)
     inner = [name for name in present if any((directory / name / file).is_file() for file in FILE_NAMES)]
     if inner:
         # A Trainer's are numbered by their steps.
@@ -80,7 +80,16 @@ def find(directory: Path) -> Path:
 
 
 def refuse_adapter(name: str, present: Collection[str]) -> None:
-    """Raise InputError if the files of a directory or a repository are an adapter's."""
+    """Raise InputError if an adapter is among the files of a directory or a repository.
+
+    transformers loads it there too, with the model that it names.
+    """
+    if ADAPTER in present and {*FILE_NAMES} & {*present}:
+        raise InputError(
+            f"{name} has an adapter (PEFT) beside weights, and does not say whether they have it in them",
+            allowed="a whole checkpoint",
+            hint=f"remove {ADAPTER} there if it is merged already, or name a directory of weights alone",
+        )
     if ADAPTER in present:
         raise InputError(
             f"{name} is an adapter (PEFT): what was learned beside a model, and not the model",

@@ -394,7 +394,9 @@ def read_baseline(
 
 def parse_labels(text: str | None) -> list[str] | None:
     """The names of `--labels`."""
-    return None if text is None else [name.strip() for name in text.split(",")]
+    from squeezebert_edge.tasks.labels import split_names
+
+    return None if text is None else split_names(text)
 
 
 def parse_columns(text: str | None) -> dict[str, int] | None:

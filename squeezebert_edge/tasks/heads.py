@@ -21,7 +21,15 @@ from exporters.arrays import Array
 from exporters.errors import InputError
 from squeezebert_edge.tasks import data
 from squeezebert_edge.tasks.data import Example
-from squeezebert_edge.tasks.labels import LabelReading, fold, is_gold, read_labels, read_several, spell
+from squeezebert_edge.tasks.labels import (
+    LabelReading,
+    fold,
+    is_gold,
+    read_labels,
+    read_several,
+    refuse_mark,
+    spell,
+)
 
 if TYPE_CHECKING:
     from squeezebert_edge.text.tokenizer import Encoding, Tokenizer
@@ -192,7 +200,15 @@ class Task(ABC):
             if self.has_gold(example)
             for label in self.labels_in(example)
         ]
-        return type(self)(self.labels, self.problem_type, self._read_labels(written, numbered=numbered))
+        reading = self._read_labels(written, numbered=numbered)
+        marks = [
+            place_of(example, number)
+            for number, example in enumerate(examples, start=1)
+            if not self.has_gold(example) and spell(example.label) == "-1"
+        ]
+        if numbered and marks and self.problem_type != "multi_label_classification":
+            refuse_mark(self.labels, reading, marks[0])
+        return type(self)(self.labels, self.problem_type, reading)
 
     def _read_labels(self, written: Sequence[tuple[str, Any]], *, numbered: bool) -> LabelReading:
         return read_labels(self.labels, written, numbered=numbered)
@@ -203,7 +219,7 @@ class Task(ABC):
 
     def _require_label(self, example: Example) -> Any:
         """The example's label; an InputError if it has none."""
-        if example.label is None or example.label == "":
+        if example.label is None or example.label == "" or isinstance(example.label, Mapping):
             seen = f": its columns are {', '.join(example.columns)}" if example.columns else ""
             raise InputError(
                 f"the example has no label{seen}",
@@ -228,6 +244,12 @@ class TextClassification(Task):
     samples = ("sentences.tsv", "pairs.tsv")
     label_columns = data.texts.LABEL_COLUMNS
     read = staticmethod(data.read_texts)
+
+    def read_file(self, path: Path, columns: Mapping[str, int] | None = None) -> list[Example]:
+        """As for every task; a regression's number is in a column `score` where there are others too."""
+        if columns is None and self.problem_type == "regression":
+            return data.read_texts(path, data.texts.NUMBER_COLUMNS)
+        return super().read_file(path, columns)
 
     def __init__(
         self,
@@ -272,7 +294,9 @@ class TextClassification(Task):
     def labels_in(self, example: Example) -> tuple[Any, ...]:
         """The example's label; none of a regression, or where it has none."""
         several = self.problem_type == "multi_label_classification"
-        is_there = example.label is not None and (several or example.label != "")
+        is_there = example.label is not None and (
+            several or (example.label != "" and not isinstance(example.label, Mapping))
+        )
         return (example.label,) if is_there and self.problem_type != "regression" else ()
 
     def _read_labels(self, written: Sequence[tuple[str, Any]], *, numbered: bool) -> LabelReading:
@@ -286,7 +310,8 @@ class TextClassification(Task):
     def target(self, example: Example, tokenizer: Tokenizer) -> Target:
         """The name of the class, what holds of several labels and what does not, or the number."""
         several = self.problem_type == "multi_label_classification"
-        label = "" if several and example.label == "" else self._require_label(example)
+        is_whole = several and (example.label == "" or isinstance(example.label, Mapping))
+        label = example.label if is_whole else self._require_label(example)
         if several:
             reading = self.reading or read_several(self.labels, [("", label)])
             held = reading.outputs_of(label)

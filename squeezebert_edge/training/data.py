@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,6 +48,12 @@ def labels_in(examples: Sequence[Example]) -> list[str]:
     Raises:
         InputError: there are no labels, only one class, or numbers to predict instead of classes.
     """
+    several = next((e for e in examples if isinstance(e.label, list | tuple | Mapping)), None)
+    if several is not None:
+        raise InputError(
+            f"{several.where or 'the training data'} has several labels in a row: those are not trained here",
+            allowed="one class a row, its name or a whole number in the column label",
+        )
     labels = {spell(example.label) for example in examples if example.label is not None}
     if not labels:
         raise _without_labels("training data", examples)

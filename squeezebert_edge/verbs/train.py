@@ -11,7 +11,7 @@ import torch
 from exporters.errors import InputError
 from squeezebert_edge.model.base import SqueezeBertPreTrainedModel
 from squeezebert_edge.plumbing.progress import Progress, silent
-from squeezebert_edge.tasks.data import Example, read_lines, read_texts
+from squeezebert_edge.tasks.data import Example, read_lines, read_texts, tell_unread
 from squeezebert_edge.tasks.labels import is_gold
 from squeezebert_edge.text.tokenizer import Tokenizer
 from squeezebert_edge.text.vocabulary import TokenizerFlags
@@ -111,7 +111,10 @@ def read_labelled(data: Path, labels: Sequence[str] | None, log: Callable[[str],
     examples = read_texts(data)
     labelled = [example for example in examples if is_gold(example.label, labels or ())]
     if len(labelled) < len(examples) and rank() == 0:
-        log(f"{data}: {len(examples) - len(labelled)} of {len(examples)} examples have no label: left out")
+        left = len(examples) - len(labelled)
+        log(f"{data}: {left} of {len(examples)} examples have no label (- or -1): left out")
+    if (unread := tell_unread(examples)) and rank() == 0:
+        log(f"warning: {data}: {unread}")
     return labelled
 
 

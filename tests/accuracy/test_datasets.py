@@ -18,6 +18,7 @@ from squeezebert_edge.tasks.heads import (
     TextClassification,
     TokenClassification,
 )
+from squeezebert_edge.tasks.labels import join_names, split_names
 
 
 def names(task: Task, name: str | None) -> list[str]:
@@ -116,6 +117,86 @@ def test_labels_are_advised_only_as_far_as_they_are_known() -> None:
         with pytest.raises(InputError) as caught:
             outputs(opinions, mixed)
         assert caught.value.hint is None
+
+
+def test_advice_finds_names_in_a_shorter_or_longer_form() -> None:
+    with pytest.raises(InputError, match="next: --labels c,n,e where that is the order"):
+        outputs(MNLI, ["e", "n", "c"])
+    with pytest.raises(InputError, match="next: --labels '1 star,2 stars,3 stars,4 stars,5 stars' where"):
+        outputs(STARS, ["5 stars", "4 stars", "3 stars", "2 stars", "1 star"])
+
+
+def test_names_with_commas_can_be_given_and_are_advised_so() -> None:
+    assert split_names(join_names(["a, b", "c", 'say "d"'])) == ["a, b", "c", 'say "d"']
+    assert split_names("a, b ,c") == ["a", "b", "c"]
+    with pytest.raises(InputError, match="""next: --labels 'c,"a, b"' where"""):
+        outputs(TextClassification(["c", "x"]), ["a, b", "c"])
+
+
+@pytest.mark.parametrize("minus", [-1, "-1", -1.0, "-1.0"])
+def test_minus_one_may_be_a_class(minus: Any) -> None:
+    three = TextClassification(["LABEL_0", "LABEL_1", "LABEL_2"])
+    with pytest.raises(InputError, match="dev:2: the label is -1.*\n.*\nnext: --labels -1,0,1 if it is a"):
+        outputs(three, [0, minus, 1])
+    with pytest.raises(InputError, match="next: --labels 0,1,2 if it marks rows without a label"):
+        outputs(three, [0, minus])
+    assert outputs(three, [0, minus, 1], labels=["-1", "0", "1"]) == [1, 0, 2]
+    read, _ = resolve_dataset(three, None, None, [Example("a", label=n) for n in (2, minus, 0, 1)])
+    assert not read.has_gold(Example("a", label=minus))
+    resolve_dataset(three, None, ["0", "1", "2"], [Example("a", label=n) for n in (2, minus)])
+    resolve_dataset(MNLI, None, None, [Example("a", label=n) for n in ("neutral", minus)])
+
+
+SEVERAL = TextClassification(["toxic", "obscene", "insult"], "multi_label_classification")
+
+
+def columns_of(*rows: tuple[Any, ...], names: str = "Toxic obscene insult") -> list[Example]:
+    return [
+        Example("a", label=dict(zip(names.split(), row, strict=True)), where=f"dev:{number}")
+        for number, row in enumerate(rows, start=2)
+    ]
+
+
+def test_columns_that_say_what_holds_are_whole() -> None:
+    examples = columns_of((1, "0", "1.0"), ("True", False, 0), (-1, "-1", -1))
+    read, _ = resolve_dataset(SEVERAL, None, None, examples)
+    assert [read.has_gold(example) for example in examples] == [True, True, False]
+    targets = [read.target(example, None) for example in examples[:2]]  # type: ignore[arg-type]
+    assert targets == [("toxic", "not obscene", "insult"), ("toxic", "not obscene", "not insult")]
+    for odd in ("", None, -1, 0.5, "maybe"):
+        with pytest.raises(InputError, match="dev:3: in the column obscene stands"):
+            resolve_dataset(SEVERAL, None, None, columns_of((1, 0, 1), (1, odd, 0)))
+    with pytest.raises(InputError, match="no column that says where obscene holds: it has toxic, insult"):
+        resolve_dataset(SEVERAL, None, None, columns_of((1, 0), names="toxic insult"))
+    for extra in ((0, 0), (1, 7)):  # of a label that never holds, and of something else
+        examples = columns_of(*((1, 0, 0, value) for value in extra), names="toxic obscene insult more")
+        read, _ = resolve_dataset(SEVERAL, None, None, examples)
+        targets = [read.target(example, None) for example in examples]  # type: ignore[arg-type]
+        assert targets == [("toxic", "not obscene", "not insult")] * 2
+    with pytest.raises(InputError, match="dev:3: the label has another form"):
+        mixed = [*columns_of((1, 0, 0)), Example("a", label=["toxic"], where="dev:3")]
+        resolve_dataset(SEVERAL, None, None, mixed)
+    resolve_dataset(SEVERAL, None, None, [Example("a", label=[1, 0, 1]), Example("a", label=-1)])
+    with pytest.raises(InputError, match="dev:2: the model has no label 'threat'"):
+        resolve_dataset(SEVERAL, None, None, columns_of((1, 0, 0, 1), names="toxic obscene insult threat"))
+    with pytest.raises(InputError, match="no column.*, x, y, z, is called.*\n.*\nnext: --labels x,y,z where"):
+        resolve_dataset(SEVERAL, None, None, columns_of((1, 0, 0), names="x y z"))
+    with pytest.raises(InputError, match="the example has no label"):
+        TextClassification(["a", "b"]).target(columns_of((1, 0, 0))[0], None)  # type: ignore[arg-type]
+
+
+def test_a_cell_may_list_labels_as_json() -> None:
+    assert outputs_of_several('["toxic", "insult"]', "[]") == [{0, 2}, set()]
+    assert outputs_of_several("[1, 0, 1]", "[0, 0, 0]") == [{0, 2}, set()]
+    with pytest.raises(InputError, match="dev:1: the label .* is not JSON.*\nallowed: a list as JSON"):
+        outputs_of_several("['toxic']")
+
+
+def outputs_of_several(*written: str) -> list[set[int]]:
+    examples = [Example("a", label=label, where=f"dev:{n}") for n, label in enumerate(written, start=1)]
+    reading = resolve_dataset(SEVERAL, None, None, examples)[0].reading
+    assert reading is not None
+    return [{*reading.outputs_of(label)} for label in written]
 
 
 def test_the_positive_class_is_the_file_s_1() -> None:

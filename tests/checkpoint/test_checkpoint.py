@@ -686,6 +686,13 @@ def test_an_adapter_says_what_it_is(directory: Path) -> None:
     assert f"PeftModel.from_pretrained(MODEL, {str(directory)!r}).merge_and_unload()" in message
 
 
+def test_an_adapter_beside_weights_is_not_left_out(directory: Path) -> None:
+    (directory / "adapter_config.json").write_text('{"peft_type": "LORA"}')
+    message = refusal(directory)
+    assert "has an adapter (PEFT) beside weights" in message
+    assert "remove adapter_config.json there if it is merged already" in message
+
+
 def test_the_folder_of_a_run_names_its_checkpoints(directory: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     for step in (500, 1500, 60):

@@ -61,6 +61,22 @@ def test_several_labels_in_columns_of_their_own(tmp_path: Path) -> None:
     assert row["agreement"] == 1.0
 
 
+def test_a_second_text_that_is_not_read_is_told(bundle: Path, tmp_path: Path) -> None:
+    data = tmp_path / "pairs.csv"
+    data.write_text("text,text2,label\n" + "".join(f"good {n},bad film,{n % 2}\n" for n in range(4)))
+    (row,) = answered(bundle, "--data", data)["bundles"]
+    assert any("the file's text2 is not read" in warning for warning in row["warnings"])
+
+
+def test_minus_one_as_a_class_is_given_by_labels(bundle: Path, tmp_path: Path) -> None:
+    data = tmp_path / "opinions.tsv"
+    data.write_text("text\tlabel\ngood\t1\nbad\t-1\n")
+    refused = call(bundle, "--data", data)
+    assert "--labels -1,1 if it is a class" in str(refused.exception)
+    (row,) = answered(bundle, "--data", data, "--labels", "-1,1")["bundles"]
+    assert (row["examples"], row["unlabelled"]) == (2, 0)
+
+
 def test_a_checkpoint_s_own_names_win_over_a_data_set_s(tmp_path: Path) -> None:
     names = {0: "CONTRADICTION", 1: "NEUTRAL", 2: "ENTAILMENT"}
     bundle = bundle_of(tmp_path, id2label=names)

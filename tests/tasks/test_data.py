@@ -293,10 +293,39 @@ def test_labels_that_may_all_hold_have_columns_of_their_own(tmp_path: Path) -> N
     path = tmp_path / "jigsaw.csv"
     path.write_text('id,comment_text,toxic,insult,threat\nx1,"bad, bad",1,1,0\nx2,good,0,0,0\n')
     assert data.read_texts(path) == [
-        Example("bad, bad", label=["toxic", "insult"]), Example("good", label=[]),
+        Example("bad, bad", label={"toxic": "1", "insult": "1", "threat": "0"}),
+        Example("good", label={"toxic": "0", "insult": "0", "threat": "0"}),
     ]  # fmt: skip
     path.write_text("text,toxic,insult\nbad,True,False\ngood,False,False\n")
-    assert [example.label for example in data.read_texts(path)] == [["toxic"], []]
+    assert [example.label for example in data.read_texts(path)] == [
+        {"toxic": "True", "insult": "False"}, {"toxic": "False", "insult": "False"},
+    ]  # fmt: skip
+
+
+def test_columns_are_chosen_once_for_a_file(tmp_path: Path) -> None:
+    path = written(tmp_path, '{"text": "a", "label": 0}\n{"text": "b", "text_pair": "c", "label": 1}\n')
+    with pytest.raises(InputError, match=":1: the row has no text_pair"):
+        data.read_texts(path)
+    path = written(tmp_path, '{"text": "a", "labels": 0}\n{"text": "b", "label": 1}\n')
+    assert [example.label for example in data.read_texts(path)] == [None, 1]
+
+
+def test_columns_that_may_be_meant_are_told(tmp_path: Path) -> None:
+    rows = "id,when,text,text2,title,label,sentiment\n1,2026-01-02 10:00,a b,c d,e f,0,bad\n"
+    examples = data.read_texts(written(tmp_path, rows))
+    assert examples == [Example("a b", label="0")]
+    told = data.tell_unread(examples)
+    assert told is not None
+    assert told.startswith("the file's text2 and title and sentiment are not read")
+    pairs = "premise,hypothesis,parse,label\na b,c d,e f,0\n"
+    assert data.tell_unread(data.read_texts(written(tmp_path, pairs))) is None
+
+
+def test_a_number_to_predict_is_called_score(tmp_path: Path) -> None:
+    path = written(tmp_path, "text,label,score\na,1,4.5\n")
+    for kind, label in (("regression", "4.5"), ("single_label_classification", "1")):
+        task = TASKS["text-classification"](["a"] if kind == "regression" else ["a", "b"], kind)
+        assert [example.label for example in task.read_file(path)] == [label]
 
 
 def test_hellaswag_and_codah_of_the_hub(tmp_path: Path) -> None:
@@ -402,6 +431,19 @@ def test_a_column_of_one_value_is_none_of_words(tmp_path: Path) -> None:
     assert data.read_tagged(path, {"word": 2, "tag": 3})[0] == Example(
         "John ran", label=("B-PER", "O"), words=("John", "ran")
     )
+
+
+@pytest.mark.parametrize("first", ["0123", "1234", "aabb", "7788"])
+def test_a_column_that_counts_through_a_file_or_names_sentences_is_none_of_words(
+    tmp_path: Path, first: str
+) -> None:
+    path = written(tmp_path, "{} John B-PER\n{} ran O\n\n{} Ada B-PER\n{} sat O\n".format(*first))
+    assert [example.words for example in data.read_tagged(path)] == [("John", "ran"), ("Ada", "sat")]
+
+
+def test_a_comment_may_end_as_a_tag_does(tmp_path: Path) -> None:
+    path = written(tmp_path, "# text = Ada ran .\nAda NNP\nran VBD\n. .\n\n# SYM\n1 CD\n")
+    assert [example.words for example in data.read_tagged(path)] == [("Ada", "ran", "."), ("#", "1")]
 
 
 def test_a_bracket_may_be_the_first_word(tmp_path: Path) -> None:

@@ -321,6 +321,8 @@ def test_wrong_data_is_an_error_and_writes_nothing(tmp_path: Path) -> None:
          lambda: labels_in([Example("a", columns=("text", "y"))])),
         ("validation data is empty", lambda: run(tmp_path / "out", validation=[])),
         ("regression is not trained", lambda: labels_in([Example("a", label="3.8"), TRAINING[0]])),
+        ("several labels in a row", lambda: labels_in([Example("a", label={"toxic": "1"}), TRAINING[0]])),
+        ("several labels in a row", lambda: labels_in([Example("a", label=["toxic"]), TRAINING[0]])),
         ("class 'rare' has one example",
          lambda: hold_out([*TRAINING, Example("odd", label="rare")], 0.1, seed=0)),
         ("cannot be split", lambda: hold_out(TRAINING[:4], 0.1, seed=0)),

@@ -47,7 +47,7 @@ def test_rows_that_say_they_have_no_label_are_left_out(tmp_path: Path) -> None:
         data, tmp_path / "out", once, start=Scratch(SIZE, vocab_size=200), log=lines.append
     )
     assert found.training_examples + found.validation_examples == len(TRAINING)
-    assert lines[0] == f"{data}: 2 of {len(rows)} examples have no label: left out"
+    assert lines[0] == f"{data}: 2 of {len(rows)} examples have no label (- or -1): left out"
     assert load_checkpoint(found.directory).config.id2label == {0: "0", 1: "1"}
 
 

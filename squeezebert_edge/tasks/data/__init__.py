@@ -6,7 +6,7 @@ from squeezebert_edge.tasks.data.masked import read_masked
 from squeezebert_edge.tasks.data.questions import read_questions
 from squeezebert_edge.tasks.data.tables import read_lines
 from squeezebert_edge.tasks.data.tagged import read_tagged
-from squeezebert_edge.tasks.data.texts import read_texts
+from squeezebert_edge.tasks.data.texts import read_texts, tell_unread
 
 __all__ = [
     "Example",
@@ -16,4 +16,5 @@ __all__ = [
     "read_questions",
     "read_tagged",
     "read_texts",
+    "tell_unread",
 ]

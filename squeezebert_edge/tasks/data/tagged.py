@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -119,8 +120,10 @@ def _is_comment(columns: Sequence[str], usual: int, tags: set[str], *, begins: b
         tags: their last columns.
         begins: it stands where a sentence begins.
     """
+    if len(columns) < 2 or (begins and len(columns) > usual):
+        return True
     if columns[-1] in tags or _TAG.fullmatch(columns[-1]) or not begins:
-        return len(columns) < 2
+        return False
     return len(columns) != usual or (columns[0] == "#" and usual > 2)
 
 
@@ -139,20 +142,27 @@ def _places(
 
 
 def _is_one_value(sentences: Sequence[Sequence[_Line]]) -> bool:
-    """Whether the first column is the same in all of several lines, such as the name of a document."""
-    values = Counter(line.columns[0] for sentence in sentences for line in sentence)
-    return len(values) == 1 and values.total() > 2
+    """Whether the first column says the same of all lines of a sentence, such as its number or document."""
+    values = [{line.columns[0] for line in sentence} for sentence in sentences]
+    parts = min(len(sentences), len(set().union(*values)))
+    return max(map(len, values)) == 1 and sum(map(len, sentences)) - parts > 1
 
 
 def _is_counted(sentences: Sequence[Sequence[_Line]]) -> bool:
-    """Whether the first column counts the words of each sentence, from 0 or from 1."""
+    """Whether the first column counts the words, of each sentence or of the whole file, from 0 or from 1."""
     if not any(len(sentence) > 1 for sentence in sentences):
         return False
-    for sentence in sentences:
-        numbers = [line.columns[0] for line in sentence if not _BETWEEN.fullmatch(line.columns[0])]
-        if not any(numbers == [str(number + start) for number in range(len(numbers))] for start in (0, 1)):
-            return False
-    return True
+    numbers = [
+        [line.columns[0] for line in sentence if not _BETWEEN.fullmatch(line.columns[0])]
+        for sentence in sentences
+    ]
+    return all(map(_counts, numbers)) or _counts([*itertools.chain(*numbers)])
+
+
+def _counts(numbers: Sequence[str]) -> bool:
+    return any(
+        all(number == str(place) for place, number in enumerate(numbers, start=start)) for start in (0, 1)
+    )
 
 
 def _sentence(path: Path, lines: Sequence[_Line], word: int, tag: int | None) -> Example:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 from exporters.errors import InputError, quote
 from squeezebert_edge.tasks.data.example import Example
 from squeezebert_edge.tasks.data.tables import TableRow, read_lines, read_table
-from squeezebert_edge.tasks.labels import holds
+from squeezebert_edge.tasks.labels import NO_GOLD, holds, spell
 
 # How labelled tables name their texts, GLUE's spellings among them; the first that a file has is taken.
 TEXT_COLUMNS = (
@@ -36,13 +37,15 @@ LABEL_COLUMNS = (
     "label",
     "labels",
     "gold_label",
-    "score",
     "is_duplicate",
     "Quality",
     "sentiment",
     "target",
     "class",
+    "score",
 )
+NUMBER_COLUMNS = ("score", *LABEL_COLUMNS[:-1])  # the same, for a number to predict
+_WORDS = re.compile(r"[^\W\d_]\s+[^\W\d_]")  # of which there are several
 
 COLA_COLUMNS = 4  # source, label, the author's mark, sentence; no header
 # What the challenges of 2005 to 2009 call GLUE's two classes.
@@ -53,11 +56,15 @@ RTE_LABELS = {
 STS_COLUMNS = 7  # genre, file, year, number, score and two sentences; no header
 
 
-def read_texts(path: Path) -> list[Example]:
+def read_texts(path: Path, label_columns: Sequence[str] = LABEL_COLUMNS) -> list[Example]:
     """A TSV, CSV or JSON of texts and labels, or CoLA's, the STS benchmark's or an RTE challenge's own file.
 
-    Columns are found by their usual names. Where several labels may hold, they are in one column, or each has
-    a column of its own with 0 or 1, or false or true, in every row.
+    Columns are found by their usual names, once for all rows. Where several labels may hold, they are in one
+    column, or each has a column of its own with 0 or 1, or false or true: the label is then what those
+    columns have, by their names.
+
+    Args:
+        label_columns: what the column of labels may be called; the first that the file has is taken.
 
     Raises:
         InputError: no column has texts, or a row is malformed; the message has its line.
@@ -74,41 +81,81 @@ def read_texts(path: Path) -> list[Example]:
     if _is_sts(first):
         return list(_sts(path, lines))
     rows = read_table(path)
-    columns = _text_columns(path, rows[0])
-    indicators = () if rows[0].find(LABEL_COLUMNS) else _indicators(rows, columns)
+    header = TableRow(str(path), dict.fromkeys(name for row in rows for name in row.values))
+    columns = _text_columns(path, header)
+    own = header.find(label_columns)
+    others = [name for name in header.columns if name not in {own, *map(header.find, zip(columns))}]
+    indicators = () if own else _indicators(rows, others)
+    unread = _unread(rows, others, label_columns) if len(columns) == 1 else ()
     examples = []
     for row in rows:
         text, *pair = (row.text(column) for column in columns)
-        label = row.first_value(LABEL_COLUMNS)
+        label = row.first_value((own,)) if own else None
         if indicators:
-            label = [name for name in indicators if holds(row.values[name])]
+            label = {name: row.values.get(name) for name in indicators}
         examples.append(
-            Example(text, pair[0] if pair else None, label=label, where=row.where, columns=row.columns)
+            Example(
+                text,
+                pair[0] if pair else None,
+                label=label,
+                where=row.where,
+                columns=row.columns,
+                unread=unread,
+            )
         )
     return examples
 
 
-def _text_columns(path: Path, first: TableRow) -> tuple[str, ...]:
+def _text_columns(path: Path, header: TableRow) -> tuple[str, ...]:
     """The columns of an example's one or two texts."""
     for names in TEXT_COLUMNS:
-        if all(first.find((name,)) for name in names):
+        if all(header.find((name,)) for name in names):
             return names
     raise InputError(
-        f"{path} has no column of texts: its columns are {', '.join(first.columns)}",
+        f"{path} has no column of texts: its columns are {', '.join(header.columns)}",
         allowed=f"a label ({', '.join(LABEL_COLUMNS)}) and "
         + ", or ".join(" and ".join(names) for names in TEXT_COLUMNS),
     )
 
 
-def _indicators(rows: Sequence[TableRow], texts: Sequence[str]) -> tuple[str, ...]:
-    """The columns that say in every row whether something holds, if there are several: those of labels."""
-    own = {rows[0].find((name,)) for name in texts}
-    found = tuple(
-        name
-        for name in rows[0].columns
-        if name not in own and all(holds(row.values.get(name)) is not None for row in rows)
-    )
+def _indicators(rows: Sequence[TableRow], columns: Sequence[str]) -> tuple[str, ...]:
+    """The columns that say in most rows whether something holds, if there are several: those of labels.
+
+    What the other rows have there is for whoever knows the labels to judge.
+    """
+    found = tuple(name for name in columns if _most(_says, rows, name))
     return found if len(found) > 1 else ()
+
+
+def _unread(rows: Sequence[TableRow], columns: Sequence[str], labels: Sequence[str]) -> tuple[str, ...]:
+    """Of columns that are not read, those of words and those that are called as labels are."""
+    called = {name.casefold() for name in labels}
+    return tuple(name for name in columns if name.casefold() in called or _most(_has_words, rows, name))
+
+
+def _most(is_such: Callable[[Any], bool], rows: Sequence[TableRow], column: str) -> bool:
+    """Whether most rows have such a value in a column."""
+    return 2 * sum(is_such(row.values.get(column)) for row in rows) > len(rows)
+
+
+def _says(value: Any) -> bool:
+    """Whether a value is an indicator, or the mark of none."""
+    return holds(value) is not None or spell(value) in NO_GOLD
+
+
+def _has_words(value: Any) -> bool:
+    return isinstance(value, str) and _WORDS.search(value) is not None
+
+
+def tell_unread(examples: Sequence[Example]) -> str | None:
+    """Which columns may hold another text or label and were not read, in a sentence; None if none does."""
+    names = dict.fromkeys(name for example in examples for name in example.unread)
+    if not names:
+        return None
+    return (
+        f"the file's {' and '.join(names)} {'is' if len(names) == 1 else 'are'} not read, and may be a "
+        "second text, which sentence2 would be after sentence1, or another label"
+    )
 
 
 def _rte(path: Path, text: str) -> Iterator[Example]:
