@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from exporters.capture import operators_that_are_new
+from exporters.capture import captures
 from exporters.coreml import FORMAT, quantization
 from exporters.coreml.mil import program as mil
 from exporters.coreml.mil.structure import structure_of
@@ -69,7 +69,7 @@ def export(request: ExportRequest, path: Path) -> Artifact:
     ct = mil.import_coremltools()
     ranges, calibrated = quantization.input_ranges(request) if precision.calibrated else ({}, ())
     quantized = quantization.quantized_inputs(request, ranges) if precision.calibrated else nullcontext()
-    with quiet_tools(), _no_progress_bars(), operators_that_are_new(), quantized:
+    with quiet_tools(), _no_progress_bars(), captures(), checks_of_pipelines(), quantized:
         model, stay_float = _convert(ct, request, target, path)
     file = mil.model_file(path)
     _describe(model, request)
@@ -171,6 +171,35 @@ def _no_progress_bars() -> Iterator[None]:
         yield
     finally:
         ops._tqdm, pass_pipeline.tqdm, _quantization_passes.tqdm = bars
+
+
+@contextmanager
+def checks_of_pipelines() -> Iterator[None]:
+    """Meanwhile coremltools checks a program after each pipeline of passes, not after each pass.
+
+    A check looks at every operation and changes none; a hundred of them are a third of a small export. For
+    its log a pipeline also writes the program down, before and after, whether anybody reads it or not.
+    """
+    from coremltools.converters.mil.mil import Program
+    from coremltools.converters.mil.mil.passes.pass_pipeline import PassPipelineManager
+
+    apply, check = PassPipelineManager.apply_pipeline, Program.validate
+
+    def apply_then_check(program: Any, pipeline: Any) -> None:
+        before = Program.validate, Program.__str__
+        Program.validate = lambda _, check_essential_scope=False: None
+        Program.__str__ = object.__repr__
+        try:
+            apply(program, pipeline)
+        finally:
+            Program.validate, Program.__str__ = before
+        check(program)
+
+    PassPipelineManager.apply_pipeline = staticmethod(apply_then_check)
+    try:
+        yield
+    finally:
+        PassPipelineManager.apply_pipeline = staticmethod(apply)
 
 
 def _describe(model: Any, request: ExportRequest) -> None:

@@ -6,7 +6,6 @@ tests/exporters/test_executorch_shortcuts.py holds them to.
 
 from __future__ import annotations
 
-import gc
 import operator
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -16,9 +15,8 @@ from weakref import WeakKeyDictionary
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor, extract_tensor_metadata
 from torch.fx import Graph, GraphModule, Interpreter
-from torch.fx.graph import _PyTreeCodeGen
 
-from exporters.capture import operators_that_are_new
+from exporters import capture
 
 
 @contextmanager
@@ -28,22 +26,6 @@ def shortcuts() -> Iterator[None]:
         for shortcut in ALL:
             stack.enter_context(shortcut())
         yield
-
-
-@contextmanager
-def shared_provenance() -> Iterator[None]:
-    """Have nodes of a graph share what is recorded of where they came from.
-
-    torch.fx copies a node's history, whole, into every node that a pass makes of it: after tens of passes
-    that is most of the time of lowering. A history is never changed once written, so one will do.
-    """
-    from torch.fx.traceback import NodeSource
-
-    NodeSource.__deepcopy__ = lambda self, memo: self  # type: ignore[attr-defined]
-    try:
-        yield
-    finally:
-        del NodeSource.__deepcopy__  # type: ignore[attr-defined]
 
 
 @contextmanager
@@ -189,40 +171,6 @@ def _alike(some: list[FakeTensor], others: list[FakeTensor]) -> bool:
 
 
 @contextmanager
-def code_when_called() -> Iterator[None]:
-    """Write the Python code of a graph when somebody runs or reads it.
-
-    torch.fx writes it whenever a graph changes hands, several times a pass; lowering reads graphs, not code.
-    """
-    write = GraphModule.recompile
-
-    class Code:
-        """A module's `_code` until it is written, which puts the module's own in its place."""
-
-        def __get__(self, module: Any, _: type) -> Any:
-            write(module)
-            return vars(module)["_code"]
-
-    def forward(module: Any, *args: Any, **kwargs: Any) -> Any:
-        write(module)
-        return type(module).forward(module, *args, **kwargs)
-
-    def put_off(module: Any) -> None:
-        if isinstance(module._graph._codegen, _PyTreeCodeGen):  # this much is not only for the code
-            info = module._graph._codegen.pytree_info
-            module._in_spec, module._out_spec = info.in_spec, info.out_spec
-        vars(module).pop("_code", None)
-        type(module)._code, type(module).forward = Code(), forward  # each module has a type of its own
-        module._recompile_submodules()
-
-    GraphModule.recompile = put_off  # type: ignore[assignment,method-assign]
-    try:
-        yield
-    finally:
-        GraphModule.recompile = write  # type: ignore[method-assign]
-
-
-@contextmanager
 def patterns_that_can_match() -> Iterator[None]:
     """Have XNNPACK look for a pattern only where the pattern's rarest operator is.
 
@@ -252,30 +200,10 @@ def patterns_that_can_match() -> Iterator[None]:
             pattern.call = call
 
 
-@contextmanager
-def untouched_past() -> Iterator[None]:
-    """Have Python's garbage collector pass over what was there before.
-
-    Graphs are so many objects that it looks at all there are again and again, and most are the tools' own: of
-    a small network that is a fifth of lowering it.
-    """
-    if gc.get_freeze_count():  # somebody else's, who would miss it afterwards
-        yield
-        return
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
-
-
 ALL = (
-    untouched_past,
-    shared_provenance,
+    *capture.ALL,
     joined_decompositions,
     traces_of_changes,
     kept_values,
-    code_when_called,
     patterns_that_can_match,
-    operators_that_are_new,
 )

@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from exporters.capture import operators_that_are_new
+from exporters.capture import captures
 from exporters.errors import InputError
 from exporters.lengths import entry_point
 from exporters.quiet import quiet_runtime, quiet_tools
@@ -64,7 +64,7 @@ def export(request: ExportRequest, path: Path) -> Artifact:
     entry_points = {length: entry_point(length) for length in request.lengths}
     inputs, outputs = describe(request)
     packages = ["torch", "litert-torch", "litert-converter", "jax", "ai-edge-litert"]
-    with quiet_tools(), operators_that_are_new():
+    with quiet_tools():
         content = convert(request)
         calibrated: list[str] = []
         if half:
@@ -115,7 +115,7 @@ def convert(request: ExportRequest) -> bytes:
     for length, example in others:
         converter.signature(entry_point(length), module, sample_kwargs=dict(example))
     try:
-        with _no_progress_shown():
+        with _no_progress_shown(), captures():
             model = converter.convert()
             with quiet_runtime():
                 content: bytes = model.model_content()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -134,19 +133,6 @@ def test_values_that_cannot_have_changed_are_kept() -> None:
     assert all(one is other for one, other in zip(values(first), values(again), strict=True))
 
 
-def test_code_is_written_when_it_is_wanted() -> None:
-    class Counted(GraphModule):
-        pass
-
-    graph = torch.fx.symbolic_trace(Sums()).graph
-    with shortcuts.code_when_called():
-        called, read = (Counted(nn.Module(), graph) for _ in range(2))
-        assert "_code" not in vars(called)
-    x = torch.rand(3, 4)
-    assert torch.equal(called(x), Sums()(x))
-    assert "relu" in read.code
-
-
 def test_the_patterns_have_the_operators_that_are_looked_for_first() -> None:
     """One that matched without them would be overlooked."""
     from executorch.backends.xnnpack.partition.graphs import bilinear_2d, sdpa
@@ -174,13 +160,3 @@ def test_all_is_as_before_afterwards() -> None:
         assert all(one is not other for one, other in zip(before, patched(), strict=True))
         raise KeyError
     assert patched() == before
-
-
-def test_the_collector_gets_back_what_it_passed_over() -> None:
-    before = gc.get_freeze_count()
-    with shortcuts.untouched_past():
-        assert gc.get_freeze_count() > before
-        with shortcuts.untouched_past():
-            assert gc.get_freeze_count() > before
-        assert gc.get_freeze_count() > before
-    assert gc.get_freeze_count() == before == 0
