@@ -238,7 +238,8 @@ def print_bundles(title: str, bundles: Sequence[Bundle]) -> None:
     for bundle in bundles:
         for exact, reason in bundle.manifest.precision.tried.items():
             made = bundle.manifest.precision.exact
-            show.note(f"{bundle.directory} is {made}, because {exact} does not pass: {reason}")
+            whole = " with every part quantized" if exact == made else ""
+            show.note(f"{bundle.directory} is {made}, because {exact}{whole} does not pass: {reason}")
         for name, unit in bundle.manifest.units.items():
             for warning in unit.warnings:
                 show.note(f"{bundle.directory} on {name}: warning: {warning}")

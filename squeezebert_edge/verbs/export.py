@@ -6,6 +6,7 @@ import math
 import shutil
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import torch
@@ -31,6 +32,7 @@ from squeezebert_edge.checkpoint.task import task_of
 from squeezebert_edge.forms import choices
 from squeezebert_edge.forms.balancing import quantizable
 from squeezebert_edge.forms.catalog import lay_out
+from squeezebert_edge.forms.rounding import FORM
 from squeezebert_edge.plumbing.processes import Team, side_by_side
 from squeezebert_edge.plumbing.progress import Progress, silent, with_prefix
 from squeezebert_edge.plumbing.resources import available_memory, usable_cores
@@ -39,11 +41,13 @@ from squeezebert_edge.proof.parity import verify
 from squeezebert_edge.proof.reference import macs_per_token, require_sound_reference, useful_threads
 from squeezebert_edge.proof.weights import prove_weights
 from squeezebert_edge.tasks.heads import Task
+from squeezebert_edge.verbs.float_parts import fewest_in_float
 from squeezebert_edge.verbs.plan import Plan
 from squeezebert_edge.verbs.recipe import recipe_of
 
 # The most memory that making a bundle was seen to take: that of the tools, and of so many times the weights.
 TOOLS_BYTES, WEIGHTS_IN_MEMORY = 700 << 20, 7
+MOST_TRIES = 2  # of sets of parts in float
 SHARE_OF_MEMORY = 0.8  # of what is free; the rest is for this process, and for others
 
 
@@ -113,8 +117,9 @@ def _make_best(
 ) -> None:
     """Fill a directory with the bundle of the first precision that passes, of those that a name stands for.
 
-    If none passes, the one with the best SQNR is left, its manifest saying so. A plan without calibration
-    leaves out what would need it.
+    If none passes, the first is made with a few parts in float with which it does. If there is none either,
+    the one with the best SQNR is left, its manifest saying so. A plan without calibration leaves out what
+    would need it.
 
     Raises:
         GateError: each of them leaves operators outside.
@@ -126,7 +131,7 @@ def _make_best(
         *(each for each in others if plan.calibration or not row.precision(each.name).calibrated),
     ]
     tried: dict[str, str] = {}
-    failed: dict[str, Manifest] = {}
+    failed: dict[choices.Choice, Manifest] = {}
     for exact in candidates:
         place = directory / exact.name
         place.mkdir()
@@ -141,11 +146,25 @@ def _make_best(
                 _keep(place, directory)
                 return
             tried[exact.name] = "; ".join(manifest.verification.failures)
-            failed[exact.name] = manifest
+            failed[exact] = manifest
+    place = directory / "in parts"
+    for exact in failed if others and not plan.keep_float else ():
+        sets = fewest_in_float(checkpoint, plan, name, exact.name, progress)
+        for kept in islice(sets, MOST_TRIES):
+            place.mkdir()
+            try:
+                manifest = _make(checkpoint, plan, name, precision, exact, tried, place, progress, kept)
+            except GateError:  # a unit that takes no floats
+                shutil.rmtree(place)
+                continue
+            if manifest.verification.status != "failed":
+                _keep(place, directory)
+                return
+            shutil.rmtree(place)
     best = max(failed, key=lambda exact: failed[exact].verification.sqnr_db or -math.inf)
-    _keep(directory / best, directory)
+    _keep(directory / best.name, directory)
     fields = failed[best].model_dump(exclude={"schema_version", "files"})
-    del tried[best]
+    del tried[best.name]
     fields["precision"]["tried"] = tried
     write_manifest(directory, fields, proven=True)
 
@@ -169,14 +188,23 @@ def _make(
     tried: Mapping[str, str],
     directory: Path,
     progress: Progress,
+    kept: Sequence[str] = (),
 ) -> Manifest:
-    """Fill a directory with one bundle of an exact precision."""
+    """Fill a directory with one bundle of an exact precision.
+
+    Args:
+        kept: parts that stay in float beside the plan's.
+    """
     format_ = exporters.get(name, to_export=True)
     task = task_of(checkpoint)
     path = directory / format_.file_name
     progress("exporting", 0, 0)
     meaning = format_.precision(exact.name)
     form = plan.form_of(name, exact.name)
+    if kept and form.name == "plain":  # of all forms, only this one has no parts of these names
+        form = replace(form, name=FORM)
+    recipe = recipe_of(checkpoint, plan, name, precision)
+    plan = replace(plan, keep_float=(*plan.keep_float, *kept))
     request = _request(checkpoint, task, plan, format_, exact.name, form.name)
     artifact = format_.export(request, path)
     if not plan.allow_undelegated and not meaning.for_npus:
@@ -193,7 +221,7 @@ def _make(
         directory,
         {
             "source": {"checkpoint": lasting_name(checkpoint.source), "sha256": checkpoint.sha256},
-            "recipe": recipe_of(checkpoint, plan, name, precision),
+            "recipe": recipe,
             "format": name,
             "artifact": format_.file_name,
             "task": task.name,

@@ -9,11 +9,12 @@ from pathlib import Path
 import exporters
 from squeezebert_edge.accuracy.answers import BatchedAnswers, RunnerAnswers, compare, reference_answers
 from squeezebert_edge.accuracy.paired import AccuracyComparison
-from squeezebert_edge.accuracy.sensitivity import FORM, Sensitivity, fewest_in_float
+from squeezebert_edge.accuracy.sensitivity import Sensitivity, fewest_in_float
 from squeezebert_edge.bundle.opened import Bundle
 from squeezebert_edge.checkpoint.checkpoint import Checkpoint
 from squeezebert_edge.checkpoint.task import task_of
 from squeezebert_edge.forms import choices
+from squeezebert_edge.forms.rounding import FORM
 from squeezebert_edge.plumbing.progress import Progress, silent, with_prefix
 from squeezebert_edge.verbs.export import export_bundles, refuse_outputs
 from squeezebert_edge.verbs.plan import Plan

@@ -356,6 +356,23 @@ def test_padding_never_changes_an_int8_answer(tmp_path: Path, shared: Path, form
     assert noise == 0 or 10 * np.log10(at_first.var() / noise) >= 60
 
 
+def test_int8_keeps_in_float_what_would_fail_its_proof(tmp_path: Path) -> None:
+    """A channel a thousand times the others, as some checkpoints have: no scale serves it and the rest."""
+    checkpoint = load_checkpoint("default")
+    layer = checkpoint.model.base_model.encoder.layers[0]
+    with torch.no_grad():
+        layer.intermediate.conv1d.bias[::128] += 1000.0  # the first of each group
+        layer.output.conv1d.weight *= 10.0
+        layer.output.conv1d.weight[:, 0] *= 1e-4
+    pairs = [("tflite", "int8")]
+    plan = add_calibration(Plan(pairs, (16,)), checkpoint, None, 32)
+    (bundle,) = export_bundles(checkpoint, plan, tmp_path)
+    precision = bundle.manifest.precision
+    assert bundle.manifest.verification.status == "verified"
+    assert (precision.exact, precision.kept_float) == ("int8-dynamic", ["layers.0.output"])
+    assert set(precision.tried) == {"int8-dynamic", "int8-static"}
+
+
 def test_int8_is_the_first_that_passes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run-time scale that does not hold: the calibrated precision is taken, and the manifest says why."""
     checkpoint = load_checkpoint("default")
