@@ -28,6 +28,7 @@ from exporters.tensors import describe
 from exporters.tflite import FORMAT, quantization
 from exporters.tflite.integer import integer_only
 from exporters.tflite.model import pack, unpack
+from exporters.tflite.shortcuts import operators_lowered_once
 from exporters.tflite.signatures import METADATA_NAME
 
 PRODUCTS = {"FULLY_CONNECTED", "BATCH_MATMUL", "CONV_2D", "DEPTHWISE_CONV_2D"}
@@ -115,7 +116,7 @@ def convert(request: ExportRequest) -> bytes:
     for length, example in others:
         converter.signature(entry_point(length), module, sample_kwargs=dict(example))
     try:
-        with _no_progress_shown(), captures():
+        with _no_progress_shown(), captures(), operators_lowered_once():
             model = converter.convert()
             with quiet_runtime():
                 content: bytes = model.model_content()
