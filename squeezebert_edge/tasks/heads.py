@@ -429,8 +429,8 @@ class TokenClassification(Task):
     def _require_label(self, example: Example) -> Any:
         if example.label is None and example.columns and example.columns[0].startswith("0="):
             raise InputError(
-                "the first column counts words or is the same in every line, and several others may have the "
-                "words and the tags: " + ", ".join(example.columns),
+                "the first column counts words or is the same in all lines of a sentence, and several others "
+                "may have the words and the tags: " + ", ".join(example.columns),
                 allowed="a word and its tag on each line, or the numbers of their columns",
                 hint="--columns word=1,tag=2",
             )

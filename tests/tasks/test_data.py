@@ -191,6 +191,14 @@ def test_questions_in_named_columns(tmp_path: Path) -> None:
     assert data.read_questions(path) == [Example("Who?", "Ada did.", label=("Ada",))]
 
 
+def test_a_row_may_say_that_a_question_is_impossible(tmp_path: Path) -> None:
+    content = "question,context,answer,is_impossible\nq,c,plausible,True\nq,c,right,False\nq,c,,1\n"
+    labels = [example.label for example in data.read_questions(written(tmp_path, content))]
+    assert labels == [(), ("right",), ()]
+    line = '{"question": "q", "context": "c", "answers": {"text": ["plausible"]}, "is_impossible": true}\n'
+    assert data.read_questions(written(tmp_path, line))[0].label == ()
+
+
 def test_conll_s_documents_and_comments(tmp_path: Path) -> None:
     path = written(tmp_path, "-DOCSTART- -X- O O\n\n# id 7\nAda NNP B-PER\n# NN O\n\n# B-MISC\n")
     examples = data.read_tagged(path)
@@ -326,6 +334,16 @@ def test_a_number_to_predict_is_called_score(tmp_path: Path) -> None:
     for kind, label in (("regression", "4.5"), ("single_label_classification", "1")):
         task = TASKS["text-classification"](["a"] if kind == "regression" else ["a", "b"], kind)
         assert [example.label for example in task.read_file(path)] == [label]
+
+
+def test_choices_are_counted_from_0(tmp_path: Path) -> None:
+    rows = "prompt,Choice1,Choice2,label\nx,a,b,{}\ny,c,d,1\n"
+    assert [example.label for example in data.read_choices(written(tmp_path, rows.format(0)))] == [0, 1]
+    with pytest.raises(InputError, match="counts its choices from 1, and no label is 0"):
+        data.read_choices(written(tmp_path, rows.format(1)))
+    gap = "prompt,choice0,choice2,label\nx,a,b,0\n"
+    with pytest.raises(InputError, match="columns of choices are choice0, choice2\nallowed: .* without gaps"):
+        data.read_choices(written(tmp_path, gap))
 
 
 def test_hellaswag_and_codah_of_the_hub(tmp_path: Path) -> None:

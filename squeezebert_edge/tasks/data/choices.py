@@ -32,14 +32,37 @@ def read_choices(path: Path) -> list[Example]:
     lines = read_lines(path)
     if _codah_row(next(line for line in lines if line.strip())):
         return list(_codah(path, lines))
-    return [_example(row) for row in read_table(path)]
+    rows = read_table(path)
+    examples = [_example(row) for row in rows]
+    labels = [example.label for example in examples if isinstance(example.label, int)]
+    numbers = [number for number, _ in _endings(rows[0])]
+    if numbers[:1] == [1] and labels and 0 not in labels:
+        raise InputError(
+            f"{path} counts its choices from 1, and no label is 0",
+            allowed="labels that count the choices from 0",
+            hint="call the columns choice0, choice1, ... if the labels do, or subtract 1 from each label",
+        )
+    return examples
+
+
+def _endings(row: TableRow) -> list[tuple[int, str]]:
+    """The columns of a row's endings with their numbers, in order."""
+    found = sorted(
+        (int(match[1]), column)
+        for column in row.values
+        if (match := _ENDING.fullmatch(column.casefold())) is not None
+    )
+    numbers = [number for number, _ in found]
+    if numbers and numbers not in ([*range(len(numbers))], [*range(1, len(numbers) + 1)]):
+        raise InputError(
+            f"{row.where}: the columns of choices are {', '.join(column for _, column in found)}",
+            allowed="choice0, choice1, ... without gaps",
+        )
+    return found
 
 
 def _example(row: TableRow) -> Example:
-    values = row.values
-    endings = sorted(
-        (int(match[1]), column) for column in values if (match := _ENDING.fullmatch(column)) is not None
-    )
+    endings = _endings(row)
     choices: Any = [row.text(column) for _, column in endings] or row.first_value(CHOICES_COLUMNS)
     name = row.find(("sent1",))
     if name is not None:

@@ -10,6 +10,7 @@ from exporters.errors import InputError, quote
 from squeezebert_edge.plumbing.reading import parse_json
 from squeezebert_edge.tasks.data.example import Example
 from squeezebert_edge.tasks.data.tables import TableRow, read_lines, read_table, whole_document
+from squeezebert_edge.tasks.labels import holds
 
 LABEL_COLUMNS = ("answers", "answer")
 ANSWERS = '[{"text": "...", "start": 0}, ...], {"text": ["..."]} or ["..."]'
@@ -19,7 +20,8 @@ def read_questions(path: Path) -> list[Example]:
     """SQuAD's JSON, or rows of `question`, `context` and, if they are known, `answers` or `answer`.
 
     `answers` is SQuAD's list of {text, ...}, or {text: [...], ...} as the Hugging Face hub has it; `answer`,
-    for tables, is one accepted text. A question without an answer, as some of SQuAD 2.0's, has an empty list.
+    for tables, is one accepted text. A question without an answer, as some of SQuAD 2.0's, has an empty list,
+    or `is_impossible` is true.
     A table's cell that opens as a list or an object is read as JSON; an empty one says nothing.
 
     Raises:
@@ -49,6 +51,8 @@ def _example(row: TableRow) -> Example:
         )
     answers = row.first_value(LABEL_COLUMNS)
     texts = None if answers in (None, "") else _texts(row.where, answers)
+    if holds(row.first_value(("is_impossible",))):
+        texts = ()
     return Example(
         row.text("question"), row.text("context"), label=texts, where=row.where, columns=row.columns
     )
