@@ -25,6 +25,16 @@ def test_glue_sentences_keep_their_quotes(tmp_path: Path) -> None:
     assert data.read_texts(path) == [Example('so-called "art', label="0"), Example('" fun', label="1")]
 
 
+def test_a_tsv_may_be_quoted_as_pandas_does(tmp_path: Path) -> None:
+    rows = 'sentence\tlabel\n"a ""fine"" film"\t1\n"""art"""\t0\nplain\t0\n'
+    assert [example.text for example in data.read_texts(written(tmp_path, rows))] == [
+        'a "fine" film', '"art"', "plain",
+    ]  # fmt: skip
+    raw = rows + 'so-called "art\t0\n'
+    assert data.read_texts(written(tmp_path, raw))[0].text == '"a ""fine"" film"'
+    assert data.read_texts(written(tmp_path, 'sentence\tlabel\n"good"\t1\n'))[0].text == '"good"'
+
+
 @pytest.mark.parametrize(
     ("header", "texts"),
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,6 +13,7 @@ from typing import Any
 from exporters.errors import InputError, quote
 from squeezebert_edge.plumbing import reading
 
+_QUOTED = re.compile(r'"(?:[^"]|"")*"')
 QUORA = {"question1", "question2", "is_duplicate"}  # columns of GLUE's QQP
 
 
@@ -73,9 +75,10 @@ def read_lines(path: Path) -> list[str]:
 def read_table(path: Path) -> list[TableRow]:
     """The rows of a TSV or CSV with a header, of JSON lines or of a JSON list; at least one.
 
-    A TSV quotes nothing, as GLUE's do not, unless its whole header is quoted, as Quora's is. A file is read
-    as what its content shows it to be: one that opens with a brace or a bracket is JSON, a header with commas
-    and no tab is CSV's, as is every header of a `.csv` without tabs. Blank lines are skipped.
+    A TSV quotes nothing, as GLUE's do not, unless its whole header is quoted, as Quora's is, or every cell
+    with a quote in it is one that a writer of CSV has quoted, as pandas does. A file is read as what its
+    content shows it to be: one that opens with a brace or a bracket is JSON, a header with commas and no tab
+    is CSV's, as is every header of a `.csv` without tabs. Blank lines are skipped.
 
     Raises:
         InputError: a row is malformed; the message has its line.
@@ -86,13 +89,21 @@ def read_table(path: Path) -> list[TableRow]:
         rows = list(_json_rows(path, lines))
     elif "\t" not in header and (path.suffix.lower() == ".csv" or "," in header):
         rows = list(_table(path, _csv_rows(path, lines, ",")))
-    elif all(len(cell) > 1 and cell[0] == cell[-1] == '"' for cell in header.split("\t")):
+    elif _is_quoted(header, lines):
         rows = list(_table(path, _csv_rows(path, lines, "\t")))
     else:
         rows = list(_table(path, _tsv_rows(lines)))
     if not rows:
         raise InputError(f"{path} has a header and no examples")
     return rows
+
+
+def _is_quoted(header: str, lines: Sequence[str]) -> bool:
+    """Whether the cells of a TSV are quoted as a CSV's are."""
+    if all(len(cell) > 1 and cell[0] == cell[-1] == '"' for cell in header.split("\t")):
+        return True
+    cells = [cell for line in lines if '"' in line for cell in line.split("\t") if '"' in cell]
+    return any('""' in cell[1:-1] for cell in cells) and all(map(_QUOTED.fullmatch, cells))
 
 
 def _table(path: Path, rows: Iterable[tuple[int, list[str]]]) -> Iterator[TableRow]:
