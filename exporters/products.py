@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import chain, repeat
 from typing import TypeGuard, cast
 
 import torch
@@ -73,6 +74,17 @@ def quantized_parts(
     if not found:
         raise InputError(f"{request.precision} of a module without a product to quantize")
     return found, tables
+
+
+def names_by_weights(parts: Mapping[str, nn.Module]) -> dict[bytes, Iterator[str]]:
+    """The names of parts by the bytes of their weights, for an artifact whose names of tensors do not tell.
+
+    Parts of the same weights, as of layers that were copied, come in the network's order, the last for good.
+    """
+    found: dict[bytes, list[str]] = {}
+    for name, part in parts.items():
+        found.setdefault(part.get_parameter("weight").detach().numpy().tobytes(), []).append(name)
+    return {weights: chain(names, repeat(names[-1])) for weights, names in found.items()}
 
 
 def ranges_of(

@@ -30,7 +30,7 @@ from torch import nn
 from exporters.arrays import Array
 from exporters.errors import InputError
 from exporters.lengths import by_length
-from exporters.products import BatchedLinear
+from exporters.products import BatchedLinear, names_by_weights
 from exporters.quiet import quiet_runtime
 from exporters.spec import ExportRequest, Ranges
 from exporters.tflite.model import operator_code, pack, unpack
@@ -534,22 +534,21 @@ def _stored(values: Array, scale: Array, bits: int, zero: int = 0) -> Array:
 def _products(graph: Graph, module: nn.Module) -> Iterator[tuple[int, str]]:
     """The numbers of the operators that are products of a module's layers, and the layers' names.
 
-    An operator is known by its weights, for the names of tensors hold only some of the modules' names.
+    An operator is known by its weights, for the names of tensors hold only some of the modules' names. Layers
+    of the same weights come in the network's order.
 
     Raises:
         InputError: weights that are found in no operator.
     """
     kinds = nn.Linear | nn.Conv1d | nn.Conv2d | BatchedLinear
-    names = {
-        layer.weight.detach().numpy().tobytes(): name
-        for name, layer in module.named_modules()
-        if isinstance(layer, kinds)
-    }
-    missing = set(names.values())
+    layers = {name: layer for name, layer in module.named_modules() if isinstance(layer, kinds)}
+    names = names_by_weights(layers)
+    missing = set(layers)
     for number, (kind, operator) in enumerate(zip(graph.kinds, graph.operators, strict=True)):
         if kind in PRODUCTS and operator.inputs[1] in graph.constants:
-            name = names.get(graph.constants[operator.inputs[1]].tobytes())
-            if name is not None:
+            weights = graph.constants[operator.inputs[1]].tobytes()
+            if weights in names:
+                name = next(names[weights])
                 missing.discard(name)
                 yield number, name
     if missing:

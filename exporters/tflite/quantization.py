@@ -9,14 +9,14 @@ import copy
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from torch import Tensor, nn
+from torch import nn
 
 from exporters.errors import InputError
 from exporters.precision import Precision, Rounding
-from exporters.products import BatchedLinear, quantized_parts, ranges_of
+from exporters.products import BatchedLinear, names_by_weights, quantized_parts, ranges_of
 from exporters.spec import ExportRequest
 from exporters.tflite import FORMAT
 from exporters.tflite.model import operator_code, pack, unpack
@@ -115,7 +115,7 @@ def quantized(content: bytes, request: ExportRequest) -> tuple[bytes, list[str]]
     ranges, calibrated = ranges_of(request, linears) if precision.calibrated else ({}, [])
     model = unpack(content)
     statistics: dict[str, dict[str, Array]] = {}
-    for number, (name, operator, tensors) in enumerate(_products(model, {**linears, **tables})):
+    for number, (name, operator, tensors) in enumerate(_products(model, linears, tables)):
         entering, leaving = tensors[operator.inputs[0]], tensors[operator.outputs[0]]
         leaving.name = f"{PRODUCT}{name}/{number}".encode()
         if name in ranges:
@@ -167,32 +167,39 @@ def _recipe(precision: Precision) -> Any:
     return recipe
 
 
-def _products(model: Any, parts: Mapping[str, nn.Module]) -> Iterator[tuple[str, Any, list[Any]]]:
+def _products(
+    model: Any, products: Mapping[str, nn.Module], tables: Mapping[str, nn.Embedding]
+) -> Iterator[tuple[str, Any, list[Any]]]:
     """Each operator that is the product of a part: the part's name, the operator, the tensors of its graph.
 
-    An operator is known by its weights, for the names of tensors hold only some of the modules' names.
+    An operator is known by its weights, for the names of tensors hold only some of the modules' names. Parts
+    of the same weights come in the network's order; a [MASK] head's product has those of a table.
+
+    Args:
+        products, tables: parts by name.
 
     Raises:
-        InputError: a linear layer whose weights are found in no operator. (A table may be missing: looking up
+        InputError: a product whose weights are found in no operator. (A table may be missing: looking up
             positions gives a constant.)
     """
     from ai_edge_litert import schema_py_generated as schema
 
-    weights = {_bytes(part): name for name, part in parts.items()}
     operand = {  # where an operator has its weights
         schema.BuiltinOperator.FULLY_CONNECTED: 1,
         schema.BuiltinOperator.BATCH_MATMUL: 1,
         schema.BuiltinOperator.EMBEDDING_LOOKUP: 1,
     }
-    missing = {name for name, part in parts.items() if not isinstance(part, nn.Embedding)}
+    missing = set(products)
     for subgraph in model.subgraphs:
+        product_names, table_names = names_by_weights(products), names_by_weights(tables)
         for operator in subgraph.operators:
             kind = model.operatorCodes[operator.opcodeIndex].builtinCode
             if kind not in operand:
                 continue
             data = model.buffers[subgraph.tensors[operator.inputs[operand[kind]]].buffer].data
-            name = None if data is None else weights.get(bytes(data))
-            if name is not None:
+            names = table_names if kind == schema.BuiltinOperator.EMBEDDING_LOOKUP else product_names
+            if data is not None and bytes(data) in names:
+                name = next(names[bytes(data)])
                 missing.discard(name)
                 yield name, operator, subgraph.tensors
     if missing:
@@ -200,11 +207,6 @@ def _products(model: Any, parts: Mapping[str, nn.Module]) -> Iterator[tuple[str,
             f"LiteRT's converter left no product with the weights of {', '.join(sorted(missing))}",
             hint="another form: --form",
         )
-
-
-def _bytes(part: nn.Module) -> bytes:
-    """The weights as they stand in the flatbuffer: (out, in) of a linear layer, (G, in, out) of a batch."""
-    return cast("Tensor", part.weight).detach().numpy().tobytes()
 
 
 def _statistics(range_: tuple[float, float] | None) -> dict[str, Array]:

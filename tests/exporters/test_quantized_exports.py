@@ -79,6 +79,26 @@ def test_every_head_keeps_its_outputs(tmp_path: Path, architecture: str) -> None
     assert noise(runner, asked) < 0.03
 
 
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("format_", FORMATS)
+def test_a_product_may_have_the_weights_of_the_table(tmp_path: Path, format_: str, precision: str) -> None:
+    """As transformers ties those of [MASK] scores, if the config says nothing else."""
+    asked = quantized_request(precision, "SqueezeBertForMaskedLM")
+    asked.module.head.decoder.weight = asked.module.embeddings.word_embeddings.weight
+    runner, artifact = made(tmp_path, format_, asked)
+    assert 0 < noise(runner, asked) < {"int8-dynamic": 0.03, "int8-static": 0.06, "int4": 0.25}[precision]
+    assert ("head.decoder" in artifact.calibrated) == (precision == "int8-static")
+
+
+@pytest.mark.parametrize("format_", FORMATS)
+def test_layers_may_have_the_same_weights(tmp_path: Path, format_: str) -> None:
+    """As a network that was made deeper by copying its layers; each has ranges of its own."""
+    asked = quantized_request("int8-static", num_hidden_layers=2)
+    asked.module.layers[1].load_state_dict(asked.module.layers[0].state_dict())
+    runner, _ = made(tmp_path, format_, asked)
+    assert noise(runner, asked) < 0.1
+
+
 @pytest.mark.parametrize("format_", FORMATS)
 def test_token_types_stay_float(tmp_path: Path, format_: str) -> None:
     """Their error would be in every token: in MiniLM's one channel is 15 times the others."""
