@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import torch
@@ -20,6 +20,7 @@ from exporters.spec import ExportRequest, Ranges
 
 INT4: torch.dtype = torch.int4  # type: ignore[attr-defined]
 LEAST_SCALE = 2**-12  # that XNNPACK takes of an activation
+LEAST_WEIGHT_SCALE = 2.0**-23  # of a channel of zeros; ExecuTorch's own 2**-12 is coarse for small weights
 
 
 @dataclass(frozen=True)
@@ -147,11 +148,15 @@ def _with_static_products(
     leaves to slower kernels.)
     """
     from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import get_symmetric_quantization_config
+    from torchao.quantization.pt2e.observer import PerChannelMinMaxObserver
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
     from torchao.quantization.pt2e.quantizer import QuantizationAnnotation, Quantizer
     from torchao.quantization.pt2e.quantizer.quantizer import Q_ANNOTATION_KEY
 
-    weights = get_symmetric_quantization_config(is_per_channel=True).weight
+    weights = replace(
+        get_symmetric_quantization_config(is_per_channel=True).weight,
+        observer_or_fake_quant_ctr=PerChannelMinMaxObserver.with_args(eps=LEAST_WEIGHT_SCALE),
+    )
 
     class ProductQuantizer(Quantizer):  # type: ignore[misc]
         def annotate(self, model: torch.fx.GraphModule) -> torch.fx.GraphModule:

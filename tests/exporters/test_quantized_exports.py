@@ -99,6 +99,24 @@ def test_layers_may_have_the_same_weights(tmp_path: Path, format_: str) -> None:
     assert noise(runner, asked) < 0.1
 
 
+@pytest.mark.parametrize("precision", ("int8-dynamic", "int8-static"))
+@pytest.mark.parametrize("format_", FORMATS)
+def test_small_weights_have_small_steps(tmp_path: Path, format_: str, precision: str) -> None:
+    """Such as those before training, of which many a channel is below 127 times 2**-12."""
+    asked = quantized_request(precision)
+    product = asked.module.layers[0].output[0]
+    product.weight = torch.nn.Parameter(product.weight.detach() * 1e-3)
+    weight = product.weight.detach()
+    made(tmp_path, format_, asked)
+    format_row = exporters.format_named(format_)
+    half_steps = weight.abs().amax(1, keepdim=True).numpy() / 127 / 2
+    assert any(
+        constant.values.shape == weight.shape
+        and (np.abs(constant.values - weight.numpy()) <= 1.01 * half_steps).all()
+        for constant in format_row.read_constants(tmp_path / format_row.file_name) or ()
+    )
+
+
 @pytest.mark.parametrize("format_", FORMATS)
 def test_token_types_stay_float(tmp_path: Path, format_: str) -> None:
     """Their error would be in every token: in MiniLM's one channel is 15 times the others."""
