@@ -99,7 +99,7 @@ def test_layers_may_have_the_same_weights(tmp_path: Path, format_: str) -> None:
     assert noise(runner, asked) < 0.1
 
 
-@pytest.mark.parametrize("precision", ("int8-dynamic", "int8-static"))
+@pytest.mark.parametrize("precision", ["int8-dynamic", "int8-static"])
 @pytest.mark.parametrize("format_", FORMATS)
 def test_small_weights_have_small_steps(tmp_path: Path, format_: str, precision: str) -> None:
     """Such as those before training, of which many a channel is below 127 times 2**-12."""
