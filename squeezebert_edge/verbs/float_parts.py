@@ -16,8 +16,8 @@ from squeezebert_edge.plumbing.progress import Progress, silent
 from squeezebert_edge.proof.comparison import Comparison
 from squeezebert_edge.proof.parity import (
     FEWER_INPUTS,
+    FEWER_VOCABULARY_ROWS,
     MINIMUM_INPUTS,
-    VOCABULARY_ROWS,
     choose_inputs,
     walk_vocabulary,
 )
@@ -26,7 +26,8 @@ from squeezebert_edge.text.tokenizer import pad
 from squeezebert_edge.verbs.plan import Plan
 
 MOST = 0.25  # of the parts: with more of them in float, the file is int8 by name only
-FEWER_WALKS = 16  # rows of token ids from all over the vocabulary
+# Inputs to rank parts with, and to try a set with: texts, and rows of token ids from all over the vocabulary.
+TO_RANK, TO_TRY = (FEWER_INPUTS, FEWER_VOCABULARY_ROWS), (MINIMUM_INPUTS, 16)
 MARGIN_DB = 0.5  # a runtime's integers differ a little
 
 
@@ -36,7 +37,8 @@ def fewest_in_float(
     """Sets of parts that should meet the proof's gate on SQNR if they stay in float, the smallest set first.
 
     Whether they should is computed in torch, on the proof's inputs. Those parts stay in float that cost most
-    when each is quantized by itself, which fewer inputs show.
+    when each is quantized by itself, which fewer inputs show. Where the most that may stay are not enough,
+    nothing else is tried.
 
     Args:
         exact: a precision of the format that quantizes.
@@ -47,16 +49,23 @@ def fewest_in_float(
     task = task_of(checkpoint)
     network = RoundedNetwork(checkpoint, task, format_, exact, plan.calibration)
     exactly = network.rounded(())
-    measure = _Measure(checkpoint, task, plan.lengths, exactly, FEWER_INPUTS, FEWER_WALKS)
+    measure = _Measure(checkpoint, task, plan.lengths, exactly, *TO_RANK)
     costs: dict[str, float] = {}
     for number, part in enumerate(network.parts):
         progress("looking for what must stay float", number, len(network.parts))
         costs[part] = measure(network.rounded([part]))
     costliest = sorted(network.parts, key=costs.__getitem__)
-    measure = _Measure(checkpoint, task, plan.lengths, exactly, MINIMUM_INPUTS, VOCABULARY_ROWS)
-    for count in range(1, math.floor(MOST * len(costliest)) + 1):
+    measure = _Measure(checkpoint, task, plan.lengths, exactly, *TO_TRY)
+
+    def passes(count: int) -> bool:
         progress(f"trying {count} of {len(costliest)} parts in float", 0, 0)
-        if measure(network.rounded(costliest[count:])) >= gate + MARGIN_DB:
+        return measure(network.rounded(costliest[count:])) >= gate + MARGIN_DB
+
+    most = math.floor(MOST * len(costliest))
+    if not passes(most):
+        return
+    for count in range(1, most + 1):
+        if count == most or passes(count):
             yield tuple(part for part in network.parts if part in costliest[:count])
 
 
