@@ -115,7 +115,7 @@ def quantized(content: bytes, request: ExportRequest) -> tuple[bytes, list[str]]
     ranges, calibrated = ranges_of(request, linears) if precision.calibrated else ({}, [])
     model = unpack(content)
     statistics: dict[str, dict[str, Array]] = {}
-    for number, (name, operator, tensors) in enumerate(_products(model, linears, tables)):
+    for number, (name, operator, tensors) in enumerate(_products(model, request.module, linears, tables)):
         entering, leaving = tensors[operator.inputs[0]], tensors[operator.outputs[0]]
         leaving.name = f"{PRODUCT}{name}/{number}".encode()
         if name in ranges:
@@ -168,7 +168,7 @@ def _recipe(precision: Precision) -> Any:
 
 
 def _products(
-    model: Any, products: Mapping[str, nn.Module], tables: Mapping[str, nn.Embedding]
+    model: Any, module: nn.Module, products: Mapping[str, nn.Module], tables: Mapping[str, nn.Embedding]
 ) -> Iterator[tuple[str, Any, list[Any]]]:
     """Each operator that is the product of a part: the part's name, the operator, the tensors of its graph.
 
@@ -176,7 +176,7 @@ def _products(
     of the same weights come in the network's order; a [MASK] head's product has those of a table.
 
     Args:
-        products, tables: parts by name.
+        products, tables: the parts of the module that are meant, by name; others may have the same weights.
 
     Raises:
         InputError: a product whose weights are found in no operator. (A table may be missing: looking up
@@ -190,8 +190,10 @@ def _products(
         schema.BuiltinOperator.EMBEDDING_LOOKUP: 1,
     }
     missing = set(products)
+    parts = dict(module.named_modules())
+    all_products = {name: part for name, part in parts.items() if isinstance(part, nn.Linear | BatchedLinear)}
     for subgraph in model.subgraphs:
-        product_names, table_names = names_by_weights(products), names_by_weights(tables)
+        product_names, table_names = names_by_weights(all_products), names_by_weights(tables)
         for operator in subgraph.operators:
             kind = model.operatorCodes[operator.opcodeIndex].builtinCode
             if kind not in operand:
@@ -200,8 +202,9 @@ def _products(
             names = table_names if kind == schema.BuiltinOperator.EMBEDDING_LOOKUP else product_names
             if data is not None and bytes(data) in names:
                 name = next(names[bytes(data)])
-                missing.discard(name)
-                yield name, operator, subgraph.tensors
+                if name in products or name in tables:
+                    missing.discard(name)
+                    yield name, operator, subgraph.tensors
     if missing:
         raise InputError(
             f"LiteRT's converter left no product with the weights of {', '.join(sorted(missing))}",

@@ -98,6 +98,15 @@ def test_layers_may_have_the_same_weights(tmp_path: Path, format_: str) -> None:
     runner, _ = made(tmp_path, format_, asked)
     assert noise(runner, asked) < 0.1
 
+    (tmp_path / "kept").mkdir()
+    parts = [f"layers.0.{name}" for name in ("qkv", "post_attention", "intermediate", "output")]
+    kept = replace(asked, keep_float=("embeddings", *parts, "head"))
+    _, artifact = made(tmp_path / "kept", format_, kept)
+    assert all(name.startswith("layers.1.") for name in artifact.calibrated)
+    assert artifact.float_operators[{"tflite": "FULLY_CONNECTED", "executorch": "linear"}[format_]] >= sum(
+        isinstance(part, torch.nn.Linear) for part in asked.module.layers[0].modules()
+    )
+
 
 @pytest.mark.parametrize("precision", ["int8-dynamic", "int8-static"])
 @pytest.mark.parametrize("format_", FORMATS)
