@@ -30,6 +30,7 @@ from exporters.tflite.integer import integer_only
 from exporters.tflite.model import pack, unpack
 from exporters.tflite.shortcuts import operators_lowered_once
 from exporters.tflite.signatures import METADATA_NAME
+from exporters.tflite.unfolding import with_own_products
 
 PRODUCTS = {"FULLY_CONNECTED", "BATCH_MATMUL", "CONV_2D", "DEPTHWISE_CONV_2D"}
 
@@ -119,8 +120,7 @@ def convert(request: ExportRequest) -> bytes:
         with _no_progress_shown(), captures(), operators_lowered_once():
             model = converter.convert()
             with quiet_runtime():
-                content: bytes = model.model_content()
-                return content
+                return with_own_products(model.model_content(), request.module)
     except (OSError, MemoryError):
         raise
     except Exception as error:
@@ -165,12 +165,22 @@ def finished(content: bytes, metadata: Mapping[str, str]) -> bytes:
 
 
 def _delegation(path: Path) -> Delegation:
-    """What XNNPACK takes when this machine's runtime loads the model, in the shortest length's signature."""
+    """What XNNPACK takes when this machine's runtime loads the model, in the shortest length's signature.
+
+    Raises:
+        InputError: the runtime refuses what the converter made.
+    """
     from ai_edge_litert.interpreter import Interpreter
 
-    with quiet_runtime():
-        interpreter = Interpreter(str(path))
-        interpreter.allocate_tensors()
+    try:
+        with quiet_runtime():
+            interpreter = Interpreter(str(path))
+            interpreter.allocate_tensors()
+    except (RuntimeError, ValueError) as error:
+        raise InputError(
+            f"LiteRT cannot run what litert-torch {version('litert-torch')} made of this model: {error}",
+            hint="another form: --form",
+        ) from error
     everything = interpreter._get_ops_details()
     delegates = [operator for operator in everything if operator["op_name"] == "DELEGATE"]
     operators = {operator["index"]: operator for operator in everything if operator["op_name"] != "DELEGATE"}

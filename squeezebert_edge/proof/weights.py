@@ -175,6 +175,8 @@ def _weights_of(module: nn.Module, longest: int, piece: int | None) -> Iterator[
             positions = "position_embeddings" in name
             needed = min(longest, len(values)) if positions else len(values)
             yield _Weight(name, values, needed, positions)
+            if values.size > 1 and (values == values.flat[0]).all():  # a runtime may store it as a scalar
+                yield _Weight(name, values.ravel()[:1], 1)
             if "token_type_embeddings" in name and len(tensor) == 1:  # looked up beforehand
                 yield _Weight(name, np.tile(values, (longest, 1)), longest, positions=True)
     for name, norm in module.named_modules():
@@ -347,6 +349,10 @@ def _allowed(expected: Array, turned: _Turned) -> Array:
         most = np.broadcast_to(ROUNDING * steps, parts)
         if constant.bits <= 8:
             most = np.maximum(most, HALF_STEP * steps + FOUR_ROUNDINGS * sizes.reshape(parts))
+            if (
+                turned.steps.astype(np.float16) == turned.steps
+            ).all():  # rounded, which tells where they are small
+                most = most + FLOAT16_LEAST / 2 * 2 ** (constant.bits - 1)
         return cast("Array", most.reshape(expected.shape)) + FLOAT32_ROUNDING * sizes
     if constant.bits < 32:
         return FLOAT16_ROUNDING * sizes + FLOAT16_LEAST

@@ -50,17 +50,18 @@ def test_weights_are_found_whatever_a_runtime_makes_of_them(module: nn.Module) -
     assert compared(module, [*held(module), *strangers]) == (1.0, [])
 
 
-def test_weights_may_be_quantized_in_half_precision() -> None:
-    """As coremltools does it: weight, scale, quotient and product are each rounded."""
+@pytest.mark.parametrize("size", [1, 0.004])
+def test_weights_may_be_quantized_in_half_precision(size: float) -> None:
+    """As coremltools does it: weight, scale, quotient and product are each rounded. A small scale is subnormal."""
     random = np.random.default_rng(0)
     largest = random.uniform(0.126, 0.17, (512, 1))  # of each row, where half precision is coarsest
     middles = random.integers(96, 126, (512, 511)) + random.uniform(0.4, 0.6, (512, 511))
-    values = np.hstack([largest, largest / 127 * middles])
+    values = size * np.hstack([largest, largest / 127 * middles])
     module = nn.Linear(512, 512, bias=False)
     module.weight = nn.Parameter(torch.from_numpy(values).float())
     halves = module.weight.detach().numpy().astype(np.float16)
     steps = (np.abs(halves).max(axis=1, keepdims=True).astype(np.float32) / 127).astype(np.float16)
-    stored = np.rint(halves / steps)
+    stored = np.rint(halves / steps).clip(-127, 127)  # which a scale that was rounded down makes felt
 
     def constant(integers: np.ndarray) -> Constant:
         made = of_integers("weight", integers.astype(np.int8), 8, steps.astype(np.float32))
@@ -123,6 +124,17 @@ def test_what_does_nothing_may_be_left_out() -> None:
     some = [one for one in held(module) if np.ptp(one.values)]
     assert len(some) == len(held(module)) - 2
     assert compared(module, some) == (1.0, [])
+
+
+def test_what_is_alike_may_be_a_scalar() -> None:
+    module = lay_out(tiny_model(num_hidden_layers=1), TextClassification, "group-resident")
+    shift = module.get_submodule("layers.0.output_norm").get_parameter("bias")
+    torch.nn.init.constant_(shift, 0.1)
+    others = [one for one in held(module) if not (one.values == np.float32(0.1)).all()]
+    assert len(others) == len(held(module)) - 1
+    assert compared(module, [*others, of_floats("shift", np.array(0.1, np.float32))]) == (1.0, [])
+    (failure,) = compared(module, [*others, of_floats("shift", np.array(0.11, np.float32))]).failures
+    assert failure.startswith("layers.0.output_norm.bias")
 
 
 def scaled(factor: float) -> Callable[[Constant], Constant]:
