@@ -52,7 +52,7 @@ def test_weights_are_found_whatever_a_runtime_makes_of_them(module: nn.Module) -
 
 @pytest.mark.parametrize("size", [1, 0.004])
 def test_weights_may_be_quantized_in_half_precision(size: float) -> None:
-    """As coremltools does it: weight, scale, quotient and product are each rounded. A small scale is subnormal."""
+    """As coremltools does: weight, scale, quotient and product are rounded. A small scale is subnormal."""
     random = np.random.default_rng(0)
     largest = random.uniform(0.126, 0.17, (512, 1))  # of each row, where half precision is coarsest
     middles = random.integers(96, 126, (512, 511)) + random.uniform(0.4, 0.6, (512, 511))
