@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -302,6 +303,16 @@ class Bundle:
         return [self.answer(self.task.ask([item] if isinstance(item, str) else list(item))) for item in text]
 
 
+def _way_to_a_bundle(directory: Path) -> str | None:
+    """What to run or to name, where a checkpoint or a directory of bundles was taken for a bundle."""
+    if (directory / "config.json").is_file():
+        return (
+            f"it is a checkpoint; make bundles of it: squeezebert-edge export {shlex.quote(str(directory))}"
+        )
+    inside = sorted(path.parent for path in directory.glob(f"*/{MANIFEST}"))
+    return f"name the bundles in it, such as {shlex.quote(str(inside[0]))}" if inside else None
+
+
 def open_bundle(directory: Path, *, unit: Unit = CPU, allow_failed: bool = False) -> Bundle:
     """Open a bundle; check every file against the manifest, and the manifest against the artifact.
 
@@ -322,6 +333,7 @@ def open_bundle(directory: Path, *, unit: Unit = CPU, allow_failed: bool = False
         raise InputError(
             f"{directory} is not a bundle: {error.problem}",
             allowed="a directory that `squeezebert-edge export` wrote",
+            hint=_way_to_a_bundle(directory),
         ) from None
     bundle = Bundle(directory, parse_manifest(path, content), allow_failed)
     if hashlib.sha256(content).hexdigest() != seal:

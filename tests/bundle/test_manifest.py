@@ -148,6 +148,15 @@ def test_what_is_no_bundle_is_refused(tmp_path: Path, bundle: Path) -> None:
         open_bundle(bundle)
 
 
+def test_what_was_taken_for_a_bundle_is_told_the_way_to_one(tmp_path: Path, bundle: Path) -> None:
+    with pytest.raises(InputError, match=f"such as {bundle}"):
+        open_bundle(bundle.parent)
+    (tmp_path / "my bert").mkdir()
+    (tmp_path / "my bert" / "config.json").touch()
+    with pytest.raises(InputError, match=f"squeezebert-edge export '{tmp_path / 'my bert'}'"):
+        open_bundle(tmp_path / "my bert")
+
+
 def test_the_published_schema_is_the_code_s(tmp_path: Path) -> None:
     published = json.loads((Path(__file__).parents[2] / "docs" / "manifest.schema.json").read_text())
     assert published == Manifest.model_json_schema()
