@@ -34,6 +34,7 @@ from exporters.tflite.chips import CHIPS, Chip, chip_named
 from exporters.tflite.export import convert, finished
 from exporters.tflite.integer import Graph, integer_only
 from exporters.tflite.model import unpack
+from exporters.tflite.powers import quick_powers
 from exporters.tflite.signatures import alone, read_metadata
 from exporters.units import EVERY_CHIP, Unit
 
@@ -182,12 +183,13 @@ def load(unit: Unit, files: Mapping[int, Path]) -> RunnerProcess:
         )
     for path in files.values():
         _require_stamp(path, chip)
-    return RunnerProcess(
-        "exporters.tflite.emulator",
-        [str(chip.soc), *map(str, files.values())],
-        environment={},
-        computed_by="qualcomm-emulator",
-    )
+    with quick_powers() as environment:
+        return RunnerProcess(
+            "exporters.tflite.emulator",
+            [str(chip.soc), *map(str, files.values())],
+            environment=environment,
+            computed_by="qualcomm-emulator",
+        )
 
 
 def _require_stamp(path: Path, chip: Chip) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
+import math
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -24,6 +27,7 @@ from exporters.spec import ComputedBy, Delegation, Runner, UnitArtifact
 from exporters.tflite import FORMAT, gpu, npu
 from exporters.tflite.chips import CHIPS
 from exporters.tflite.model import unpack
+from exporters.tflite.powers import compile_powers, quick_powers
 from exporters.tflite.signatures import alone
 from exporters.units import GPU, Unit, parse_unit
 from squeezebert_edge.model.heads import ARCHITECTURES
@@ -31,6 +35,10 @@ from tests.kit.exported import LENGTHS, Made, Small, computed, head, make, reque
 from tests.kit.units import SM8650, needs_gpu, needs_npu
 
 HALF = FORMAT.precisions["fp16"]
+
+needs_cc = pytest.mark.skipif(
+    shutil.which("cc") is None or sys.platform != "linux", reason="needs a C compiler on Linux"
+)
 
 
 def made_for(made: Made, kind: str, unit: Unit) -> UnitArtifact:
@@ -170,6 +178,42 @@ class Activated(nn.Module):
             torch.tanh(third(row))[:, 0],
             torch.tanh(convolved)[:, 0, 0],
         )
+
+
+@needs_cc
+def test_a_quick_power_is_the_c_library_s_bit_for_bit(tmp_path: Path) -> None:
+    library = tmp_path / "powers.so"
+    assert compile_powers(library)
+    power = ctypes.CDLL(str(library)).pow
+    power.argtypes, power.restype = [ctypes.c_double, ctypes.c_double], ctypes.c_double
+    whole = [(2.0, float(exponent)) for exponent in range(-1080, 1030)]
+    fractions = np.random.default_rng(0).normal(0, 9, 20)
+    others = [(base, exponent) for base in (0.0, 2.0, -2.0, 10.0, 1.5) for exponent in fractions]
+    odd = [(2.0, value) for value in (math.inf, -math.inf, math.nan, 0.5, -0.0, 1e300)]
+    for base, exponent in [*whole, *others, *odd]:
+        assert np.float64(power(base, exponent)).tobytes() == libm_power(base, exponent).tobytes()
+
+
+def libm_power(base: float, exponent: float) -> np.float64:
+    power = ctypes.CDLL("libm.so.6").pow
+    power.argtypes, power.restype = [ctypes.c_double, ctypes.c_double], ctypes.c_double
+    return np.float64(power(base, exponent))
+
+
+@needs_npu
+@needs_cc
+def test_the_emulator_computes_the_same_without_quick_powers(
+    half: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = made_for(half, "npu", SM8650).files
+    inputs = row(LENGTHS[-1], 5)
+    quick = npu.load(SM8650, files)(inputs)
+    monkeypatch.setenv("PATH", "")
+    with quick_powers() as environment:
+        assert environment == {}
+    slow = npu.load(SM8650, files)(inputs)
+    for name, value in slow.items():
+        assert quick[name].tobytes() == value.tobytes()
 
 
 @needs_npu
