@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from queue import Empty, SimpleQueue
@@ -127,45 +127,55 @@ def take(results: SimpleQueue[T]) -> T:
 
 
 def side_by_side(
-    work: Callable[[A], T], items: Sequence[A], threads: int, end: Callable[[], None]
+    work: Callable[[A], T], items: Iterable[A], threads: int, end: Callable[[], None]
 ) -> Iterator[T]:
     """The work's results for each item, as they come, computed in several threads.
 
-    The first error, and whoever leaves the loop early, ends the rest.
+    Items are taken in this thread, while work is done on those before. The first error, and whoever leaves
+    the loop early, ends the rest.
 
     Args:
         end: makes work that is being done in other threads stop.
     """
-    waiting: SimpleQueue[A] = SimpleQueue()
-    for item in items:
-        waiting.put(item)
+    waiting: SimpleQueue[tuple[A] | None] = SimpleQueue()  # None: no more
     found: SimpleQueue[tuple[T] | BaseException] = SimpleQueue()
     stopped = threading.Event()
 
     def do() -> None:
-        with suppress(Empty):
-            while not stopped.is_set():
-                item = waiting.get_nowait()
-                try:
-                    found.put((work(item),))
-                except BaseException as error:
-                    found.put(error)
+        while (item := waiting.get()) is not None and not stopped.is_set():
+            try:
+                found.put((work(*item),))
+            except BaseException as error:
+                found.put(error)
 
-    team = [threading.Thread(target=do) for _ in range(min(threads, len(items)))]
+    team = [threading.Thread(target=do) for _ in range(threads)]
+    left = 0
     try:
         for thread in team:
             thread.start()
-        for _ in items:
-            result = take(found)
-            if isinstance(result, BaseException):
-                raise result
-            yield result[0]
+        for item in items:
+            waiting.put((item,))
+            left += 1
+            while not found.empty():
+                left -= 1
+                yield _result(found)
+        for _ in range(left):
+            yield _result(found)
     finally:
         stopped.set()
         end()
+        for _ in team:
+            waiting.put(None)
         for thread in team:
             if thread.ident is not None:
                 thread.join()
+
+
+def _result(found: SimpleQueue[tuple[T] | BaseException]) -> T:
+    result = take(found)
+    if isinstance(result, BaseException):
+        raise result
+    return result[0]
 
 
 def _serve(descriptor: int) -> None:
@@ -175,9 +185,11 @@ def _serve(descriptor: int) -> None:
         threading.Thread(target=_end_with_parent, args=(connection,), daemon=True).start()
         try:
             function, arguments = pickle.loads(content)
+            one_at_a_time = threading.Lock()
 
             def tell(stage: str, done: int, total: int) -> None:
-                connection.send(("progress", (stage, done, total)))
+                with one_at_a_time:  # the function may have threads of its own
+                    connection.send(("progress", (stage, done, total)))
 
             answer = ("result", function(*arguments, progress=tell))
         except BaseException as error:

@@ -14,7 +14,7 @@ import torch
 import exporters
 from exporters.errors import GateError, UnavailableError
 from exporters.precision import Gates
-from exporters.spec import MAX_RANK, Artifact, ExportRequest, Format, UnitArtifact, UnitExporter
+from exporters.spec import MAX_RANK, Artifact, ExportRequest, Format, UnitArtifact
 from exporters.units import CPU, Unit
 from squeezebert_edge import __version__
 from squeezebert_edge.bundle.manifest import MANIFEST, Manifest, UnitRecord, Verification, write_manifest
@@ -50,6 +50,8 @@ TOOLS_BYTES, WEIGHTS_IN_MEMORY = 700 << 20, 7
 MOST_TRIES = 2  # of sets of parts in float
 SHARE_OF_MEMORY = 0.8  # of what is free; the rest is for this process, and for others
 
+Made = tuple[Unit, choices.Choice, UnitArtifact]  # what a unit runs, and its form
+
 
 def refuse_outputs(plan: Plan, out: Path, *, force: bool) -> None:
     """Raise InputError if any bundle of the plan exists already and may not be replaced."""
@@ -80,7 +82,8 @@ def export_bundles(
 
     Args:
         jobs: how many are made side by side, each in a process of its own, sharing torch's threads; they
-            come as they are done. One at a time is made in this process, in the plan's order.
+            come as they are done. One at a time is made in this process, in the plan's order. Where there
+            are fewer bundles than that, units of one are proven side by side.
 
     Raises:
         InputError: before anything is made, if any of the bundles exists and `force` is false.
@@ -92,34 +95,49 @@ def export_bundles(
     refuse_outputs(plan, out, force=force)
     plan.require_units()
     require_sound_reference()
-    jobs = min(jobs, len(plan.pairs))
-    team = Team(threads=max(1, torch.get_num_threads() // max(1, jobs)))
+    bundles = max(1, min(jobs, len(plan.pairs)))
+    proofs = max(1, jobs // bundles)
+    team = _team_of(bundles)
 
     def make(pair: tuple[str, str]) -> Bundle:
         target = out / "-".join(pair)
         telling = with_prefix(" ".join(pair), progress)
         with stage_directory(target, marker=MANIFEST, force=force) as staging:
-            if jobs == 1:
-                _make_best(checkpoint, plan, *pair, staging, progress=telling)
+            if bundles == 1:
+                _make_best(checkpoint, plan, *pair, staging, proofs, progress=telling)
             else:
                 making = f"making {' '.join(pair)}"
-                team.call(making, _make_best, checkpoint, plan, *pair, staging, progress=telling)
+                team.call(making, _make_best, checkpoint, plan, *pair, staging, proofs, progress=telling)
         return open_bundle(target, allow_failed=True)
 
-    if jobs == 1:
+    if bundles == 1:
         yield from map(make, plan.pairs)
     else:
-        yield from side_by_side(make, plan.pairs, jobs, team.end)
+        yield from side_by_side(make, plan.pairs, bundles, team.end)
+
+
+def _team_of(size: int) -> Team:
+    """So many processes at a time, which share this one's threads."""
+    return Team(threads=max(1, torch.get_num_threads() // size))
 
 
 def _make_best(
-    checkpoint: Checkpoint, plan: Plan, name: str, precision: str, directory: Path, progress: Progress
+    checkpoint: Checkpoint,
+    plan: Plan,
+    name: str,
+    precision: str,
+    directory: Path,
+    proofs: int,
+    progress: Progress,
 ) -> None:
     """Fill a directory with the bundle of the first precision that passes, of those that a name stands for.
 
     If none passes, the first is made with a few parts in float with which it does. If there is none either,
     the one with the best SQNR is left, its manifest saying so. A plan without calibration leaves out what
     would need it.
+
+    Args:
+        proofs: how many units are proven at the same time.
 
     Raises:
         GateError: each of them leaves operators outside.
@@ -136,7 +154,7 @@ def _make_best(
         place = directory / exact.name
         place.mkdir()
         try:
-            manifest = _make(checkpoint, plan, name, precision, exact, tried, place, progress)
+            manifest = _make(checkpoint, plan, name, precision, exact, tried, place, proofs, progress)
         except GateError as error:
             if exact is candidates[-1] and not failed:
                 raise
@@ -153,7 +171,9 @@ def _make_best(
         for kept in islice(sets, MOST_TRIES):
             place.mkdir()
             try:
-                manifest = _make(checkpoint, plan, name, precision, exact, tried, place, progress, kept)
+                manifest = _make(
+                    checkpoint, plan, name, precision, exact, tried, place, proofs, progress, kept
+                )
             except GateError:  # a unit that takes no floats
                 shutil.rmtree(place)
                 continue
@@ -187,6 +207,7 @@ def _make(
     exact: choices.Choice,
     tried: Mapping[str, str],
     directory: Path,
+    proofs: int,
     progress: Progress,
     kept: Sequence[str] = (),
 ) -> Manifest:
@@ -215,7 +236,8 @@ def _make(
     verification = verify(checkpoint, task, runner, gates, progress=progress)
     progress("comparing weights", 0, 0)
     verification = prove_weights(verification, path, request.module, format_, meaning, plan.lengths[-1])
-    units = dict(_make_for_units(checkpoint, task, plan, name, artifact, request, progress))
+    made = _make_for_units(checkpoint, task, plan, name, artifact, request, progress)
+    units = _prove_units(checkpoint, plan, name, exact.name, made, proofs, progress)
     write_vocabulary(directory, checkpoint.tokenizer.vocab)
     manifest = write_manifest(
         directory,
@@ -252,7 +274,7 @@ def _make(
             "float_operators": dict(sorted(artifact.float_operators.items())),
             "verification": verification,
             "unit": None if name == "coreml" else str(CPU),
-            "units": {str(unit): record for unit, record in units.items()},
+            "units": units,
         },
         proven=True,
     )
@@ -269,13 +291,12 @@ def _make_for_units(
     artifact: Artifact,
     request: ExportRequest,
     progress: Progress,
-) -> Iterator[tuple[Unit, UnitRecord]]:
-    """What each of the plan's units beside the CPU runs, and the proof of it."""
+) -> Iterator[Made]:
+    """What each of the plan's units beside the CPU runs, and its form."""
     format_ = exporters.format_named(name)
     exact = request.precision
     meaning = format_.precision(exact)
     for kind, units in plan.units_of(name, exact).items():
-        exporter = format_.unit(kind)
         form = plan.form_on(units[0], name, exact)
         if plan.needs_own_network(units[0], name, exact):
             module = lay_out(quantizable(checkpoint, meaning), type(task), form.name)
@@ -287,6 +308,7 @@ def _make_for_units(
                 ranges=ranges,
                 keep_float=plan.keep_float,
             )
+        exporter = format_.unit(kind)
         for unit, made in exporter.export(request, artifact, units, lambda stage: progress(stage, 0, 0)):
             if made.delegation.left and not plan.allow_undelegated:
                 taken = f"{made.delegation.delegated} of {made.delegation.total} operators"
@@ -296,44 +318,67 @@ def _make_for_units(
                     allowed="every operator",
                     hint="another --precision or --form, or --allow-undelegated",
                 )
-            limits = meaning.unit_gates[kind].replaced_by(plan.gates)
-            unit_progress = with_prefix(str(unit), progress)
-            verification = _verify_on(unit, exporter, made, checkpoint, task, limits, unit_progress)
-            yield (
-                unit,
-                UnitRecord(
-                    files={length: file.name for length, file in made.files.items()},
-                    form=form.name,
-                    form_decided_by=form.decided_by,
-                    arithmetic=made.arithmetic,
-                    delegation=made.delegation,
-                    partitions=made.partitions,
-                    versions=dict(made.versions),
-                    warnings=list(made.warnings),
-                    verification=verification,
-                ),
-            )
+            yield unit, form, made
+
+
+def _prove_units(
+    checkpoint: Checkpoint,
+    plan: Plan,
+    name: str,
+    exact: str,
+    made: Iterator[Made],
+    proofs: int,
+    progress: Progress,
+) -> dict[str, UnitRecord]:
+    """The record of each unit, by its name, in the plan's order.
+
+    Args:
+        made: what units run, and its form; one is made while those before it are proven.
+        proofs: how many are proven at the same time, each in a process of its own; one alone in this one.
+    """
+    team = _team_of(proofs)
+    gates = exporters.format_named(name).precision(exact).unit_gates
+
+    def prove(each: Made) -> tuple[Unit, UnitRecord]:
+        unit, form, artifact = each
+        limits = gates[unit.kind].replaced_by(plan.gates)
+        telling = with_prefix(str(unit), progress)
+        if proofs == 1:
+            proof = _verify_on(unit, name, artifact, checkpoint, limits, progress=telling)
+        else:
+            proving = f"proving {unit}"
+            proof = team.call(proving, _verify_on, unit, name, artifact, checkpoint, limits, progress=telling)
+        return unit, UnitRecord(
+            files={length: file.name for length, file in artifact.files.items()},
+            form=form.name,
+            form_decided_by=form.decided_by,
+            arithmetic=artifact.arithmetic,
+            delegation=artifact.delegation,
+            partitions=artifact.partitions,
+            versions=dict(artifact.versions),
+            warnings=list(artifact.warnings),
+            verification=proof,
+        )
+
+    records = dict(map(prove, made) if proofs == 1 else side_by_side(prove, made, proofs, team.end))
+    order = (unit for units in plan.units_of(name, exact).values() for unit in units)
+    return {str(unit): records[unit] for unit in order}
 
 
 def _verify_on(
-    unit: Unit,
-    exporter: UnitExporter,
-    made: UnitArtifact,
-    checkpoint: Checkpoint,
-    task: Task,
-    gates: Gates,
-    progress: Progress,
+    unit: Unit, name: str, made: UnitArtifact, checkpoint: Checkpoint, gates: Gates, *, progress: Progress
 ) -> Verification:
     """The proof of what a unit runs. A unit that refuses the files which were made for it has failed."""
     if made.delegation.left:
         failure = "what it leaves to the CPU is computed on a phone only"
         return Verification(status="not verified", by=None, failures=[failure])
     try:
-        runner = exporter.load(unit, made.files)
+        runner = exporters.format_named(name).unit(unit.kind).load(unit, made.files)
     except UnavailableError as error:
         return Verification(status="not verified", by=None, failures=[str(error)])
     except GateError as error:
         return Verification(status="failed", by=None, failures=[str(error)])
+    task = task_of(checkpoint)
     return verify(checkpoint, task, runner, gates, fewer=not unit.is_cpu, progress=progress)
 
 

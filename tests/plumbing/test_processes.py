@@ -180,6 +180,37 @@ def test_results_come_as_they_are_done() -> None:
     assert list(side_by_side(work, [], 2, lambda: None)) == []
 
 
+def test_an_item_is_made_while_those_before_it_are_worked_on() -> None:
+    begun = threading.Event()
+
+    def items() -> Iterator[int]:
+        yield 1
+        assert begun.wait(60)
+        yield 2
+
+    def work(item: int) -> int:
+        begun.set()
+        return item
+
+    assert sorted(side_by_side(work, items(), 2, lambda: None)) == [1, 2]
+
+
+def test_an_item_that_cannot_be_made_ends_the_rest() -> None:
+    ended, before = threading.Event(), threading.active_count()
+
+    def items() -> Iterator[int]:
+        yield 1
+        raise GateError("no second")
+
+    def work(item: int) -> int:
+        assert ended.wait(60)
+        raise KeyboardInterrupt
+
+    with pytest.raises(GateError, match="no second"):
+        list(side_by_side(work, items(), 2, ended.set))
+    assert threading.active_count() == before
+
+
 @pytest.mark.parametrize("leave", ["by an error", "early"])
 def test_the_first_error_and_who_leaves_early_end_the_rest(leave: str) -> None:
     ended, begun, before = threading.Event(), [], threading.active_count()

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +28,7 @@ from squeezebert_edge.verbs.evaluate import evaluate_bundles
 from squeezebert_edge.verbs.export import export_bundles
 from squeezebert_edge.verbs.plan import Plan, add_calibration, check_units
 from squeezebert_edge.verbs.verify import verify_bundle
+from tests.kit.processes import list_processes, needs_proc, wait_for
 from tests.kit.units import SM8650, needs_gpu, needs_npu
 
 HALF = ("tflite", "fp16")
@@ -38,7 +43,7 @@ def checkpoint() -> Checkpoint:
 @pytest.fixture(scope="module")
 def made(checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     plan = Plan([HALF], LENGTHS, units=[GPU, SM8650])
-    (bundle,) = export_bundles(checkpoint, plan, tmp_path_factory.mktemp("units"))
+    (bundle,) = export_bundles(checkpoint, plan, tmp_path_factory.mktemp("units"), jobs=2)
     return bundle
 
 
@@ -148,6 +153,39 @@ def test_a_chip_of_integers_is_proven_with_integers(
     assert unit.delegation.delegated == unit.delegation.total
     assert (unit.partitions, unit.form) == (1, "conv2d")
     assert unit.arithmetic.startswith("int")
+
+
+@needs_gpu
+@needs_npu
+def test_units_proven_one_by_one_are_found_alike(
+    made: Bundle, checkpoint: Checkpoint, tmp_path: Path
+) -> None:
+    plan = Plan([HALF], LENGTHS, units=[GPU, SM8650])
+    (alone,) = export_bundles(checkpoint, plan, tmp_path, jobs=1)
+    assert alone.manifest.units == made.manifest.units
+
+
+@needs_gpu
+@needs_npu
+@needs_proc
+def test_an_interruption_ends_the_proofs_of_units(tmp_path: Path) -> None:
+    words = "-m squeezebert_edge export default --to tflite --precision fp16 --unit gpu --unit npu:SM8650"
+    process = subprocess.Popen(
+        [sys.executable, *words.split(), "--jobs", "2", "--out", "out"],
+        stderr=subprocess.PIPE, text=True, cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+    )  # fmt: skip
+
+    def runners() -> list[str]:
+        return [said for _, said, where in list_processes() if where == str(tmp_path) and "exporters" in said]
+
+    wait_for(lambda: len({said.split()[2] for said in runners()}) == 2, 300, while_runs=process)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors.endswith("interrupted; no half-written output was left\n")
+    wait_for(lambda: not runners())
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 # Planted errors
