@@ -93,7 +93,7 @@ JobsOption = Annotated[
         "--jobs",
         metavar="N",
         min=1,
-        help="How many bundles are made side by side.",
+        help="How many bundles are made, or units of one proven, side by side.",
         show_default="the cores, as far as memory allows",
     ),
 ]
