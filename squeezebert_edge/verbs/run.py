@@ -90,16 +90,16 @@ def compare_precisions(
     found = {} if force else find_bundles(checkpoint, plan, out)
     missing = replace(plan, pairs=[pair for pair in plan.pairs if pair not in found])
     examples = _labelled_examples(checkpoint, data, columns)
-    bundles = min(jobs, max(1, len(missing.pairs)))
+    at_once = min(jobs, max(1, len(missing.pairs)))
     seconds = estimate(
         checkpoint,
         missing,
-        jobs=bundles,
+        jobs=at_once,
         pairs=len(plan.pairs),
         examples=len(examples or ()),
         protocol=protocol,
     )
-    tell(Work(found, missing, bundles, len(examples or ()), protocol, seconds))
+    tell(Work(found, missing, at_once, len(examples or ()), protocol, seconds))
     reference = None
     if examples is not None:
         max_length = plan.lengths[-1]
