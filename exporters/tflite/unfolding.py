@@ -1,9 +1,10 @@
 """Products of a converted model, as the network has them.
 
-litert-torch's converter puts a norm's scale and shift into an ungrouped product behind it. The residual takes
-the norm too, so that nothing is saved, and the product's weights are no longer the network's: neither a
-quantizer nor a proof finds them. It also makes a dense layer of a product of two matrices, as attention of a
-single head has it, which neither XNNPACK nor a GPU takes.
+litert-torch's converter puts a norm's scale and shift into an ungrouped product behind it, and into a
+convolution a scale that is the same for all channels. The residual takes the norm too, so that nothing is
+saved, and the product's weights are no longer the network's: neither a quantizer nor a proof finds them. The
+converter also makes a dense layer of a product of two matrices, as attention of a single head has it, which
+neither XNNPACK nor a GPU takes.
 """
 
 from __future__ import annotations
@@ -27,15 +28,18 @@ def with_own_products(content: bytes, module: nn.Module) -> bytes:
 
     model = unpack(content)
     changed = False
+    unfolded: dict[int, list[Product]] = {}  # by the buffer of their weights, which all lengths share
     for graph in model.subgraphs:
         for operator in list(_of_kind(model, graph, schema.BuiltinOperator.FULLY_CONNECTED)):
-            if _data(model, graph, operator.inputs[1]) is None:
+            if _values(model, graph, operator.inputs[1]) is None:
                 changed |= _multiply_activations(model, graph, operator)
-        folded = list(_folded(model, graph))
-        products = [part for part in module.modules() if isinstance(part, nn.Linear)] if folded else []
-        for product, norm in folded:
-            changed |= _unfold(model, graph, product, norm, products)
-    return pack(model) if changed else content
+        for operator, norm in list(_scaled(model, graph)):
+            weights = graph.tensors[operator.inputs[1]].buffer
+            if weights not in unfolded:
+                unfolded[weights] = _products_of(module, bytes(model.buffers[weights].data), norm.scale)
+            if unfolded[weights]:
+                _unfold(model, graph, operator, norm, unfolded[weights])
+    return pack(model) if changed or any(unfolded.values()) else content
 
 
 def _multiply_activations(model: Any, graph: Any, operator: Any) -> bool:
@@ -56,51 +60,78 @@ def _multiply_activations(model: Any, graph: Any, operator: Any) -> bool:
     return True
 
 
-class Norm(NamedTuple):
-    """The end of a norm: its scale, (C,), and the tensor that it gives."""
+Product = nn.Linear | nn.Conv2d
 
-    scale: Any
+
+class Norm(NamedTuple):
+    """The end of a norm: its scale and shift, (C,) or (1,), and the tensor that it gives."""
+
+    scale: Array
+    shift: Array
     output: int
 
 
-def _folded(model: Any, graph: Any) -> Iterator[tuple[Any, Norm]]:
+def _scaled(model: Any, graph: Any) -> Iterator[tuple[Any, Norm]]:
     """Each product of weights that takes what a norm scales beside it."""
     from ai_edge_litert import schema_py_generated as schema
 
     kinds = schema.BuiltinOperator
-    shifted = {}
+    shifts: dict[int, tuple[Array, int]] = {}
     for addition in _of_kind(model, graph, kinds.ADD):
-        x, shift = addition.inputs
-        if _data(model, graph, shift) is not None:
-            shifted[x] = addition.outputs[0]
-    norms = {}
+        shift = _values(model, graph, addition.inputs[1])
+        if shift is not None:
+            shifts[addition.inputs[0]] = shift, addition.outputs[0]
+    norms: dict[int, Norm] = {}
     for scaling in _of_kind(model, graph, kinds.MUL):
-        x, scale = scaling.inputs
-        data = _data(model, graph, scale)
-        if data is not None:
-            output = scaling.outputs[0]
-            norms[x] = Norm(np.frombuffer(data, np.float32), shifted.get(output, output))
-    for operator in _of_kind(model, graph, kinds.FULLY_CONNECTED):
-        if operator.inputs[0] in norms:
-            yield operator, norms[operator.inputs[0]]
+        scale, (output,) = _values(model, graph, scaling.inputs[1]), scaling.outputs
+        if scale is not None:
+            norms[scaling.inputs[0]] = Norm(scale, *shifts.get(output, (np.zeros(1, np.float32), output)))
+    for kind in (kinds.FULLY_CONNECTED, kinds.CONV_2D):
+        for operator in _of_kind(model, graph, kind):
+            if operator.inputs[0] in norms and _values(model, graph, operator.inputs[1]) is not None:
+                yield operator, norms[operator.inputs[0]]
 
 
-def _unfold(model: Any, graph: Any, operator: Any, norm: Norm, products: list[nn.Linear]) -> bool:
-    """Give an operator the weights and the bias of its product, and what comes out of the norm."""
-    weights = model.buffers[graph.tensors[operator.inputs[1]].buffer]
-    for product in products:
-        own = product.weight.detach().numpy()
-        if own.nbytes != len(weights.data) or own.shape[1:] != norm.scale.shape:
-            continue
-        folded = (own * norm.scale).tobytes() == bytes(weights.data)
-        if folded or own.tobytes() == bytes(
-            weights.data
-        ):  # unfolded for another length, with the same buffer
-            weights.data = own.tobytes()
-            bias = _add_constant(model, graph, operator.inputs[1], product.bias.detach().numpy())
-            operator.inputs = [norm.output, operator.inputs[1], bias]
-            return True
-    return False
+def _products_of(module: nn.Module, folded: bytes, scale: Array) -> list[Product]:
+    """The products whose weights are those given after a norm's scale was put into them."""
+    found: list[Product] = []
+    for part in module.modules():
+        if isinstance(part, nn.Linear | nn.Conv2d):
+            weights = _weights_of(part)
+            fits = weights.nbytes == len(folded) and scale.size in (1, weights.shape[1])
+            if fits and (weights * scale).tobytes() == folded:
+                found.append(part)
+    return found
+
+
+def _unfold(model: Any, graph: Any, operator: Any, norm: Norm, products: list[Product]) -> None:
+    """Give an operator the weights and the bias of its product, and what comes out of the norm.
+
+    Args:
+        products: those of its weights, of which its bias tells the one that it is.
+    """
+    _, weights, *bias = operator.inputs
+    held = _values(model, graph, bias[0]) if bias and bias[0] >= 0 else None
+
+    def distance(product: Product) -> float:
+        own = _weights_of(product) @ np.broadcast_to(norm.shift, _weights_of(product).shape[1]) + _bias_of(
+            product
+        )
+        return float(np.abs(own - (0 if held is None else held.reshape(-1, len(own))[0])).max())
+
+    product = min(products, key=distance)
+    model.buffers[graph.tensors[weights].buffer].data = _weights_of(product).tobytes()
+    operator.inputs = [norm.output, weights, _add_constant(model, graph, weights, _bias_of(product))]
+
+
+def _weights_of(product: Product) -> Array:
+    """(C_out, C_in), or (C_out, C_in/G) of a 1x1 convolution."""
+    return product.weight.detach().flatten(1).numpy()
+
+
+def _bias_of(product: Product) -> Array:
+    bias = product.bias
+    return np.zeros(len(product.weight), np.float32) if bias is None else bias.detach().numpy()
 
 
 def _add_constant(model: Any, graph: Any, like: int, values: Array) -> int:
@@ -129,7 +160,11 @@ def _of_kind(model: Any, graph: Any, kind: int) -> Iterator[Any]:
             yield operator
 
 
-def _data(model: Any, graph: Any, tensor: int) -> bytes | None:
-    """A constant's bytes; None of what is computed."""
+def _values(model: Any, graph: Any, tensor: int) -> Array | None:
+    """A constant's numbers in a row, if they are float32; None of what is computed."""
+    from ai_edge_litert import schema_py_generated as schema
+
     data = model.buffers[graph.tensors[tensor].buffer].data
-    return None if data is None else bytes(data)
+    if data is None or graph.tensors[tensor].type != schema.TensorType.FLOAT32:
+        return None
+    return np.frombuffer(bytes(data), np.float32)

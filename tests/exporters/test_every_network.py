@@ -74,7 +74,7 @@ def test_a_file_that_the_runtime_refuses_is_an_error_that_names_another_form(tmp
 @pytest.mark.parametrize(
     ("format_", "precision", "shift"),
     [
-        *(("tflite", "fp32", shift) for shift in ("random", "zero", "alike")),
+        *(("tflite", "fp32", shift) for shift in ("random", "zero", "alike", "scale alike")),
         *(("tflite", precision, "zero") for precision in ("int8-dynamic", "int8-static")),
         ("tflite", "int8-static", "random"),
         *((format_, "int8-static", "alike") for format_ in ("coreml", "executorch")),
@@ -88,8 +88,10 @@ def test_an_ungrouped_product_after_a_norm_keeps_its_weights(
     for name, parameter in model.named_parameters():
         if "layers.0" in name and name.endswith("conv1d.bias"):  # as before training
             torch.nn.init.zeros_(parameter)
-        if name.lower().endswith("layernorm.bias") and shift != "random":
+        if name.lower().endswith("layernorm.bias") and shift in ("zero", "alike"):
             torch.nn.init.constant_(parameter, {"zero": 0.0, "alike": 0.1}[shift])
+        if name.lower().endswith("layernorm.weight") and shift == "scale alike":
+            torch.nn.init.constant_(parameter, 1.5)
     task = TextClassification
     module = lay_out(model, task, choices.form_of(format_, precision).name)
     asked = request(module, task.outputs, precision, lengths=(8, 16))
