@@ -79,7 +79,7 @@ def load(unit: Unit, files: Mapping[int, Path]) -> RunnerProcess:
         if not refused:
             raise
         raise GateError(
-            f"{path}: XNNPACK does not compute its {refused} in float16",
+            f"XNNPACK does not compute the network's {refused} in float16",
             allowed="the forms group-resident, conv2d and plain",
             hint="export it again with --unit cpu-fp16",
         ) from None

@@ -98,7 +98,7 @@ def test_a_form_that_float16_does_not_take_is_explained(tmp_path: Path) -> None:
     request = Request(exactly(2), Settings(unit="cpu-fp16"))
     with pytest.raises(InputError, match="litert cannot run it"):
         list(benchmark_bundles([batched], Host(), request))
-    with pytest.raises(GateError, match="XNNPACK does not compute its BATCH_MATMUL in float16"):
+    with pytest.raises(GateError, match="XNNPACK does not compute the network's BATCH_MATMUL in float16"):
         batched.load_runner(unit=CPU_FP16)
 
 
