@@ -14,7 +14,7 @@ from exporters.errors import InputError
 from squeezebert_edge.accuracy.answers import BatchedAnswers, RunnerAnswers, compare, reference_answers
 from squeezebert_edge.accuracy.parts import PartCost
 from squeezebert_edge.accuracy.sensitivity import Sensitivity, fewest_in_float
-from squeezebert_edge.checkpoint.checkpoint import Checkpoint, load_checkpoint
+from squeezebert_edge.checkpoint.checkpoint import Checkpoint
 from squeezebert_edge.checkpoint.task import task_of
 from squeezebert_edge.forms.calibration import Calibration
 from squeezebert_edge.forms.calibration import read as read_calibration
@@ -23,13 +23,14 @@ from squeezebert_edge.verbs import mixed
 from squeezebert_edge.verbs.export import export_bundles
 from squeezebert_edge.verbs.plan import Plan
 from tests.kit.planted import with_outliers
+from tests.kit.sentiment import sentiment
 
 SENTENCES = TextClassification().built_in_examples("sentences.tsv")[:64]
 
 
 @pytest.fixture(scope="module")
 def loaded() -> Checkpoint:
-    return load_checkpoint("default")
+    return sentiment()
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +51,7 @@ def test_the_costliest_part_comes_first(loaded: Checkpoint, reference: BatchedAn
         "embeddings", "head", *(f"layers.{n}.{product}" for n in range(layers) for product in products)
     }  # fmt: skip
     assert [cost.sqnr_db for cost in costs] == sorted(cost.sqnr_db for cost in costs)
-    assert costs[0].sqnr_db < 40
+    assert costs[0].sqnr_db < 45
 
 
 def test_nothing_quantized_costs_nothing(loaded: Checkpoint, reference: BatchedAnswers) -> None:

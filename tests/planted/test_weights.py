@@ -20,17 +20,17 @@ from exporters.errors import InputError
 from exporters.spec import Artifact, ExportRequest, Format
 from squeezebert_edge.bundle.manifest import write_manifest
 from squeezebert_edge.bundle.opened import Bundle, open_bundle
-from squeezebert_edge.checkpoint.checkpoint import load_checkpoint
 from squeezebert_edge.cli.commands import app
 from squeezebert_edge.model.config import SqueezeBertConfig
 from squeezebert_edge.model.heads import SqueezeBertForSequenceClassification
 from squeezebert_edge.verbs import export as verb
 from squeezebert_edge.verbs.plan import Plan
+from tests.kit.sentiment import DIRECTORY, sentiment
 from tests.kit.small import small_checkpoint
 
 PAIRS = [(name, exact) for name in exporters.names() for exact in exporters.format_named(name).precisions]
-CHECKPOINT = "default"  # whose every precision keeps its gates
-WORDS = len(load_checkpoint(CHECKPOINT).tokenizer.vocab)
+CHECKPOINT = DIRECTORY  # whose every precision keeps its gates
+WORDS = len(sentiment().tokenizer.vocab)
 
 
 def call(*arguments: object) -> Result:

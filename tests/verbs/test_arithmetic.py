@@ -11,7 +11,6 @@ from exporters.processor import has_float16
 from exporters.units import CPU_FP16, with_arithmetic
 from squeezebert_edge import face
 from squeezebert_edge.bundle.opened import Bundle
-from squeezebert_edge.checkpoint.checkpoint import load_checkpoint
 from squeezebert_edge.devices import native
 from squeezebert_edge.devices.python.host import Host
 from squeezebert_edge.latency import record, workload
@@ -22,6 +21,7 @@ from squeezebert_edge.verbs.bench import Request, benchmark_bundles
 from squeezebert_edge.verbs.evaluate import evaluate_bundles
 from squeezebert_edge.verbs.export import export_bundles
 from squeezebert_edge.verbs.plan import Plan, check_units
+from tests.kit.sentiment import DIRECTORY, sentiment
 from tests.kit.small import small_checkpoint
 
 PAIRS = [("tflite", "fp32")]
@@ -33,7 +33,7 @@ STATUS, BY, FAILURES = (
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     plan = Plan(PAIRS, (16, 32), units=[CPU_FP16])
-    (made,) = export_bundles(load_checkpoint("default"), plan, tmp_path_factory.mktemp("out"))
+    (made,) = export_bundles(sentiment(), plan, tmp_path_factory.mktemp("out"))
     return made
 
 
@@ -53,7 +53,7 @@ def test_it_is_made_in_a_form_that_float16_takes_and_has_a_proof_of_its_own(bund
 
 
 def test_it_is_proven_again_by_the_arithmetic_s_name(bundle: Bundle) -> None:
-    found = face.verify(bundle, arithmetic="fp16", checkpoint="default")
+    found = face.verify(bundle, arithmetic="fp16", checkpoint=DIRECTORY)
     assert (found.status, found.by, found.failures) == (STATUS, BY, FAILURES)
     assert found.words == STATUS + ("" if has_float16() else " (float32 sums)")
 

@@ -32,6 +32,7 @@ from squeezebert_edge.tasks.rows import answer_rows
 from squeezebert_edge.text.tokenizer import pad
 from squeezebert_edge.verbs.export import export_bundles
 from squeezebert_edge.verbs.plan import DEFAULT_LENGTHS, Plan, add_calibration, check_lengths, possible_pairs
+from tests.kit.sentiment import sentiment
 from tests.kit.small import TorchRunner, small_checkpoint, uncased_layer
 
 LENGTHS = (16, 48)
@@ -358,7 +359,7 @@ def test_padding_never_changes_an_int8_answer(tmp_path: Path, shared: Path, form
 
 def test_int8_keeps_in_float_what_would_fail_its_proof(tmp_path: Path) -> None:
     """A channel a thousand times the others, as some checkpoints have: no scale serves it and the rest."""
-    checkpoint = load_checkpoint("default")
+    checkpoint = sentiment()
     layer = checkpoint.model.base_model.encoder.layers[0]
     with torch.no_grad():
         layer.intermediate.conv1d.bias[::128] += 1000.0  # the first of each group
@@ -375,7 +376,7 @@ def test_int8_keeps_in_float_what_would_fail_its_proof(tmp_path: Path) -> None:
 
 def test_int8_is_the_first_that_passes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run-time scale that does not hold: the calibrated precision is taken, and the manifest says why."""
-    checkpoint = load_checkpoint("default")
+    checkpoint = sentiment()
     strict = {"int8-dynamic": Gates(min_sqnr_db=70.0), "int8-static": Gates(min_sqnr_db=20.0)}
     format_ = exporters.format_named("tflite")
     monkeypatch.setattr(

@@ -20,7 +20,7 @@ from exporters.tflite.chips import Chip
 from exporters.units import CPU, GPU, Unit
 from squeezebert_edge.bundle.manifest import MANIFEST, Manifest, write_manifest
 from squeezebert_edge.bundle.opened import Bundle, open_bundle
-from squeezebert_edge.checkpoint.checkpoint import Checkpoint, load_checkpoint
+from squeezebert_edge.checkpoint.checkpoint import Checkpoint
 from squeezebert_edge.proof.parity import FEWER_INPUTS
 from squeezebert_edge.report.rows import collect
 from squeezebert_edge.report.table import table, to_csv
@@ -29,6 +29,7 @@ from squeezebert_edge.verbs.export import export_bundles
 from squeezebert_edge.verbs.plan import Plan, add_calibration, check_units
 from squeezebert_edge.verbs.verify import verify_bundle
 from tests.kit.processes import list_processes, needs_proc, wait_for
+from tests.kit.sentiment import sentiment
 from tests.kit.units import SM8650, needs_gpu, needs_npu
 
 HALF = ("tflite", "fp16")
@@ -37,7 +38,7 @@ LENGTHS = (16, 32)
 
 @pytest.fixture(scope="module")
 def checkpoint() -> Checkpoint:
-    return load_checkpoint("default")
+    return sentiment()
 
 
 @pytest.fixture(scope="module")
@@ -194,7 +195,7 @@ def test_an_interruption_ends_the_proofs_of_units(tmp_path: Path) -> None:
 @needs_npu
 def test_the_file_of_another_checkpoint_fails(copied: Bundle, tmp_path: Path) -> None:
     """The same network with one layer's weights doubled."""
-    other = load_checkpoint("default")
+    other = sentiment()
     other.model.base_model.encoder.layers[0].attention.value.weight.data.mul_(2)
     (foreign,) = export_bundles(other, Plan([HALF], LENGTHS, units=[SM8650]), tmp_path / "other")
     for length, file in copied.files_of(SM8650).items():
