@@ -274,7 +274,7 @@ def compile_length(model: Any, length: int, chip: Chip, out: Path) -> Compiled:
         GateError: the compiler failed, died, took too long or wrote nothing.
     """
     invocation = _invocation(chip.vendor, chip)
-    with tempfile.TemporaryDirectory() as name, _plugin(invocation) as libraries:
+    with tempfile.TemporaryDirectory(dir=out.parent) as name, _plugin(invocation) as libraries:
         source, made = Path(name) / "source.tflite", Path(name) / "compiled.tflite"
         source.write_bytes(alone(model, length))
         flags = {
@@ -298,7 +298,7 @@ def compile_length(model: Any, length: int, chip: Chip, out: Path) -> Compiled:
                 f"the compiler for {invocation.model} failed (exit code {code}):\n{_end_of(log)}",
                 hint="another precision or chip; without --unit the bundle is made for the CPU alone",
             )
-        shutil.copyfile(made, out)
+        made.rename(out)
     inside, total, partitions = map(int, counts[-1])
     outside = Counter(name.upper() for _, name in set(re.findall(r"LiteRT Op #(\d+) '(\w+)'", log)))
     listed = tuple(f"{operator} x{count}" for operator, count in sorted(outside.items()))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import signal
 import socket
 import subprocess
 import sys
@@ -60,7 +61,7 @@ class Team:
             try:
                 return cast("T", self._converse(connection, process, what, (function, arguments), progress))
             finally:
-                process.kill()
+                _kill(process)
                 process.wait()
                 self._running.discard(process)
 
@@ -69,7 +70,7 @@ class Team:
         with self._lock:
             self._ended = True
             for process in self._running:
-                process.kill()
+                _kill(process)
 
     def _start(self, theirs: socket.socket) -> subprocess.Popen[bytes]:
         with theirs, self._lock:
@@ -117,6 +118,13 @@ class Team:
             f"the process that was {what} {how_it_ended(code)}",
             hint="if it had too little memory: fewer at the same time, --jobs 1",
         )
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """End a process and those that it began: an emulator would compute its row to the end."""
+    if process.returncode is None:  # else its number may be another's by now
+        with suppress(ProcessLookupError, PermissionError):  # what has ended but was not waited for; on a Mac
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def take(results: SimpleQueue[T]) -> T:

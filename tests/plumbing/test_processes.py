@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -19,6 +19,8 @@ from squeezebert_edge.plumbing.processes import Team, side_by_side
 from squeezebert_edge.plumbing.progress import Progress
 from squeezebert_edge.plumbing.reading import NotJsonError, parse_json
 from tests.kit.processes import needs_proc, wait_for
+
+SLEEP = "import os, sys, time; open(sys.argv[1], 'w').write(str(os.getpid())); time.sleep(600)"
 
 
 def add(a: int, b: int, *, progress: Progress) -> tuple[int, str]:
@@ -50,6 +52,10 @@ def die(*, progress: Progress) -> None:
 def sleep(started: str, *, progress: Progress) -> None:
     Path(started).write_text(str(os.getpid()))
     time.sleep(600)
+
+
+def have_slept(started: str, *, progress: Progress) -> None:
+    subprocess.run([sys.executable, "-c", SLEEP, started], check=False)
 
 
 @pytest.fixture
@@ -101,12 +107,16 @@ def is_gone(pid: int) -> bool:
     return False
 
 
-def test_ending_a_team_ends_its_processes_and_lets_none_begin(team: Team, tmp_path: Path) -> None:
+@pytest.mark.parametrize("function", [sleep, have_slept])
+def test_ending_a_team_ends_its_processes_and_lets_none_begin(
+    team: Team, tmp_path: Path, function: Callable[..., None]
+) -> None:
+    """What they began, too."""
     ended: list[BaseException] = []
 
     def call() -> None:
         try:
-            team.call("sleeping", sleep, str(tmp_path / "pid"))
+            team.call("sleeping", function, str(tmp_path / "pid"))
         except BaseException as error:
             ended.append(error)
 
@@ -116,7 +126,7 @@ def test_ending_a_team_ends_its_processes_and_lets_none_begin(team: Team, tmp_pa
     team.end()
     thread.join(60)
     assert [type(error) for error in ended] == [KeyboardInterrupt]
-    assert is_gone(pid)
+    wait_for(lambda: is_gone(pid))
     with pytest.raises(KeyboardInterrupt):
         team.call("adding", add, 2, 3)
 
