@@ -18,7 +18,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from exporters.errors import GateError
+from exporters.errors import GateError, UnavailableError
 from exporters.spec import ComputedBy
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ class RunnerProcess:
 
     Raises:
         GateError: the process could not open what it was given, or died, or took too long.
+        UnavailableError: the system failed it, such as a full disk.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class RunnerProcess:
 
         Raises:
             GateError: the process failed, died or took too long.
+            UnavailableError: the system failed it.
         """
         with suppress(OSError):  # of a dead process; how it ended is found below
             self._connection.send(dict(inputs))
@@ -92,6 +94,8 @@ class RunnerProcess:
             good, value = self._connection.recv()
         except (EOFError, OSError):
             raise ProcessError(f"{self._module} {how_it_ended(self._process.wait())}", self.log()) from None
+        if isinstance(value, UnavailableError):
+            raise value
         if not good:
             raise ProcessError(str(value), self.log())
         return value
@@ -139,7 +143,7 @@ def serve(descriptor: int, open_runner: Callable[[], Runner]) -> None:
         try:
             runner = open_runner()
         except Exception as error:
-            connection.send((False, str(error)))
+            connection.send((False, _failure(error)))
             return
         connection.send((True, (runner.inputs, runner.outputs, runner.lengths)))
         while True:
@@ -150,4 +154,12 @@ def serve(descriptor: int, open_runner: Callable[[], Runner]) -> None:
             try:
                 connection.send((True, runner(inputs)))
             except Exception as error:
-                connection.send((False, str(error)))
+                connection.send((False, _failure(error)))
+
+
+def _failure(error: Exception) -> str | UnavailableError:
+    """What is told of an error: one of the system, such as a full disk, says nothing against the artifact."""
+    if isinstance(error, OSError):
+        hint = f"temporary files are in {tempfile.gettempdir()}; TMPDIR names another place"
+        return UnavailableError(f"it cannot be computed here: {error}", hint=hint)
+    return str(error)

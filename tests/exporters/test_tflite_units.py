@@ -395,7 +395,7 @@ def run(program: Path, **options: float) -> RunnerProcess:
 
 @pytest.fixture
 def echo(tmp_path: Path) -> Path:
-    """Gives its input back; sleeps for 9, dies of 7, fails for 5."""
+    """Gives its input back; sleeps for 9, dies of 7, has no room for 6, fails for 5."""
     program = tmp_path / "echo_runner.py"
     program.write_text(
         "import os, signal, sys, time\n"
@@ -409,6 +409,7 @@ def echo(tmp_path: Path) -> Path:
         "        if number == 9: time.sleep(60)\n"
         "        if number == 7: os.kill(os.getpid(), signal.SIGSEGV)\n"
         "        if number == 5: raise ValueError('no fives')\n"
+        "        if number == 6: raise OSError(28, 'No space left on device')\n"
         "        return {'x': inputs['x'].astype('float32')}\n"
         "serve(int(sys.argv[1]), Echo)\n"
     )
@@ -424,6 +425,9 @@ def test_a_process_answers_fails_and_dies_with_what_it_said(echo: Path) -> None:
     assert runner(number(3))["x"] == 3
     with pytest.raises(ProcessError, match="no fives"):
         runner(number(5))
+    with pytest.raises(UnavailableError, match="No space left on device") as full:
+        runner(number(6))
+    assert "TMPDIR" in str(full.value.hint)
     assert runner(number(4))["x"] == 4
     with pytest.raises(ProcessError, match="was killed by SIGSEGV") as error:
         runner(number(7))
