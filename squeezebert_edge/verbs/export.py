@@ -41,7 +41,7 @@ from squeezebert_edge.proof.parity import verify
 from squeezebert_edge.proof.reference import macs_per_token, require_sound_reference, useful_threads
 from squeezebert_edge.proof.weights import prove_weights
 from squeezebert_edge.tasks.heads import Task
-from squeezebert_edge.verbs.float_parts import fewest_in_float
+from squeezebert_edge.verbs.float_parts import fewest_for_the_proof
 from squeezebert_edge.verbs.plan import Plan
 from squeezebert_edge.verbs.recipe import recipe_of
 
@@ -167,7 +167,7 @@ def _make_best(
             failed[exact] = manifest
     place = directory / "in parts"
     for exact in failed if others and not plan.keep_float else ():
-        sets = fewest_in_float(checkpoint, plan, name, exact.name, progress)
+        sets = fewest_for_the_proof(checkpoint, plan, name, exact.name, progress)
         for kept in islice(sets, MOST_TRIES):
             place.mkdir()
             try:

@@ -31,7 +31,7 @@ TO_RANK, TO_TRY = (FEWER_INPUTS, FEWER_VOCABULARY_ROWS), (MINIMUM_INPUTS, 16)
 MARGIN_DB = 0.5  # a runtime's integers differ a little
 
 
-def fewest_in_float(
+def fewest_for_the_proof(
     checkpoint: Checkpoint, plan: Plan, format_: str, exact: str, progress: Progress = silent
 ) -> Iterator[tuple[str, ...]]:
     """Sets of parts that should meet the proof's gate on SQNR if they stay in float, the smallest set first.
