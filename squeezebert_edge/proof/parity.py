@@ -7,11 +7,14 @@ is proven is the answer, whatever the padding. All gates are judged in one place
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 import numpy as np
+import torch
 
 from exporters.arrays import Array
 from exporters.errors import EdgeError, GateError, InputError
@@ -20,13 +23,15 @@ from exporters.spec import Runner
 from squeezebert_edge.bundle.manifest import Verification
 from squeezebert_edge.plumbing.progress import Progress, silent
 from squeezebert_edge.proof.comparison import Comparison
-from squeezebert_edge.proof.reference import Reference
+from squeezebert_edge.proof.reference import Reference, macs_per_token, torch_threads, useful_threads
 from squeezebert_edge.tasks.data import Example
 from squeezebert_edge.tasks.heads import Row, Task
 from squeezebert_edge.text.tokenizer import Encoding, Tokenizer, pad
 
 if TYPE_CHECKING:
     from squeezebert_edge.checkpoint.checkpoint import Checkpoint
+
+T = TypeVar("T")
 
 MINIMUM_INPUTS = 64
 VOCABULARY_ROWS = 64  # at most
@@ -69,14 +74,16 @@ def verify(
     total = len(inputs) + len(walk)
     proof = _Proof(task, checkpoint.tokenizer, Reference(checkpoint.model, type(task)), runner)
     random = np.random.default_rng(0)
+    macs = macs_per_token(checkpoint.model) * runner.lengths[-1]
     try:
         found = []
-        for done, item in enumerate(inputs):
-            progress("verifying", done, total)
-            found.append(proof.compare(item)[0])
-        for done, row in enumerate(walk, len(inputs)):
-            progress("verifying", done, total)
-            proof.walk(row)
+        with _both(apart=useful_threads(macs) > 1 and not fewer) as both:
+            for done, item in enumerate(inputs):
+                progress("verifying", done, total)
+                found.append(proof.compare(item, both)[0])
+            for done, row in enumerate(walk, len(inputs)):
+                progress("verifying", done, total)
+                proof.walk(row, both)
         for index in _shortest_of_each_length(inputs):
             proof.change_padding(inputs[index], found[index], random)
         for length in runner.lengths:
@@ -89,6 +96,32 @@ def verify(
         return Verification(status="not verified", by=None, failures=[str(error)])
     progress("verifying", total, total)
     return proof.judge(gates)
+
+
+class Both(Protocol):
+    """Computes two things."""
+
+    def __call__(self, one: Callable[[], T], other: Callable[[], T]) -> tuple[T, T]:
+        """What they are; `other` may be computed in another thread."""
+
+
+@contextmanager
+def _both(*, apart: bool) -> Iterator[Both]:
+    """Compute two things one after the other; or at the same time, each with half of torch's threads.
+
+    The reference and an artifact keep two halves of a processor busier than each of them the whole: most of
+    what they compute is too small to be shared.
+    """
+    if not apart:
+        yield lambda one, other: (one(), other())
+        return
+    with ThreadPoolExecutor(1) as beside, torch_threads(torch.get_num_threads() // 2):
+
+        def compute(one: Callable[[], T], other: Callable[[], T]) -> tuple[T, T]:
+            coming = beside.submit(other)
+            return one(), coming.result()
+
+        yield compute
 
 
 @dataclass(frozen=True)
@@ -190,28 +223,28 @@ class _Proof:
     padding_decides: bool = False
     not_finite: list[int] = field(default_factory=list)
 
-    def compare(self, item: ProofInput) -> list[Row]:
+    def compare(self, item: ProofInput, both: Both) -> list[Row]:
         """Compare the artifact on an input's padded rows with the reference on the tokens alone.
 
         Returns:
             The artifact's rows.
         """
-        expected, found = [], []
-        for encoding in item.encodings:
-            expected.append(self.task.row(encoding, self.reference(self._pad(encoding, len(encoding)))))
-            found.append(self._run(encoding, item.length))
+        expected, found = both(
+            lambda: [self._expect(encoding) for encoding in item.encodings],
+            lambda: [self._run(encoding, item.length) for encoding in item.encodings],
+        )
+        for right, row in zip(expected, found, strict=True):
             for name in self.task.outputs:
-                comparison = self.outputs.setdefault(name, Comparison())
-                comparison.add(expected[-1].outputs[name], found[-1].outputs[name])
+                self.outputs.setdefault(name, Comparison()).add(right.outputs[name], row.outputs[name])
         self.rows += len(item.encodings)
         agree = self.task.decide(expected) == self.task.decide(found)
         self.decisions += agree.size
         self.agreed += int(agree.sum())
         return found
 
-    def walk(self, inputs: Mapping[str, Array]) -> None:
+    def walk(self, inputs: Mapping[str, Array], both: Both) -> None:
         """Compare the artifact with the reference on a full row of token ids."""
-        expected, found = self.reference(inputs), self.runner(inputs)
+        expected, found = both(lambda: self.reference(inputs), lambda: self.runner(inputs))
         for name in self.task.outputs:
             self.walked.setdefault(name, Comparison()).add(expected[name], found[name])
 
@@ -297,6 +330,9 @@ class _Proof:
             sqnr_db = walked.sqnr_db_below(self.outputs[name])
             if sqnr_db < gates.min_sqnr_db:
                 yield f"{name}: {where} the SQNR is {sqnr_db:.1f} dB, below {gates.min_sqnr_db:.1f}"
+
+    def _expect(self, encoding: Encoding) -> Row:
+        return self.task.row(encoding, self.reference(self._pad(encoding, len(encoding))))
 
     def _run(self, encoding: Encoding, length: int) -> Row:
         return self.task.row(encoding, self.runner(self._pad(encoding, length)))

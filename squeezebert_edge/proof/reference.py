@@ -57,7 +57,7 @@ class Reference:
         Returns:
             Name -> float32, its first axis B.
         """
-        with _threads(useful_threads(self._macs * next(iter(inputs.values())).size)):
+        with torch_threads(useful_threads(self._macs * next(iter(inputs.values())).size)):
             return _compute(self.model, self.task, inputs)
 
 
@@ -137,7 +137,7 @@ def macs_per_token(model: torch.nn.Module) -> int:
 
 
 @contextmanager
-def _threads(threads: int) -> Iterator[None]:
+def torch_threads(threads: int) -> Iterator[None]:
     """Have torch compute with so many threads."""
     before = torch.get_num_threads()
     if threads == before:

@@ -232,7 +232,7 @@ def _make(
         _require_delegated(artifact, f"{name} {precision}", form.name)
     gates = meaning.gates.replaced_by(plan.gates)
     threads = useful_threads(macs_per_token(checkpoint.model) * plan.lengths[-1])
-    runner = format_.load(path, threads=threads)
+    runner = format_.load(path, threads=max(threads // 2, 1))  # the reference computes beside it
     verification = verify(checkpoint, task, runner, gates, progress=progress)
     progress("comparing weights", 0, 0)
     verification = prove_weights(verification, path, request.module, format_, meaning, plan.lengths[-1])

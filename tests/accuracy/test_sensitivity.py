@@ -51,7 +51,7 @@ def test_the_costliest_part_comes_first(loaded: Checkpoint, reference: BatchedAn
         "embeddings", "head", *(f"layers.{n}.{product}" for n in range(layers) for product in products)
     }  # fmt: skip
     assert [cost.sqnr_db for cost in costs] == sorted(cost.sqnr_db for cost in costs)
-    assert costs[0].sqnr_db < 45
+    assert costs[0].sqnr_db < 40
 
 
 def test_nothing_quantized_costs_nothing(loaded: Checkpoint, reference: BatchedAnswers) -> None:

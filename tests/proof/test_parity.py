@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from exporters.precision import FLOAT16_GATES, FLOAT32_GATES, Gates
 from squeezebert_edge.bundle.manifest import Verification
 from squeezebert_edge.checkpoint.task import task_of
 from squeezebert_edge.forms.catalog import FORMS, lay_out
-from squeezebert_edge.proof import parity
+from squeezebert_edge.proof import parity, reference
 from squeezebert_edge.proof.comparison import Comparison
 from squeezebert_edge.proof.parity import NO_FLOAT16
 from squeezebert_edge.tasks.heads import TASKS
@@ -52,6 +53,42 @@ def test_an_equal_network_is_verified(architecture: str) -> None:
     assert found.sqnr_db is not None
     assert found.sqnr_db > 100
     assert found.agreement == (None if architecture == "SqueezeBertModel" else 1.0)
+
+
+@pytest.fixture
+def large(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Every network is worth all threads, of which there are four."""
+    before = torch.get_num_threads()
+    monkeypatch.setattr(reference, "WORTH_SHARING", 0)
+    torch.set_num_threads(4)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("large")
+def test_a_large_network_and_its_artifact_are_computed_at_the_same_time() -> None:
+    seen = set()
+
+    class Beside(TorchRunner):
+        def __call__(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+            seen.add(threading.current_thread())
+            return super().__call__(inputs)
+
+    beside = verified(Beside)
+    assert len(seen) == 2  # one of them for what has no reference
+    assert torch.get_num_threads() == 4
+    torch.set_num_threads(1)
+    assert (beside.status, beside.inputs, beside.agreement) == ("verified", verified().inputs, 1)
+
+
+@pytest.mark.usefixtures("large")
+def test_what_fails_beside_the_reference_is_said() -> None:
+    class Unknown(TorchRunner):
+        def __call__(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+            raise UnavailableError("the evaluator does not know the op 'erfinv'")
+
+    assert "erfinv" in verified(Unknown).failures[0]
+    assert torch.get_num_threads() == 4
 
 
 class Rounding(TorchRunner):
