@@ -29,6 +29,8 @@ from exporters.quiet import quiet_tools
 from exporters.spec import Artifact, ExportRequest, TensorSpec
 from exporters.tensors import describe
 
+aten = torch.ops.aten
+
 
 class PackedInputs(nn.Module):
     """A module whose inputs are the rows of one tensor.
@@ -138,7 +140,36 @@ def _capture(request: ExportRequest) -> torch.export.ExportedProgram:
     example = torch.stack(tuple(request.examples[longest].values()), dim=1)  # rows of (1, S) -> (1, rows, S)
     length = torch.export.Dim("length", min=shortest, max=longest) if shortest < longest else None
     program = torch.export.export(module, (example,), dynamic_shapes=({2: length},) if length else None)
-    return program.run_decompositions(DECOMPOSITIONS)  # type: ignore[no-any-return]
+    for node in program.graph.nodes:
+        if node.target is aten.to.dtype and len(node.args) == 2:
+            node.target, node.args, node.kwargs = (
+                aten._to_copy.default,
+                node.args[:1],
+                {"dtype": node.args[1]},
+            )
+    if any(map(_has_to_change, program.graph.nodes)):
+        return program.run_decompositions(DECOMPOSITIONS)  # type: ignore[no-any-return]
+    # Decomposing would capture it a second time, and change nothing but its dialect.
+    return torch.export.ExportedProgram(
+        root=program.graph_module,
+        graph=program.graph,
+        graph_signature=program.graph_signature,
+        state_dict=program.state_dict,
+        range_constraints=program.range_constraints,
+        module_call_graph=program.module_call_graph,
+        example_inputs=program.example_inputs,
+        constants=program.constants,
+    )
+
+
+def _has_to_change(node: torch.fx.Node) -> bool:
+    """Whether a step writes into a tensor, or is none that coremltools takes as it is."""
+    if not isinstance(node.target, torch._ops.OpOverload):
+        return False
+    if node.target is aten.gelu.default:
+        return node.kwargs.get("approximate", "none") != "none"
+    composite = node.target._can_decompose() and node.target not in AS_THEY_ARE
+    return node.target in DECOMPOSITIONS or node.target._schema.is_mutable or composite
 
 
 def _prelu(x: Tensor, weight: Tensor) -> Tensor:
@@ -155,7 +186,13 @@ def _gelu(x: Tensor, *, approximate: str = "none") -> Tensor:
 
 # Operators of an exported program that coremltools 9 gets wrong: its prelu fails where the second axis is the
 # sequence length, and its gelu overlooks `approximate`.
-DECOMPOSITIONS = {torch.ops.aten.prelu.default: _prelu, torch.ops.aten.gelu.default: _gelu}
+DECOMPOSITIONS = {aten.prelu.default: _prelu, aten.gelu.default: _gelu}
+
+AS_THEY_ARE = {  # operators made of others that coremltools takes whole
+    *(aten.conv1d.default, aten.conv2d.default, aten.einsum.default),
+    *(aten.flatten.using_ints, aten.layer_norm.default, aten.linear.default, aten.matmul.default),
+    *(aten.narrow.default, aten.reshape.default, aten.softmax.int, aten.sym_size.int),
+}
 
 
 @contextmanager

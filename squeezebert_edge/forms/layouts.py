@@ -166,8 +166,14 @@ class ChannelsFirst(ConvLayout):
     @staticmethod
     def context(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, heads: int) -> Tensor:
         """(1, C, 1, S) each and the mask (1, S, 1, 1) -> (1, C, 1, S)."""
-        queries, values = query.chunk(heads, dim=1), value.chunk(heads, dim=1)  # H of (1, d, 1, S)
-        keys = key.transpose(1, 3).chunk(heads, dim=3)  # (1, C, 1, S) -> (1, S, 1, C) -> H of (1, S, 1, d)
+        width = query.shape[1] // heads
+        queries, values = (
+            torch.split(query, width, dim=1),
+            torch.split(value, width, dim=1),
+        )  # H of (1, d, 1, S)
+        keys = torch.split(
+            key.transpose(1, 3), width, dim=3
+        )  # (1, C, 1, S) -> (1, S, 1, C) -> H of (1, S, 1, d)
         contexts = []
         for q, k, v in zip(queries, keys, values, strict=True):
             scores = torch.einsum("bkhc,bchq->bkhq", k, q) + mask  # (1, S of keys, 1, S)
@@ -220,7 +226,7 @@ class Groups(nn.ModuleList):
 
     def forward(self, x: Tensor) -> Tensor:
         """(1, C_in, 1, S) -> (1, C_out, 1, S)."""
-        parts = zip(self, x.chunk(len(self), dim=1), strict=True)
+        parts = zip(self, torch.split(x, x.shape[1] // len(self), dim=1), strict=True)
         return torch.cat([conv(part) for conv, part in parts], dim=1)
 
 
