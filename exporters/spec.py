@@ -235,6 +235,7 @@ class Format:
         and takes no packages; None for a format whose artifacts say nothing.
     constants: the module with `constants(path) -> Iterable[Constant]`, which reads back what an artifact
         stores; None for a format whose weights cannot be read back, so that they are compared with nothing.
+    runs_beside: whether its runner lets other threads of Python compute meanwhile.
 
     The modules are imported when they are needed, so that a row costs nothing.
     """
@@ -253,6 +254,7 @@ class Format:
     runtime: str | None = None
     description: str | None = None
     constants: str | None = None
+    runs_beside: bool = False
 
     def precision(self, name: str) -> Precision:
         """What a precision means here.

@@ -18,6 +18,7 @@ FORMAT = Format(
     runner="exporters.coreml.runner",
     description="exporters.coreml.description",
     constants="exporters.coreml.constants",
+    runs_beside=True,
     makes=("coremltools",),
     runs=("coremltools",),
     makes_on_linux_arm=False,

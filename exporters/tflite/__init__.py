@@ -26,6 +26,7 @@ FORMAT = Format(
     runner="exporters.tflite.runner",
     description="exporters.tflite.signatures",
     constants="exporters.tflite.constants",
+    runs_beside=True,
     makes=("litert_torch", "ai_edge_quantizer"),
     makes_on_linux_arm=False,
     units={"cpu-fp16": "exporters.tflite.half", "gpu": "exporters.tflite.gpu", "npu": "exporters.tflite.npu"},

@@ -23,7 +23,7 @@ from exporters.spec import Runner
 from squeezebert_edge.bundle.manifest import Verification
 from squeezebert_edge.plumbing.progress import Progress, silent
 from squeezebert_edge.proof.comparison import Comparison
-from squeezebert_edge.proof.reference import Reference, macs_per_token, torch_threads, useful_threads
+from squeezebert_edge.proof.reference import Reference, torch_threads
 from squeezebert_edge.tasks.data import Example
 from squeezebert_edge.tasks.heads import Row, Task
 from squeezebert_edge.text.tokenizer import Encoding, Tokenizer, pad
@@ -49,6 +49,7 @@ def verify(
     *,
     examples: Sequence[Example] | None = None,
     fewer: bool = False,
+    apart: bool = False,
     progress: Progress = silent,
 ) -> Verification:
     """Compare an artifact with its checkpoint's float model at every length.
@@ -57,6 +58,7 @@ def verify(
         runner: the artifact.
         examples: real inputs; by default the task's built-in samples.
         fewer: whether FEWER_INPUTS are enough, since a row takes seconds.
+        apart: whether reference and artifact compute at the same time, each with half of torch's threads.
 
     Returns:
         What was found. Its status is "failed" if a gate was not met or the artifact fails as it runs, and
@@ -74,10 +76,9 @@ def verify(
     total = len(inputs) + len(walk)
     proof = _Proof(task, checkpoint.tokenizer, Reference(checkpoint.model, type(task)), runner)
     random = np.random.default_rng(0)
-    macs = macs_per_token(checkpoint.model) * runner.lengths[-1]
     try:
         found = []
-        with _both(apart=useful_threads(macs) > 1 and not fewer) as both:
+        with _both(apart=apart) as both:
             for done, item in enumerate(inputs):
                 progress("verifying", done, total)
                 found.append(proof.compare(item, both)[0])
@@ -115,7 +116,7 @@ def _both(*, apart: bool) -> Iterator[Both]:
     if not apart:
         yield lambda one, other: (one(), other())
         return
-    with ThreadPoolExecutor(1) as beside, torch_threads(torch.get_num_threads() // 2):
+    with ThreadPoolExecutor(1) as beside, torch_threads(max(torch.get_num_threads() // 2, 1)):
 
         def compute(one: Callable[[], T], other: Callable[[], T]) -> tuple[T, T]:
             coming = beside.submit(other)

@@ -232,8 +232,9 @@ def _make(
         _require_delegated(artifact, f"{name} {precision}", form.name)
     gates = meaning.gates.replaced_by(plan.gates)
     threads = useful_threads(macs_per_token(checkpoint.model) * plan.lengths[-1])
-    runner = format_.load(path, threads=max(threads // 2, 1))  # the reference computes beside it
-    verification = verify(checkpoint, task, runner, gates, progress=progress)
+    apart = format_.runs_beside and threads > 1
+    runner = format_.load(path, threads=threads // 2 if apart else threads)
+    verification = verify(checkpoint, task, runner, gates, apart=apart, progress=progress)
     progress("comparing weights", 0, 0)
     verification = prove_weights(verification, path, request.module, format_, meaning, plan.lengths[-1])
     made = _make_for_units(checkpoint, task, plan, name, artifact, request, progress)

@@ -11,6 +11,7 @@ from squeezebert_edge.forms.balancing import quantizable
 from squeezebert_edge.forms.catalog import lay_out
 from squeezebert_edge.plumbing.progress import Progress, silent
 from squeezebert_edge.proof.parity import verify
+from squeezebert_edge.proof.reference import macs_per_token, useful_threads
 from squeezebert_edge.proof.weights import prove_weights
 
 
@@ -41,18 +42,15 @@ def verify_bundle(
     runner = bundle.load_runner(runtime=runtime, unit=unit)
     progress("loading the checkpoint", 0, 0)
     checkpoint = bundle.load_checkpoint(source)
+    format_ = exporters.get(bundle.manifest.format)
+    longest = bundle.manifest.lengths[-1]
+    large = useful_threads(macs_per_token(checkpoint.model) * longest) > 1
+    apart = large and format_.runs_beside and unit == CPU
     proof = verify(
-        checkpoint,
-        bundle.task,
-        runner,
-        limits,
-        fewer=not unit.is_cpu,
-        progress=progress,
+        checkpoint, bundle.task, runner, limits, fewer=not unit.is_cpu, apart=apart, progress=progress
     )
     if unit != CPU:
         return proof
     progress("comparing weights", 0, 0)
     module = lay_out(quantizable(checkpoint, bundle.precision), type(bundle.task), bundle.manifest.form)
-    longest = bundle.manifest.lengths[-1]
-    format_ = exporters.get(bundle.manifest.format)
     return prove_weights(proof, bundle.artifact, module, format_, bundle.precision, longest)

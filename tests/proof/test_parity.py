@@ -18,7 +18,7 @@ from exporters.precision import FLOAT16_GATES, FLOAT32_GATES, Gates
 from squeezebert_edge.bundle.manifest import Verification
 from squeezebert_edge.checkpoint.task import task_of
 from squeezebert_edge.forms.catalog import FORMS, lay_out
-from squeezebert_edge.proof import parity, reference
+from squeezebert_edge.proof import parity
 from squeezebert_edge.proof.comparison import Comparison
 from squeezebert_edge.proof.parity import NO_FLOAT16
 from squeezebert_edge.tasks.heads import TASKS
@@ -34,13 +34,15 @@ def verified(
     damage: Callable[[nn.Module], None] = lambda model: None,
     architecture: str = ARCHITECTURES[0],
     gates: Gates = FLOAT32_GATES,
+    *,
+    apart: bool = False,
 ) -> Verification:
     checkpoint = small_checkpoint(architecture)
     damaged = copy.deepcopy(checkpoint.model)
     with torch.no_grad():
         damage(damaged)
     task = task_of(checkpoint)
-    return parity.verify(checkpoint, task, runner_type(damaged, type(task), LENGTHS), gates)
+    return parity.verify(checkpoint, task, runner_type(damaged, type(task), LENGTHS), gates, apart=apart)
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -56,17 +58,15 @@ def test_an_equal_network_is_verified(architecture: str) -> None:
 
 
 @pytest.fixture
-def large(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Every network is worth all threads, of which there are four."""
+def four_threads() -> Iterator[None]:
     before = torch.get_num_threads()
-    monkeypatch.setattr(reference, "WORTH_SHARING", 0)
     torch.set_num_threads(4)
     yield
     torch.set_num_threads(before)
 
 
-@pytest.mark.usefixtures("large")
-def test_a_large_network_and_its_artifact_are_computed_at_the_same_time() -> None:
+@pytest.mark.usefixtures("four_threads")
+def test_a_network_and_its_artifact_may_be_computed_at_the_same_time() -> None:
     seen = set()
 
     class Beside(TorchRunner):
@@ -74,20 +74,19 @@ def test_a_large_network_and_its_artifact_are_computed_at_the_same_time() -> Non
             seen.add(threading.current_thread())
             return super().__call__(inputs)
 
-    beside = verified(Beside)
+    found = verified(Beside, apart=True)
+    assert (found.status, found.inputs, found.agreement) == ("verified", verified().inputs, 1)
     assert len(seen) == 2  # one of them for what has no reference
     assert torch.get_num_threads() == 4
-    torch.set_num_threads(1)
-    assert (beside.status, beside.inputs, beside.agreement) == ("verified", verified().inputs, 1)
 
 
-@pytest.mark.usefixtures("large")
+@pytest.mark.usefixtures("four_threads")
 def test_what_fails_beside_the_reference_is_said() -> None:
     class Unknown(TorchRunner):
         def __call__(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
             raise UnavailableError("the evaluator does not know the op 'erfinv'")
 
-    assert "erfinv" in verified(Unknown).failures[0]
+    assert "erfinv" in verified(Unknown, apart=True).failures[0]
     assert torch.get_num_threads() == 4
 
 
