@@ -141,12 +141,9 @@ def _capture(request: ExportRequest) -> torch.export.ExportedProgram:
     length = torch.export.Dim("length", min=shortest, max=longest) if shortest < longest else None
     program = torch.export.export(module, (example,), dynamic_shapes=({2: length},) if length else None)
     for node in program.graph.nodes:
-        if node.target is aten.to.dtype and len(node.args) == 2:
-            node.target, node.args, node.kwargs = (
-                aten._to_copy.default,
-                node.args[:1],
-                {"dtype": node.args[1]},
-            )
+        if node.target is aten.to.dtype and len(node.args) == 2:  # coremltools takes the copy that it makes
+            node.target, node.kwargs = aten._to_copy.default, {"dtype": node.args[1]}
+            node.args = node.args[:1]
     if any(map(_has_to_change, program.graph.nodes)):
         return program.run_decompositions(DECOMPOSITIONS)  # type: ignore[no-any-return]
     # Decomposing would capture it a second time, and change nothing but its dialect.

@@ -120,7 +120,7 @@ def convert(request: ExportRequest) -> bytes:
         with _no_progress_shown(), captures(), operators_lowered_once():
             model = converter.convert()
             with quiet_runtime():
-                return with_own_products(model.model_content(), request.module)
+                content: bytes = model.model_content()
     except (OSError, MemoryError):
         raise
     except Exception as error:
@@ -128,6 +128,7 @@ def convert(request: ExportRequest) -> bytes:
             f"litert-torch {version('litert-torch')} cannot convert this model: {error}",
             hint="export it to another format",
         ) from error
+    return with_own_products(content, request.module)
 
 
 @contextmanager

@@ -66,6 +66,11 @@ def useful_threads(macs: int) -> int:
     return torch.get_num_threads() if macs >= WORTH_SHARING else 1
 
 
+def threads_for(model: torch.nn.Module, length: int) -> int:
+    """How many of torch's threads help with a row of a model."""
+    return useful_threads(macs_per_token(model) * length)
+
+
 @cache
 def require_sound_reference() -> None:
     """Raise GateError if the float model does not compute what transformers does.

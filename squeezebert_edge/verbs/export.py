@@ -38,7 +38,7 @@ from squeezebert_edge.plumbing.progress import Progress, silent, with_prefix
 from squeezebert_edge.plumbing.resources import available_memory, usable_cores
 from squeezebert_edge.plumbing.staging import refuse_existing, stage_directory
 from squeezebert_edge.proof.parity import verify
-from squeezebert_edge.proof.reference import macs_per_token, require_sound_reference, useful_threads
+from squeezebert_edge.proof.reference import require_sound_reference, threads_for
 from squeezebert_edge.proof.weights import prove_weights
 from squeezebert_edge.tasks.heads import Task
 from squeezebert_edge.verbs.float_parts import fewest_for_the_proof
@@ -231,7 +231,7 @@ def _make(
     if not plan.allow_undelegated and not meaning.for_npus:
         _require_delegated(artifact, f"{name} {precision}", form.name)
     gates = meaning.gates.replaced_by(plan.gates)
-    threads = useful_threads(macs_per_token(checkpoint.model) * plan.lengths[-1])
+    threads = threads_for(checkpoint.model, plan.lengths[-1])
     apart = format_.runs_beside and threads > 1
     runner = format_.load(path, threads=threads // 2 if apart else threads)
     verification = verify(checkpoint, task, runner, gates, apart=apart, progress=progress)

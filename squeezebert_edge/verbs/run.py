@@ -20,7 +20,7 @@ from squeezebert_edge.latency.protocol import Protocol
 from squeezebert_edge.latency.record import Record
 from squeezebert_edge.latency.workload import BUILT_IN
 from squeezebert_edge.plumbing.progress import Progress, silent, with_prefix
-from squeezebert_edge.proof.reference import macs_per_token, useful_threads
+from squeezebert_edge.proof.reference import threads_for
 from squeezebert_edge.report.rows import Report, Row
 from squeezebert_edge.tasks.data import Example
 from squeezebert_edge.verbs.bench import Request, benchmark_bundles
@@ -112,7 +112,7 @@ def compare_precisions(
             max_length=max_length,
         )
     source = None if reference is None else str(data or BUILT_IN)
-    threads = useful_threads(macs_per_token(checkpoint.model) * plan.lengths[-1])
+    threads = threads_for(checkpoint.model, plan.lengths[-1])
     made = dict(found)
     rows: dict[tuple[str, str], list[Row]] = {}
     exported = export_bundles(checkpoint, missing, out, force=True, jobs=jobs, progress=progress)

@@ -11,7 +11,7 @@ from squeezebert_edge.forms.balancing import quantizable
 from squeezebert_edge.forms.catalog import lay_out
 from squeezebert_edge.plumbing.progress import Progress, silent
 from squeezebert_edge.proof.parity import verify
-from squeezebert_edge.proof.reference import macs_per_token, useful_threads
+from squeezebert_edge.proof.reference import threads_for
 from squeezebert_edge.proof.weights import prove_weights
 
 
@@ -44,7 +44,7 @@ def verify_bundle(
     checkpoint = bundle.load_checkpoint(source)
     format_ = exporters.get(bundle.manifest.format)
     longest = bundle.manifest.lengths[-1]
-    large = useful_threads(macs_per_token(checkpoint.model) * longest) > 1
+    large = threads_for(checkpoint.model, longest) > 1
     apart = large and format_.runs_beside and unit == CPU
     proof = verify(
         checkpoint, bundle.task, runner, limits, fewer=not unit.is_cpu, apart=apart, progress=progress

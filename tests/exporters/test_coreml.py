@@ -149,6 +149,32 @@ def test_every_activation_equals_torch(precision: str, tmp_path: Path) -> None:
         assert worst < tolerance, name
 
 
+@pytest.mark.parametrize("in_place", [True, False])
+def test_what_coremltools_does_not_take_is_decomposed(in_place: bool, tmp_path: Path) -> None:
+    class Sums(nn.Module):
+        def forward(self, ids: Tensor, mask: Tensor, types: Tensor) -> tuple[Tensor]:
+            x = (ids + types).to(torch.float32)
+            if in_place:
+                x.add_(1.0)
+                return (x * mask,)
+            once, twice = (x[..., None] * torch.tensor([1.0, 2.0])).chunk(2, dim=-1)
+            return (once - twice * mask[..., None],)
+
+    module, path = Sums().eval(), tmp_path / FORMAT.file_name
+    coreml.export(request(module, ["sums"], "fp32"), path)
+    for found, expected in both(evaluated(path), module, 16, 12):
+        torch.testing.assert_close(found, expected, rtol=0, atol=0)
+
+
+def test_the_form_for_core_ml_is_captured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def decompose(*_: object, **__: object) -> None:
+        raise AssertionError("captured again")
+
+    monkeypatch.setattr(torch.export.ExportedProgram, "run_decompositions", decompose)
+    module, outputs = head("SqueezeBertForQuestionAnswering", "neural-engine")
+    coreml.export(request(module, outputs, "fp16"), tmp_path / FORMAT.file_name)
+
+
 @pytest.mark.parametrize("channels_first", [False, True])
 def test_ids_beyond_int16_keep_their_words_in_fp16(channels_first: bool, tmp_path: Path) -> None:
     class Words(nn.Module):
