@@ -86,6 +86,8 @@ def convert(
     attention_weight: Annotated[
         float, typer.Option(help="Weight of the teacher's attention.", rich_help_panel=options.TEACHER)
     ] = CONVERSION.attention_weight,
+    peak_weight: options.PeakWeightOption = CONVERSION.peak_weight,
+    noise_bits: options.NoiseBitsOption = CONVERSION.noise_bits,
     device: options.DeviceOption = CONVERSION.device,
     force: options.ForceOption = False,
     json: shared.JsonOption = False,

@@ -54,6 +54,8 @@ def train(
     temperature: options.TemperatureOption = DEFAULTS.temperature,
     teacher_weight: options.TeacherWeightOption = DEFAULTS.teacher_weight,
     hidden_weight: options.HiddenWeightOption = DEFAULTS.hidden_weight,
+    peak_weight: options.PeakWeightOption = DEFAULTS.peak_weight,
+    noise_bits: options.NoiseBitsOption = DEFAULTS.noise_bits,
     device: options.DeviceOption = DEFAULTS.device,
     half: options.HalfOption = False,
     resume: options.ResumeOption = False,

@@ -147,6 +147,23 @@ MaxLengthOption = Annotated[
 SeedOption = Annotated[
     int, typer.Option("--seed", help="Decides every random choice.", rich_help_panel=SCHEDULE)
 ]
+PeakWeightOption = Annotated[
+    float,
+    typer.Option(
+        "--peak-weight",
+        help="Weight of values that stand out where int8 rounds (docs/convert.md).",
+        rich_help_panel=SCHEDULE,
+    ),
+]
+NoiseBitsOption = Annotated[
+    int | None,
+    typer.Option(
+        "--noise-bits",
+        help="Disturb what goes into products as if it were rounded to so many bits.",
+        show_default="none",
+        rich_help_panel=SCHEDULE,
+    ),
+]
 QuantizeOption = Annotated[
     str | None,
     typer.Option(

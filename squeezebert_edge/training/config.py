@@ -39,6 +39,8 @@ class TrainingConfig:
     temperature, teacher_weight: of a teacher's logits, and the share that they have beside the labels.
     hidden_weight: of the hidden states' mean squared error from the teacher's.
     attention_weight: of the attentions' divergence from the teacher's, which must have as many heads.
+    peak_weight: of values that stand out where int8 rounds (peaks.py).
+    noise_bits: what goes into products is disturbed as if rounded to so many (rounding_noise.py).
     """
 
     learning_rate: float
@@ -57,6 +59,8 @@ class TrainingConfig:
     teacher_weight: float = 0.5
     hidden_weight: float = 1.0
     attention_weight: float = 0.0
+    peak_weight: float = 0.0
+    noise_bits: int | None = None
 
     def __post_init__(self) -> None:
         checks = {
@@ -76,6 +80,8 @@ class TrainingConfig:
             "teacher_weight": (0 <= self.teacher_weight <= 1, "a share from 0 to 1"),
             "hidden_weight": (self.hidden_weight >= 0, "0 or more"),
             "attention_weight": (self.attention_weight >= 0, "0 or more"),
+            "peak_weight": (self.peak_weight >= 0, "0 or more"),
+            "noise_bits": (self.noise_bits is None or 2 <= self.noise_bits <= 8, "2 to 8"),
         }
         for name, (holds, allowed) in checks.items():
             if not holds:
@@ -91,6 +97,7 @@ CONVERSION = TrainingConfig(
     dropout=0.0,
     teacher_weight=0.9,
     attention_weight=0.5,
+    peak_weight=0.2,
 )
 
 

@@ -32,6 +32,11 @@ class BatchNoise:
         kept = torch.empty((self._total, *x.shape[1:]), dtype=torch.bool, device=x.device)
         return kept.bernoulli_(share, generator=self._generator)[self._rows]
 
+    def uniform(self, x: Tensor) -> Tensor:
+        """Numbers from -1/2 to 1/2 in the shape of x, (rows here, ...)."""
+        drawn = torch.empty((self._total, *x.shape[1:]), device=x.device)
+        return drawn.uniform_(-0.5, 0.5, generator=self._generator)[self._rows]
+
 
 class BatchDropout(nn.Module):
     """nn.Dropout with BatchNoise; the first axis is the batch."""

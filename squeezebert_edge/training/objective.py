@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from squeezebert_edge.model.base import SqueezeBertPreTrainedModel
 from squeezebert_edge.training.config import TrainingConfig
 from squeezebert_edge.training.data import NO_LABEL, Batch
+from squeezebert_edge.training.peaks import Peaks
 from squeezebert_edge.training.teacher import Teacher
 
 
@@ -49,6 +50,7 @@ class Objective(nn.Module):
         self.network, self.config = network, config
         self._learn_from = teacher  # no module, so that neither its weights nor its mode are touched
         self.projection: nn.Module = nn.Identity()
+        self._peaks = Peaks(network) if config.peak_weight > 0 else None
         if teacher is None:
             return
         own, other = network.config, teacher.config
@@ -60,6 +62,14 @@ class Objective(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         """The loss of each text, (B,)."""
+        if self._peaks is None:
+            return self._learn(batch)
+        self._peaks.begin(batch.attention_mask)
+        loss = self._learn(batch)
+        return loss + self.config.peak_weight * self._peaks.end()
+
+    def _learn(self, batch: Batch) -> Tensor:
+        """Of the labels, and of a teacher where there is one, (B,)."""
         teacher = self._learn_from
         student = self.network(
             batch.input_ids,

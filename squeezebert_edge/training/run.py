@@ -26,6 +26,7 @@ from squeezebert_edge.training.fake_quantization import ActivationRanges, fake_q
 from squeezebert_edge.training.layers import BatchNoise, prepare_for_training
 from squeezebert_edge.training.objective import Objective
 from squeezebert_edge.training.processes import Processes
+from squeezebert_edge.training.rounding_noise import add_rounding_noise
 from squeezebert_edge.training.state import catch_stop, read_state, write_state
 from squeezebert_edge.training.teacher import Teacher
 
@@ -82,6 +83,8 @@ class Run:
         self.noise = BatchNoise(processes.device)
         self.network = prepare_for_training(model, self.noise, config.dropout).to(processes.device)
         self.ranges = None if config.quantize is None else fake_quantize(self.network)
+        if config.noise_bits is not None:
+            add_rounding_noise(self.network, self.noise, config.noise_bits)
         if teacher is not None:
             teacher.network.to(processes.device)
         self.objective = Objective(self.network, config, teacher).to(processes.device)
