@@ -41,7 +41,7 @@ from squeezebert_edge.proof.parity import verify
 from squeezebert_edge.proof.reference import require_sound_reference, threads_for
 from squeezebert_edge.proof.weights import prove_weights
 from squeezebert_edge.tasks.heads import Task
-from squeezebert_edge.verbs.float_parts import fewest_for_the_proof
+from squeezebert_edge.verbs.float_parts import fewest_for_the_proof, foreseen_failure
 from squeezebert_edge.verbs.plan import Plan
 from squeezebert_edge.verbs.recipe import recipe_of
 
@@ -132,6 +132,8 @@ def _make_best(
 ) -> None:
     """Fill a directory with the bundle of the first precision that passes, of those that a name stands for.
 
+    One that torch foresees to fail is made only if the others fail.
+
     If none passes, the first is made with a few parts in float with which it does. If there is none either,
     the one with the best SQNR is left, its manifest saying so. A plan without calibration leaves out what
     would need it.
@@ -148,7 +150,8 @@ def _make_best(
         first,
         *(each for each in others if plan.calibration or not row.precision(each.name).calibrated),
     ]
-    tried: dict[str, str] = {}
+    tried = _foreseen_failures(checkpoint, plan, name, candidates, progress)
+    candidates = [*candidates[len(tried) :], *candidates[: len(tried)]]
     failed: dict[choices.Choice, Manifest] = {}
     for exact in candidates:
         place = directory / exact.name
@@ -187,6 +190,24 @@ def _make_best(
     del tried[best.name]
     fields["precision"]["tried"] = tried
     write_manifest(directory, fields, proven=True)
+
+
+def _foreseen_failures(
+    checkpoint: Checkpoint,
+    plan: Plan,
+    name: str,
+    candidates: Sequence[choices.Choice],
+    progress: Progress,
+) -> dict[str, str]:
+    """Why the first candidates are to be made last: those before the first that may pass, if one may."""
+    failures: dict[str, str] = {}
+    for exact in candidates if len(candidates) > 1 else ():
+        progress("foreseeing the proof", 0, 0)
+        failure = foreseen_failure(checkpoint, plan, name, exact.name)
+        if failure is None:
+            return failures
+        failures[exact.name] = failure
+    return {}
 
 
 def _keep(place: Path, directory: Path) -> None:

@@ -1,4 +1,6 @@
-"""Which parts of a network stay in float where `int8` fails its proof with all of them quantized."""
+"""What torch foresees of a proof: whether a precision is far from passing it, and which parts of a network
+stay in float where `int8` fails it with all of them quantized.
+"""
 
 from __future__ import annotations
 
@@ -29,6 +31,7 @@ MOST = 0.25  # of the parts: with more of them in float, the file is int8 by nam
 # Inputs to rank parts with, and to try a set with: texts, and rows of token ids from all over the vocabulary.
 TO_RANK, TO_TRY = (FEWER_INPUTS, FEWER_VOCABULARY_ROWS), (MINIMUM_INPUTS, 16)
 MARGIN_DB = 0.5  # a runtime's integers differ a little
+FAR_DB = 3.0  # further below a gate no file was seen to pass it
 
 
 def fewest_for_the_proof(
@@ -67,6 +70,25 @@ def fewest_for_the_proof(
     for count in range(1, most + 1):
         if count == most or passes(count):
             yield tuple(part for part in network.parts if part in costliest[:count])
+
+
+def foreseen_failure(checkpoint: Checkpoint, plan: Plan, format_: str, exact: str) -> str | None:
+    """Why a precision is worth no export before others were tried; None where it may well pass its proof.
+
+    It is computed in torch, on few of the proof's inputs, with all parts quantized but those that the plan
+    keeps.
+
+    Args:
+        exact: a precision of the format that quantizes.
+    """
+    gate = exporters.format_named(format_).precision(exact).gates.replaced_by(plan.gates).min_sqnr_db
+    if gate is None:
+        return None
+    task = task_of(checkpoint)
+    network = RoundedNetwork(checkpoint, task, format_, exact, plan.calibration)
+    measure = _Measure(checkpoint, task, plan.lengths, network.rounded(()), *TO_RANK)
+    found = measure(network.rounded([part for part in network.parts if part not in plan.keep_float]))
+    return f"the SQNR is {found:.1f} dB in torch, below {gate:.1f}" if found < gate - FAR_DB else None
 
 
 class _Measure:
