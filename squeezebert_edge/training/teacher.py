@@ -53,7 +53,8 @@ class Teacher:
     @classmethod
     def of(cls, network: SqueezeBertPreTrainedModel, tokenizer: Tokenizer, sha256: str) -> Teacher:
         """A network of ours, which answers with attention scores too."""
-        return cls(_quick(network).eval().requires_grad_(False), tokenizer.vocab, sha256, gives_scores=True)
+        quick = prepare_for_training(network, BatchNoise(torch.device("cpu")), dropout=None)
+        return cls(quick.eval().requires_grad_(False), tokenizer.vocab, sha256, gives_scores=True)
 
     @property
     def config(self) -> Any:
@@ -99,11 +100,6 @@ class Teacher:
         return TeacherAnswer(output.logits, output.hidden_states, output.attentions or ())
 
 
-def _quick(network: SqueezeBertPreTrainedModel) -> SqueezeBertPreTrainedModel:
-    """A copy that computes batches of short texts faster."""
-    return prepare_for_training(network, BatchNoise(torch.device("cpu")), dropout=None)
-
-
 def load_teacher(source: str | Path) -> Teacher:
     """A classifier to learn from: a SqueezeBERT checkpoint, or a directory of any model of transformers.
 
@@ -114,7 +110,7 @@ def load_teacher(source: str | Path) -> Teacher:
     config_file = Path(source) / CONFIG_FILE
     if not config_file.is_file() or _model_type(config_file) == MODEL_TYPE:
         loaded = load_checkpoint(source, architecture=SqueezeBertForSequenceClassification.__name__)
-        network: nn.Module = _quick(loaded.model)
+        network: nn.Module = loaded.model
         vocab = loaded.tokenizer.vocab
     else:
         vocab = _vocabulary(Path(source))

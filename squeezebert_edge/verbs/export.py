@@ -156,6 +156,7 @@ def _make_best(
     for exact in candidates:
         place = directory / exact.name
         place.mkdir()
+        tried.pop(exact.name, None)  # foreseen; what it really does is seen now
         try:
             manifest = _make(checkpoint, plan, name, precision, exact, tried, place, proofs, progress)
         except GateError as error:

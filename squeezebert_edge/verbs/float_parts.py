@@ -31,7 +31,7 @@ MOST = 0.25  # of the parts: with more of them in float, the file is int8 by nam
 # Inputs to rank parts with, and to try a set with: texts, and rows of token ids from all over the vocabulary.
 TO_RANK, TO_TRY = (FEWER_INPUTS, FEWER_VOCABULARY_ROWS), (MINIMUM_INPUTS, 16)
 MARGIN_DB = 0.5  # a runtime's integers differ a little
-FAR_DB = 3.0  # further below a gate no file was seen to pass it
+FAR_DB = 3.0  # more than fewer inputs and a runtime's integers are taken to make up for
 
 
 def fewest_for_the_proof(
