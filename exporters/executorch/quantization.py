@@ -51,38 +51,60 @@ def quantize(request: ExportRequest) -> Quantized:
     precision = FORMAT.precision(request.precision)
     if precision.rounding is None:
         return Quantized(request.module)
-    from torchao.quantization import (
-        Int8DynamicActivationIntxWeightConfig,
-        IntxWeightOnlyConfig,
-        PerAxis,
-        PerGroup,
-        quantize_,
-    )
-
     linears, tables = quantized_parts(request)
-    bits = INT4 if precision.rounding.bits == 4 else torch.int8
+    bits = precision.rounding.bits
     ranges: dict[str, Ranges] = {}
     calibrated: list[str] = []
     module = copy.deepcopy(request.module)
     if precision.calibrated:
         ranges, calibrated = ranges_of(request, linears)
     else:
-        four = {name for name, linear in linears.items() if _takes_int4(linear)} if bits == INT4 else set()
-        config = Int8DynamicActivationIntxWeightConfig(INT4, PerGroup(INT4_GROUP))
-        quantize_(module, config, lambda _, name: name in four)
-        config = Int8DynamicActivationIntxWeightConfig(torch.int8, PerAxis(0))
-        quantize_(module, config, lambda _, name: name in linears.keys() - four)
+        for name in linears:
+            _round_product(module.get_submodule(name), bits)
     for name in tables:
         table = cast("nn.Embedding", module.get_submodule(name))
         table.padding_idx = None  # of use in training only, and not in the pattern that ExecuTorch fuses
         table.register_forward_pre_hook(with_long_ids)
-    quantize_(module, IntxWeightOnlyConfig(bits, PerAxis(0)), lambda _, name: name in tables)
+        _round_weight(table, bits, table.embedding_dim, None)
     return Quantized(module, ranges, tuple(calibrated))
 
 
-def _takes_int4(linear: nn.Module) -> bool:
-    """XNNPACK takes 4-bit weights in whole groups only; a product that has none is quantized to int8."""
-    return cast("int", linear.in_features) % INT4_GROUP == 0
+def _round_product(linear: nn.Module, bits: int) -> None:
+    """Round a linear layer's weight, and what it is multiplied with as it comes, each row by itself.
+
+    XNNPACK takes 4-bit weights in whole groups only; a product that has none is quantized to int8.
+    """
+    inputs = cast("int", linear.in_features)
+    if bits == 4 and inputs % INT4_GROUP == 0:
+        _round_weight(linear, 4, INT4_GROUP, "int8_asym_per_token")
+    else:
+        _round_weight(linear, 8, inputs, "int8_asym_per_token")
+
+
+def _round_weight(module: nn.Module, bits: int, group: int, activations: str | None) -> None:
+    """Round a weight, (rows, inputs), symmetrically: the largest of `group` inputs is the largest step.
+
+    So do the other formats. (torchao's own steps are half a step wider: of weights that lie on the others',
+    as training leaves them, nothing would be left.)
+
+    Args:
+        activations: what torchao calls their rounding, if there is any.
+    """
+    from torchao.quantization import IntxUnpackedToInt8Tensor
+
+    weight = module.get_parameter("weight").detach()
+    largest = weight.view(len(weight), -1, group).abs().amax(2)  # (rows, inputs) -> (rows, blocks)
+    scale = (largest / (2 ** (bits - 1) - 1)).clamp(min=LEAST_WEIGHT_SCALE)
+    rounded = IntxUnpackedToInt8Tensor.from_hp(
+        weight,
+        (1, group),
+        INT4 if bits == 4 else torch.int8,
+        activation_quantization=activations,
+        intx_choose_qparams_algorithm=None,
+        custom_scale=scale,
+        custom_zero_point=torch.zeros_like(scale, dtype=torch.int8),
+    )
+    module.weight = nn.Parameter(rounded, requires_grad=False)
 
 
 def with_long_ids(_: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:

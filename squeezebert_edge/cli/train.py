@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from squeezebert_edge.training.train import TrainingResult
 
 DEFAULTS = TrainingConfig(SCRATCH_LEARNING_RATE)
-OF_TEACHER = ("temperature", "teacher_weight", "hidden_weight")
+OF_TEACHER = ("temperature", "teacher_weight", "hidden_weight", "random_texts")
 
 
 def train(
@@ -56,6 +56,7 @@ def train(
     hidden_weight: options.HiddenWeightOption = DEFAULTS.hidden_weight,
     peak_weight: options.PeakWeightOption = DEFAULTS.peak_weight,
     noise_bits: options.NoiseBitsOption = DEFAULTS.noise_bits,
+    random_texts: options.RandomTextsOption = DEFAULTS.random_texts,
     device: options.DeviceOption = DEFAULTS.device,
     half: options.HalfOption = False,
     resume: options.ResumeOption = False,

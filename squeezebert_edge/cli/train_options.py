@@ -14,12 +14,15 @@ from squeezebert_edge.cli import show
 from squeezebert_edge.training.config import (
     DEVICES,
     FINE_TUNING_LEARNING_RATE,
+    INT4,
+    INT8,
     QUANTIZATIONS,
-    QUANTIZING_LEARNING_RATE,
+    QUANTIZING_LEARNING_RATES,
     SCRATCH_LEARNING_RATE,
     VOCABULARY_SIZE,
 )
 
+QUANTIZING_RATES = [f"{QUANTIZING_LEARNING_RATES[name]:g} ({name})" for name in QUANTIZATIONS]
 SCRATCH = "From scratch"
 SCHEDULE = "How to train"
 TEACHER = "Learning from a teacher"
@@ -112,7 +115,7 @@ LearningRateOption = Annotated[
     typer.Option(
         "--lr",
         help="Highest learning rate.",
-        show_default=f"{FINE_TUNING_LEARNING_RATE:g} with --from, {QUANTIZING_LEARNING_RATE:g} with "
+        show_default=f"{FINE_TUNING_LEARNING_RATE:g} with --from, {' or '.join(QUANTIZING_RATES)} with "
         f"--quantize, else {SCRATCH_LEARNING_RATE:g}",
         rich_help_panel=SCHEDULE,
     ),
@@ -168,7 +171,8 @@ QuantizeOption = Annotated[
     str | None,
     typer.Option(
         "--quantize",
-        help=f"Train for the rounding of int8-static ({', '.join(QUANTIZATIONS)}); needs --from.",
+        help=f"{INT8}: train for the rounding of int8-static; {INT4}: put the weights on steps that int4 and "
+        "int8 share, so that neither rounds them; needs --from.",
         show_default="no",
         rich_help_panel=SCHEDULE,
     ),
@@ -196,6 +200,14 @@ TeacherWeightOption = Annotated[
 HiddenWeightOption = Annotated[
     float,
     typer.Option("--hidden-weight", help="Weight of the teacher's hidden states.", rich_help_panel=TEACHER),
+]
+RandomTextsOption = Annotated[
+    int,
+    typer.Option(
+        "--random-texts",
+        help="Rows of random words to learn from the teacher, beside the data.",
+        rich_help_panel=TEACHER,
+    ),
 ]
 
 DeviceOption = Annotated[

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from exporters.precision import Precision
 from squeezebert_edge.checkpoint.checkpoint import Checkpoint
+from squeezebert_edge.forms.steps import is_on_steps
 from squeezebert_edge.model.base import SqueezeBertPreTrainedModel
 from squeezebert_edge.model.layers import EncoderLayer
 
@@ -66,11 +67,12 @@ def _even(first: Tensor, second: Tensor) -> Tensor:
 def quantizable(checkpoint: Checkpoint, precision: Precision) -> SqueezeBertPreTrainedModel:
     """The network to lay out for a precision: a balanced copy.
 
-    It is the checkpoint's own where floats are enough, or where its learned ranges fit it as it is. Where
-    float16 is added up in pieces they are not: XNNPACK on Arm takes for zero what is below 2^-14.
+    It is the checkpoint's own where floats are enough, where its learned ranges fit it as it is, or where its
+    weights were trained to lie on steps (steps.py), which balancing would take them off. Where float16 is
+    added up in pieces floats are not: XNNPACK on Arm takes for zero what is below 2^-14.
     """
     even = precision.rounding is None and precision.piece is None
-    if even or (precision.calibrated and checkpoint.ranges):
+    if even or (precision.calibrated and checkpoint.ranges) or is_on_steps(checkpoint.model):
         return checkpoint.model
     model = copy.deepcopy(checkpoint.model)
     balance(model)

@@ -8,17 +8,18 @@ from exporters.errors import InputError
 from squeezebert_edge.model.config import SqueezeBertConfig
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
-QUANTIZATIONS = ("int8",)
+INT8, INT4 = "int8", "int4"
+QUANTIZATIONS = (INT8, INT4)
 SCRATCH_LEARNING_RATE = 5e-4
 FINE_TUNING_LEARNING_RATE = 5e-5
-QUANTIZING_LEARNING_RATE = 1e-5
+QUANTIZING_LEARNING_RATES = {INT8: 1e-5, INT4: 1e-4}
 VOCABULARY_SIZE = 8000  # pieces of one that is learned
 
 
 def default_learning_rate(*, fine_tuning: bool, quantize: str | None) -> float:
     """The learning rate that suits what is trained."""
     if quantize is not None:
-        return QUANTIZING_LEARNING_RATE
+        return QUANTIZING_LEARNING_RATES.get(quantize, FINE_TUNING_LEARNING_RATE)
     return FINE_TUNING_LEARNING_RATE if fine_tuning else SCRATCH_LEARNING_RATE
 
 
@@ -26,7 +27,7 @@ def default_learning_rate(*, fine_tuning: bool, quantize: str | None) -> float:
 class TrainingConfig:
     """How to train; AdamW (arXiv 1711.05101) with a linear warmup and a linear decay to zero.
 
-    learning_rate: the highest; 5e-4 suits training from scratch, 5e-5 fine-tuning, 1e-5 that with `quantize`.
+    learning_rate: the highest; 5e-4 suits training from scratch, 5e-5 fine-tuning.
     batch_size: examples a step, over all processes together.
     warmup: the share of all steps in which the learning rate rises.
     weight_decay: of matrices and embeddings; biases and LayerNorms have none.
@@ -35,11 +36,14 @@ class TrainingConfig:
     max_length: tokens; longer texts are cut.
     hold_out: the share of the training data, of each class alike, kept for validation where none is given.
     device: one of DEVICES; auto is a CUDA GPU where there is one, else the CPU.
-    quantize: int8 trains with the rounding of `int8-static`, so that the network learns to bear it.
+    quantize: int8 trains with the rounding of `int8-static`, so that the network learns to bear it; int4 puts
+        the weights on steps that int4 and int8 share, so that neither rounds them (forms/steps.py).
     temperature, teacher_weight: of a teacher's logits, and the share that they have beside the labels.
     hidden_weight: of the hidden states' mean squared error from the teacher's.
     attention_weight: of the attentions' divergence from the teacher's, which must have as many heads.
     peak_weight: of values that stand out where int8 rounds (peaks.py).
+    random_texts: so many rows of words drawn at random, of both token types, are learned from the teacher
+        beside the data, so that the network is sound on words that the data has not.
     noise_bits: what goes into products is disturbed as if rounded to so many (rounding_noise.py).
     """
 
@@ -61,6 +65,7 @@ class TrainingConfig:
     attention_weight: float = 0.0
     peak_weight: float = 0.0
     noise_bits: int | None = None
+    random_texts: int = 0
 
     def __post_init__(self) -> None:
         checks = {
@@ -81,6 +86,7 @@ class TrainingConfig:
             "hidden_weight": (self.hidden_weight >= 0, "0 or more"),
             "attention_weight": (self.attention_weight >= 0, "0 or more"),
             "peak_weight": (self.peak_weight >= 0, "0 or more"),
+            "random_texts": (self.random_texts >= 0, "0 or more"),
             "noise_bits": (self.noise_bits is None or 2 <= self.noise_bits <= 8, "2 to 8"),
         }
         for name, (holds, allowed) in checks.items():

@@ -20,6 +20,7 @@ from squeezebert_edge.text.tokenizer import Tokenizer
 
 NO_LABEL = -100  # the class of a text that has none, which torch's cross entropy leaves out
 BUCKET = 64  # batches: examples are sorted by length among so many, which leaves the order random enough
+RANDOM_TOKENS = 64  # of a random text, at most
 _NUMBER = re.compile(r"[+-]?(\d+\.\d*|\.\d+)([eE][+-]?\d+)?")
 
 
@@ -155,6 +156,17 @@ def encode(
         label = NO_LABEL if task is None else task.label_index(example.label)
         encoded.append(EncodedExample(encoding.ids, encoding.token_types, label))
     return encoded
+
+
+def random_texts(count: int, vocabulary: int, max_length: int, seed: int) -> list[EncodedExample]:
+    """Rows of words drawn at random, with both token types, for a teacher to judge."""
+    random = np.random.default_rng([seed, count])
+    rows = []
+    for size in random.integers(4, min(max_length, RANDOM_TOKENS), count, endpoint=True).tolist():
+        ids = random.integers(0, vocabulary, size).tolist()
+        first = int(random.integers(1, size))
+        rows.append(EncodedExample(ids, [0] * first + [1] * (size - first), NO_LABEL))
+    return rows
 
 
 def epoch_order(sizes: Sequence[int], batch_size: int, seed: int, epoch: int) -> list[list[int]]:

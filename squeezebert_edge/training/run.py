@@ -20,7 +20,7 @@ from squeezebert_edge.checkpoint import weights
 from squeezebert_edge.model.base import SqueezeBertPreTrainedModel
 from squeezebert_edge.plumbing.progress import Progress
 from squeezebert_edge.training import data as training_data
-from squeezebert_edge.training.config import TrainingConfig
+from squeezebert_edge.training.config import INT4, INT8, TrainingConfig
 from squeezebert_edge.training.data import Batch, EncodedExample, epoch_order, fingerprint
 from squeezebert_edge.training.fake_quantization import ActivationRanges, fake_quantize
 from squeezebert_edge.training.layers import BatchNoise, prepare_for_training
@@ -28,6 +28,7 @@ from squeezebert_edge.training.objective import Objective
 from squeezebert_edge.training.processes import Processes
 from squeezebert_edge.training.rounding_noise import add_rounding_noise
 from squeezebert_edge.training.state import catch_stop, read_state, write_state
+from squeezebert_edge.training.stepped import compute_on_steps
 from squeezebert_edge.training.teacher import Teacher
 
 SECONDS_BETWEEN_LOGS = 10
@@ -82,7 +83,9 @@ class Run:
         self.settings = _settings(config, model, teacher, data, origin)
         self.noise = BatchNoise(processes.device)
         self.network = prepare_for_training(model, self.noise, config.dropout).to(processes.device)
-        self.ranges = None if config.quantize is None else fake_quantize(self.network)
+        self.ranges = fake_quantize(self.network) if config.quantize == INT8 else None
+        if config.quantize == INT4:
+            compute_on_steps(self.network)
         if config.noise_bits is not None:
             add_rounding_noise(self.network, self.noise, config.noise_bits)
         if teacher is not None:

@@ -1,7 +1,7 @@
 """Training a classifier: fine-tuning a checkpoint, or from random weights; on one process or under torchrun.
 
 A teacher may be imitated beside the labels (objective.py), and the rounding of int8 be trained for
-(fake_quantization.py).
+(fake_quantization.py), or that of int4 (stepped.py).
 
 Every random choice follows from the seed and the step alone: neither an interruption nor the number of
 processes changes what is learned, but for the order in which floats are added up.
@@ -22,6 +22,7 @@ from exporters.spec import Ranges
 from squeezebert_edge.checkpoint.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from squeezebert_edge.checkpoint.hub import CONFIG_FILE
 from squeezebert_edge.forms.balancing import balance
+from squeezebert_edge.forms.steps import put_on_steps
 from squeezebert_edge.model.base import SqueezeBertPreTrainedModel
 from squeezebert_edge.model.config import SqueezeBertConfig
 from squeezebert_edge.model.heads import SqueezeBertForSequenceClassification
@@ -30,7 +31,7 @@ from squeezebert_edge.plumbing.staging import refuse_existing
 from squeezebert_edge.tasks.data import Example
 from squeezebert_edge.text.tokenizer import Tokenizer
 from squeezebert_edge.training import data as training_data
-from squeezebert_edge.training.config import NetworkSize, TrainingConfig
+from squeezebert_edge.training.config import INT4, NetworkSize, TrainingConfig
 from squeezebert_edge.training.fake_quantization import fake_quantize
 from squeezebert_edge.training.processes import join_processes, rank
 from squeezebert_edge.training.run import Data, EpochResult, Run, validate
@@ -150,8 +151,7 @@ def train(
         progress, log = silent, lambda line: None
     network_config = _classifier_config(model, config)
     labels = [network_config.id2label[index] for index in range(network_config.num_labels)]
-    if teacher is not None:
-        teacher.check(tokenizer, labels, config.max_length)
+    _check_teacher(teacher, config, tokenizer, labels)
     if config.quantize is not None:  # as the exporters do before they quantize
         model = copy.deepcopy(model)
         balance(model)
@@ -169,6 +169,9 @@ def train(
     )
     if len({example.label for example in data.training}) < 2:
         raise InputError("the training data has one class only", allowed="two classes or more")
+    data.training.extend(
+        training_data.random_texts(config.random_texts, len(tokenizer.vocab), longest, config.seed)
+    )
     if unlabelled:
         data.training.extend(training_data.encode(unlabelled, tokenizer, None, longest, "unlabelled text"))
     with join_processes(config.device) as processes:
@@ -176,7 +179,7 @@ def train(
         if processes.broadcast(resume):
             run.resume(log)
         seconds = run.run_to_end(progress, log)
-        trained = _load_rounded(model, run.best_weights, network_config, dtype).to(processes.device)
+        trained = _load_rounded(model, run.best_weights, network_config, config, dtype).to(processes.device)
         measured, ranges = _quantize_as_trained(trained, run.best_reach)
         _, accuracy = validate(measured, data, config, processes)
         if processes.is_leader:
@@ -195,6 +198,15 @@ def train(
     return TrainingResult(
         out, accuracy, run.best, tuple(run.epochs), len(data.training), len(data.validation), seconds
     )
+
+
+def _check_teacher(
+    teacher: Teacher | None, config: TrainingConfig, tokenizer: Tokenizer, labels: Sequence[str]
+) -> None:
+    if teacher is not None:
+        teacher.check(tokenizer, labels, config.max_length)
+    elif config.random_texts:
+        raise InputError(f"{config.random_texts} random texts, and no teacher to judge them")
 
 
 def _classifier_config(model: SqueezeBertPreTrainedModel, config: TrainingConfig) -> SqueezeBertConfig:
@@ -222,13 +234,16 @@ def _classifier_config(model: SqueezeBertPreTrainedModel, config: TrainingConfig
 def _load_rounded(
     model: SqueezeBertPreTrainedModel,
     weights: dict[str, Tensor],
-    config: SqueezeBertConfig,
+    network_config: SqueezeBertConfig,
+    config: TrainingConfig,
     dtype: torch.dtype,
 ) -> SqueezeBertPreTrainedModel:
     """The reference model with trained weights, rounded as they will be stored."""
     trained = copy.deepcopy(model)
     trained.load_state_dict(weights)
-    trained.config = config
+    trained.config = network_config
+    if config.quantize == INT4:
+        put_on_steps(trained)
     return trained.to(dtype).float().eval()
 
 

@@ -14,6 +14,7 @@ import exporters
 from exporters.errors import InputError
 from exporters.spec import ExportRequest, Ranges, Runner
 from squeezebert_edge.forms.catalog import lay_out
+from squeezebert_edge.forms.steps import put_on_steps
 from squeezebert_edge.tasks.heads import TASKS, TextClassification
 from tests.kit.exported import INPUTS, computed, head, request, row
 from tests.kit.tiny import tiny_model
@@ -67,6 +68,16 @@ def test_a_classifier_keeps_its_outputs(tmp_path: Path, format_: str, precision:
     np.testing.assert_array_equal(runner(inputs)["logits"], runner(rubbish)["logits"])
     nothing = {name: np.zeros((1, LENGTH), np.int32) for name in INPUTS}
     assert np.isfinite(runner(nothing)["logits"]).all()
+
+
+@pytest.mark.parametrize("precision", ["int8-dynamic", "int4"])
+@pytest.mark.parametrize("format_", FORMATS)
+def test_weights_on_steps_are_not_rounded(tmp_path: Path, format_: str, precision: str) -> None:
+    """What is left is the rounding of what they are multiplied with."""
+    asked = quantized_request(precision)
+    put_on_steps(asked.module)
+    runner, _ = made(tmp_path, format_, asked)
+    assert noise(runner, asked) < 0.015
 
 
 HEADS = [task.architecture for task in TASKS.values() if task is not TextClassification]
