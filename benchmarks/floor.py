@@ -25,7 +25,9 @@ import exporters
 from squeezebert_edge.forms import choices
 
 WIDTH, INNER, LAYERS = 768, 3072, 12
-ATTENTION = 2 * (2 * LENGTH * LENGTH * WIDTH) * LAYERS  # operations of the scores and of the context
+WHOLE = LAYERS - 1  # layers that compute every token; of the last, every key and value, and the first token
+ATTENTION = 2 * (2 * LENGTH * LENGTH * WIDTH) * WHOLE  # operations of the scores and of the context
+KEYS_AND_VALUES = 2 * LENGTH * WIDTH * 2 * WIDTH // 4  # of the last layer, in 4 groups
 ALONE = 4  # layers of a network of products alone
 CHAINS = ((192, 768), (768, 768), (768, 3072), (1024, 1024))  # widths between which a chain goes to and fro
 
@@ -120,7 +122,7 @@ def measured(
         for name, median in zip(modules, times, strict=True)
     ]
     chains = {name: rate for name, rate in rates.items() if name.startswith("chain")}
-    weights = of_network(4).operations * LAYERS / ALONE
+    weights = of_network(4).operations * WHOLE / ALONE + KEYS_AND_VALUES
     best = max(rate for name, rate in chains.items() if not name.endswith("float32"))
     best_float = max((rate for name, rate in chains.items() if name.endswith("float32")), default=best)
     return rows, {

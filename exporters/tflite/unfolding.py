@@ -1,15 +1,16 @@
 """Products of a converted model, as the network has them.
 
 litert-torch's converter puts a norm's scale and shift into an ungrouped product behind it, and into a
-convolution a scale that is the same for all channels. The residual takes the norm too, so that nothing is
-saved, and the product's weights are no longer the network's: neither a quantizer nor a proof finds them. The
-converter also makes a dense layer of a product of two matrices, as attention of a single head has it, which
-neither XNNPACK nor a GPU takes.
+convolution a scale that is the same for all channels; of a single token's norm, a shift that is. The residual
+takes the norm too, so that nothing is saved, and the product is no longer the network's: neither a quantizer
+nor a proof finds its weights. The converter also makes a dense layer of a product of two matrices, as
+attention of a single head has it, which neither XNNPACK nor a GPU takes.
 """
 
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -38,8 +39,9 @@ def with_own_products(content: bytes, module: nn.Module) -> bytes:
             if weights not in unfolded:
                 unfolded[weights] = _products_of(module, bytes(model.buffers[weights].data), norm.scale)
             if unfolded[weights]:
-                _unfold(model, graph, operator, norm, unfolded[weights])
-    return pack(model) if changed or any(unfolded.values()) else content
+                changed |= _unfold(model, graph, operator, norm, unfolded[weights])
+        changed |= _give_back_shifts(model, graph, module)
+    return pack(model) if changed else content
 
 
 def _multiply_activations(model: Any, graph: Any, operator: Any) -> bool:
@@ -61,6 +63,7 @@ def _multiply_activations(model: Any, graph: Any, operator: Any) -> bool:
 
 
 Product = nn.Linear | nn.Conv2d
+UNSCALED = np.ones(1, np.float32)
 
 
 class Norm(NamedTuple):
@@ -72,7 +75,7 @@ class Norm(NamedTuple):
 
 
 def _scaled(model: Any, graph: Any) -> Iterator[tuple[Any, Norm]]:
-    """Each product of weights that takes what a norm scales beside it."""
+    """Each product of weights that takes what a norm scales or shifts beside it."""
     from ai_edge_litert import schema_py_generated as schema
 
     kinds = schema.BuiltinOperator
@@ -81,7 +84,7 @@ def _scaled(model: Any, graph: Any) -> Iterator[tuple[Any, Norm]]:
         shift = _values(model, graph, addition.inputs[1])
         if shift is not None:
             shifts[addition.inputs[0]] = shift, addition.outputs[0]
-    norms: dict[int, Norm] = {}
+    norms = {shifted: Norm(UNSCALED, *shift) for shifted, shift in shifts.items()}
     for scaling in _of_kind(model, graph, kinds.MUL):
         scale, (output,) = _values(model, graph, scaling.inputs[1]), scaling.outputs
         if scale is not None:
@@ -104,24 +107,80 @@ def _products_of(module: nn.Module, folded: bytes, scale: Array) -> list[Product
     return found
 
 
-def _unfold(model: Any, graph: Any, operator: Any, norm: Norm, products: list[Product]) -> None:
+def _unfold(model: Any, graph: Any, operator: Any, norm: Norm, products: list[Product]) -> bool:
     """Give an operator the weights and the bias of its product, and what comes out of the norm.
 
     Args:
         products: those of its weights, of which its bias tells the one that it is.
+
+    Returns:
+        Whether the norm was in the operator.
     """
     _, weights, *bias = operator.inputs
     held = _values(model, graph, bias[0]) if bias and bias[0] >= 0 else None
 
-    def distance(product: Product) -> float:
-        own = _weights_of(product) @ np.broadcast_to(norm.shift, _weights_of(product).shape[1]) + _bias_of(
-            product
-        )
+    def differs(product: Product, of_norm: Array) -> float:
+        """How far the operator's bias is from what the product makes of a constant input."""
+        own = _weights_of(product) @ of_norm + _bias_of(product)
         return float(np.abs(own - (0 if held is None else held.reshape(-1, len(own))[0])).max())
 
-    product = min(products, key=distance)
+    inputs = _weights_of(products[0]).shape[1]
+    product = min(products, key=lambda product: differs(product, np.broadcast_to(norm.shift, inputs)))
+    if (norm.scale == 1).all() and differs(product, np.zeros(inputs, np.float32)) == 0:
+        return False
     model.buffers[graph.tensors[weights].buffer].data = _weights_of(product).tobytes()
     operator.inputs = [norm.output, weights, _add_constant(model, graph, weights, _bias_of(product))]
+    return True
+
+
+def _give_back_shifts(model: Any, graph: Any, module: nn.Module) -> bool:
+    """Let a norm shift again whose shift was put into the only product behind it; whether there was one."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    biases = {_bias_of(part).tobytes() for part in module.modules() if isinstance(part, Product)}
+    shifts = [part.bias.detach().numpy() for part in module.modules() if isinstance(part, nn.LayerNorm)]
+    found = False
+    for operator in list(_of_kind(model, graph, schema.BuiltinOperator.FULLY_CONNECTED)):
+        x, weights, *bias = operator.inputs
+        held = _values(model, graph, bias[0]) if bias and bias[0] >= 0 else None
+        if held is None or held.tobytes() in biases:
+            continue
+        data = bytes(model.buffers[graph.tensors[weights].buffer].data)
+        folded = _shifted(_products_of(module, data, UNSCALED), shifts, held)
+        if folded:
+            product, shift = folded
+            shifted = _add_before(model, graph, operator, x, shift)
+            operator.inputs = [shifted, weights, _add_constant(model, graph, weights, _bias_of(product))]
+            found = True
+    return found
+
+
+def _shifted(products: list[Product], shifts: list[Array], bias: Array) -> tuple[Product, Array] | None:
+    """The product, and the shift before it, of which an operator has the bias."""
+    for product, shift in itertools.product(products, shifts):
+        weights = _weights_of(product)
+        fits = weights.shape[1] == len(shift)
+        if fits and np.allclose(weights @ shift + _bias_of(product), bias, rtol=0, atol=1e-5):
+            return product, shift
+    return None
+
+
+def _add_before(model: Any, graph: Any, operator: Any, x: int, values: Array) -> int:
+    """A tensor and a constant, added up before an operator: the index of their sum."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    addition = schema.OperatorT()
+    addition.opcodeIndex = operator_code(model, schema.BuiltinOperator.ADD)
+    addition.builtinOptionsType = schema.BuiltinOptions.AddOptions
+    addition.builtinOptions = schema.AddOptionsT()
+    addition.inputs = [x, _add_constant(model, graph, x, values)]
+    total = copy.copy(graph.tensors[x])
+    total.name += b"/shifted"
+    added = len(graph.tensors)
+    graph.tensors.append(total)
+    addition.outputs = [added]
+    graph.operators.insert(graph.operators.index(operator), addition)
+    return added
 
 
 def _weights_of(product: Product) -> Array:

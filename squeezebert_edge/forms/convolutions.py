@@ -84,10 +84,14 @@ class Conv2dForm(ConvForm):
 
 
 class ConvLayer(nn.Module):
-    """One encoder layer."""
+    """One encoder layer.
+
+    first_only: whether the first token's output alone is asked for.
+    """
 
     def __init__(self, layer: EncoderLayer, layout: type[ConvLayout]) -> None:
         super().__init__()
+        self.first_only = False
         attention = layer.attention
         self.heads, self.layout = attention.heads, layout
         scale = query_key_scale(attention.head_width)
@@ -107,7 +111,8 @@ class ConvLayer(nn.Module):
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """Hidden states and a mask as the layout has them -> hidden states."""
         products = self.qkv.values() if hasattr(self, "qkv") else (self.query, self.key, self.value)
-        query, key, value = (product(x) for product in products)
-        context = self.layout.context(query, key, value, mask, self.heads)
-        x = self.attention_norm(self.post_attention(context) + x)
+        query, key, value = products
+        asked = self.layout.first(x) if self.first_only else x
+        context = self.layout.context(query(asked), key(x), value(x), mask, self.heads)
+        x = self.attention_norm(self.post_attention(context) + asked)
         return self.output_norm(self.output(self.activation(self.intermediate(x))) + x)  # type: ignore[no-any-return]

@@ -22,10 +22,14 @@ from squeezebert_edge.tasks.heads import Task
 
 
 class GroupResidentLayer(nn.Module):
-    """One encoder layer over (B, S, C)."""
+    """One encoder layer over (B, S, C).
+
+    first_only: whether the first token's output alone is asked for.
+    """
 
     def __init__(self, layer: EncoderLayer) -> None:
         super().__init__()
+        self.first_only = False
         attention = layer.attention
         self.head_width = attention.head_width
         if holds_whole_heads(attention):
@@ -43,8 +47,10 @@ class GroupResidentLayer(nn.Module):
         self.output_norm: nn.Module = LinearLayout.norm(layer.output.layernorm)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """(B, S, C) and a mask that broadcasts to (B, H, S, S) -> (B, S, C)."""
-        x = self.attention_norm(_grouped_product(self.post_attention, self._context(x, mask)) + x)
+        """(B, S, C) and a mask that broadcasts to (B, H, S, S) -> (B, S, C), or (B, 1, C)."""
+        context = self._context(x, mask)
+        asked = LinearLayout.first(x) if self.first_only else x
+        x = self.attention_norm(_grouped_product(self.post_attention, context) + asked)
         return self.output_norm(self._feed_forward(x) + x)  # type: ignore[no-any-return]
 
     def _context(self, x: Tensor, mask: Tensor) -> Tensor:
@@ -63,7 +69,9 @@ class GroupResidentLayer(nn.Module):
         return x.view(*x.shape[:2], -1, self.head_width).transpose(1, 2)
 
     def _attend(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
-        """(B, H, S, d) each -> (B, H, S, d)."""
+        """(B, H, S, d) each -> (B, H, S, d), or (B, H, 1, d) of the first token."""
+        if self.first_only:
+            query = query[:, :, :1]
         probabilities = F.softmax(torch.matmul(query, key.transpose(2, 3)) + mask, dim=-1)  # (B, H, S, S)
         return torch.matmul(probabilities, value)
 
@@ -125,7 +133,7 @@ class GroupBatchedLayer(GroupResidentLayer):
         fused = self._split_heads(qkv(apart))  # (G, S, 3C/G) -> (G, 3H/G, S, d)
         query, key, value = _split(fused, 3, dim=1)
         context = self._attend(query, key, value, mask)  # (G, H/G, S, d)
-        return context.permute(2, 0, 1, 3).reshape(x.shape)  # (G, H/G, S, d) -> (S, G, H/G, d) -> (1, S, C)
+        return context.permute(2, 0, 1, 3).flatten(1)[None]  # (G, H/G, S, d) -> (S, G, H/G, d) -> (1, S, C)
 
 
 class GroupBatchedForm(GroupResidentForm):

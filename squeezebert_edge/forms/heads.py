@@ -22,9 +22,15 @@ from squeezebert_edge.model.heads import (
 
 
 class LastLayer(Protocol):
-    """A form's last encoder layer, whose norm a head may replace together with the product that follows."""
+    """A form's last encoder layer, as a head may have it.
+
+    output_norm: its norm, which a head may replace together with the product that follows.
+    first_only: whether it gives the first token's output alone. Of the others then only keys and values are
+        computed, which is all that is read of them.
+    """
 
     output_norm: nn.Module
+    first_only: bool
 
 
 def build_head(model: SqueezeBertPreTrainedModel, layout: type[Layout], last: LastLayer) -> nn.Module:
@@ -33,7 +39,8 @@ def build_head(model: SqueezeBertPreTrainedModel, layout: type[Layout], last: La
     Args:
         model: the reference.
         layout: of the hidden states.
-        last: of the form's layers; its norm is replaced where a product follows it for every token.
+        last: of the form's layers; its norm is replaced where a product follows it for every token, and it
+            gives the first token's output alone where no other is read.
     """
     match model:
         case SqueezeBertForMaskedLM():
@@ -43,7 +50,7 @@ def build_head(model: SqueezeBertPreTrainedModel, layout: type[Layout], last: La
         case SqueezeBertForQuestionAnswering():
             return SpanHead(model, layout, last)
         case SqueezeBertForSequenceClassification() | SqueezeBertForMultipleChoice():
-            return TextHead(model, layout)
+            return TextHead(model, layout, last)
         case _:
             return BareHead(model, layout)
 
@@ -102,23 +109,27 @@ class BareHead(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Hidden states -> (B, S, C) and (B, C)."""
-        pooled = self.pool(x)
-        return self.layout.tokens(x), self.layout.pooled(pooled)
+        return self.layout.tokens(x), self.layout.pooled(self.pool(self.layout.first(x)))
 
     def pool(self, x: Tensor) -> Tensor:
-        """Hidden states -> those of one token."""
-        return torch.tanh(self.pooler(self.layout.first(x)))
+        """Hidden states of the first token -> hidden states of one token."""
+        return torch.tanh(self.pooler(x))
 
 
 class TextHead(BareHead):
     """A class for a text, or the score of one choice, from the pooled first token."""
 
     def __init__(
-        self, model: SqueezeBertForSequenceClassification | SqueezeBertForMultipleChoice, layout: type[Layout]
+        self,
+        model: SqueezeBertForSequenceClassification | SqueezeBertForMultipleChoice,
+        layout: type[Layout],
+        last: LastLayer,
     ) -> None:
         super().__init__(model, layout)
+        last.first_only = self.first_only = layout.first_alone
         self.classifier = layout.product(model.classifier)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Hidden states -> (B, labels), or (B, 1) for a choice."""
-        return (self.layout.pooled(self.classifier(self.pool(x))),)
+        """Hidden states, of the first token at least -> (B, labels), or (B, 1) for a choice."""
+        first = x if self.first_only else self.layout.first(x)
+        return (self.layout.pooled(self.classifier(self.pool(first))),)

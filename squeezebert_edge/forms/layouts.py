@@ -7,7 +7,7 @@ comments B, C, S are batch, channels and sequence, V rows of a table, H counts h
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import cast
+from typing import ClassVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -19,7 +19,12 @@ SMALLEST_SCALE = 1e-12  # of a norm's channel
 
 
 class Layout(ABC):
-    """How hidden states lie in memory, and what a head computes on them."""
+    """How hidden states lie in memory, and what a head computes on them.
+
+    first_alone: whether the last layer computes the first token alone where no other is read.
+    """
+
+    first_alone: ClassVar[bool] = True
 
     @staticmethod
     @abstractmethod
@@ -91,13 +96,13 @@ class LinearLayout(Layout):
 
     @staticmethod
     def first(x: Tensor) -> Tensor:
-        """(B, S, C) -> (B, C)."""
-        return x[:, 0]
+        """(B, S, C) -> (B, 1, C)."""
+        return x[:, :1]
 
     @staticmethod
     def pooled(x: Tensor) -> Tensor:
-        """(B, C) as it is."""
-        return x
+        """(B, 1, C) -> (B, C)."""
+        return x[:, 0]
 
     @staticmethod
     def tokens(x: Tensor) -> Tensor:
@@ -131,7 +136,7 @@ class ConvLayout(Layout):
     @staticmethod
     @abstractmethod
     def context(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, heads: int) -> Tensor:
-        """Attention; all but the mask are hidden states."""
+        """Attention; all but the mask are hidden states, the queries perhaps of the first token alone."""
 
 
 class ChannelsFirst(ConvLayout):
@@ -165,7 +170,7 @@ class ChannelsFirst(ConvLayout):
 
     @staticmethod
     def context(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, heads: int) -> Tensor:
-        """(1, C, 1, S) each and the mask (1, S, 1, 1) -> (1, C, 1, S)."""
+        """(1, C, 1, S) each and the mask (1, S, 1, 1) -> (1, C, 1, S), of as many tokens as queries."""
         width = query.shape[1] // heads
         queries, values = (
             torch.split(query, width, dim=1),
@@ -285,6 +290,8 @@ class ChannelEmbeddings(nn.Module):
 
 class ChannelsLast(ConvLayout):
     """Hidden states (1, 1, S, C): NHWC, in which LiteRT and XNNPACK compute convolutions."""
+
+    first_alone = False  # Qualcomm's emulator then computes the layer wrongly in integers: 3 to 7 dB
 
     @staticmethod
     def product(layer: nn.Conv1d | nn.Linear, scale: float = 1.0) -> nn.Module:

@@ -53,6 +53,32 @@ def test_a_configuration_that_wants_tuples_or_more_outputs_changes_nothing(archi
         assert torch.equal(one, other)
 
 
+@pytest.mark.parametrize(
+    ("architecture", "form", "last"),
+    [
+        ("SqueezeBertForSequenceClassification", "group-resident", 1),
+        ("SqueezeBertForSequenceClassification", "group-batched", 1),
+        ("SqueezeBertForSequenceClassification", "neural-engine", 1),
+        ("SqueezeBertForMultipleChoice", "group-resident", 1),
+        ("SqueezeBertForTokenClassification", "group-resident", 10),
+        ("SqueezeBertModel", "group-resident", 10),
+    ],
+)
+def test_the_last_layer_computes_the_first_token_alone_where_no_other_is_read(
+    architecture: str, form: str, last: int
+) -> None:
+    module = lay_out(tiny_model(architecture), of_architecture(architecture), form)
+    tokens = []
+    for layer in module.get_submodule("layers").children():
+        norm = layer.get_submodule("attention_norm")
+        norm.register_forward_hook(
+            lambda _, __, x: tokens.append(x.numel() // tiny_model().config.hidden_size)
+        )
+    with torch.inference_mode():
+        module(*row(7, 3))
+    assert tokens == [10, last]
+
+
 def test_laying_out_leaves_the_reference_as_it_was() -> None:
     model = tiny_model("SqueezeBertForTokenClassification")
     before = {name: value.clone() for name, value in model.state_dict().items()}
