@@ -138,7 +138,8 @@ def _give_back_shifts(model: Any, graph: Any, module: nn.Module) -> bool:
     from ai_edge_litert import schema_py_generated as schema
 
     biases = {_bias_of(part).tobytes() for part in module.modules() if isinstance(part, Product)}
-    shifts = [part.bias.detach().numpy() for part in module.modules() if isinstance(part, nn.LayerNorm)]
+    norms = (part for part in module.modules() if isinstance(part, nn.LayerNorm))
+    shifts = [norm.bias.detach().numpy() for norm in norms if norm.bias is not None]
     found = False
     for operator in list(_of_kind(model, graph, schema.BuiltinOperator.FULLY_CONNECTED)):
         x, weights, *bias = operator.inputs
