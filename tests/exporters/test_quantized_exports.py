@@ -73,11 +73,11 @@ def test_a_classifier_keeps_its_outputs(tmp_path: Path, format_: str, precision:
 @pytest.mark.parametrize("precision", ["int8-dynamic", "int4"])
 @pytest.mark.parametrize("format_", FORMATS)
 def test_weights_on_steps_are_not_rounded(tmp_path: Path, format_: str, precision: str) -> None:
-    """What is left is the rounding of what they are multiplied with."""
+    """What is left is what int8-dynamic leaves: the rounding of what they are multiplied with."""
     asked = quantized_request(precision)
     put_on_steps(asked.module)
     runner, _ = made(tmp_path, format_, asked)
-    assert noise(runner, asked) < 0.015
+    assert noise(runner, asked) < 0.03
 
 
 HEADS = [task.architecture for task in TASKS.values() if task is not TextClassification]
