@@ -77,7 +77,8 @@ def test_weights_on_steps_are_not_rounded(tmp_path: Path, format_: str, precisio
     asked = quantized_request(precision)
     put_on_steps(asked.module)
     runner, _ = made(tmp_path, format_, asked)
-    assert noise(runner, asked) < 0.03
+    # XNNPACK keeps the scales of int4 as bfloat16. On torchao's own steps it would be 0.11.
+    assert noise(runner, asked) < (0.03 if (format_, precision) == ("executorch", "int4") else 0.015)
 
 
 HEADS = [task.architecture for task in TASKS.values() if task is not TextClassification]
